@@ -1,0 +1,18 @@
+//! The words that everyone shares, as types that cannot be wrong.
+//!
+//! Nothing here knows about sockets, files, clocks or configuration: these are the nouns of the whole
+//! program, and every other module may use them.
+
+mod endpoint;
+mod name;
+mod outcome;
+mod side;
+mod time;
+mod weight;
+
+pub use endpoint::Endpoint;
+pub use name::{NameFault, ServiceName};
+pub use outcome::{Cause, Fault, Outcome};
+pub use side::{PerSide, Side};
+pub use time::{Micros, Millis, UnixMillis};
+pub use weight::Weight;

@@ -1,0 +1,169 @@
+/// How one request ended on the side that it was sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The answer was complete and was no failure.
+    Ok,
+    /// It failed, and this is why.
+    Failed(Cause),
+}
+
+/// Whose fault a failure was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The client left, or sent what cannot be answered.
+    Client,
+    /// The side that the request was sent to.
+    Side,
+    /// Switchback itself: its limits, its configuration, its shutdown.
+    Proxy,
+}
+
+impl Fault {
+    /// The word for metrics and machine-readable answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Fault::Client => "client",
+            Fault::Side => "side",
+            Fault::Proxy => "proxy",
+        }
+    }
+}
+
+/// Why a request, or one try of it, failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The side has no endpoint at all.
+    NoEndpoint,
+    /// The endpoint refused the connection.
+    ConnectRefused,
+    /// The connection was not made in time.
+    ConnectTimeout,
+    /// The connection could not be made for another reason (no route, no address, handshake).
+    ConnectFailed,
+    /// The connection ended or was reset before an answer began.
+    Reset,
+    /// What came back was not HTTP.
+    Protocol,
+    /// No answer began in time.
+    HeaderTimeout,
+    /// The answer said so: a status of 500 or more.
+    Status,
+    /// The answer ended before it was complete.
+    Truncated,
+    /// The answer fell silent before it was complete.
+    IdleTimeout,
+    /// The client closed the connection before the answer ended.
+    ClientGone,
+    /// The client's own body broke off or was malformed.
+    ClientBody,
+    /// The request itself cannot be served: no host, two hosts, a method that a proxy refuses.
+    BadRequest,
+    /// No service answers this host and path.
+    NoService,
+    /// Switchback has as much in hand as it may.
+    Overloaded,
+    /// The service was taken back while the request waited, and it can safely be asked again.
+    TakenBack,
+}
+
+impl Cause {
+    /// Every cause, in the order of [`Cause::index`].
+    pub const ALL: [Cause; 16] = [
+        Cause::NoEndpoint,
+        Cause::ConnectRefused,
+        Cause::ConnectTimeout,
+        Cause::ConnectFailed,
+        Cause::Reset,
+        Cause::Protocol,
+        Cause::HeaderTimeout,
+        Cause::Status,
+        Cause::Truncated,
+        Cause::IdleTimeout,
+        Cause::ClientGone,
+        Cause::ClientBody,
+        Cause::BadRequest,
+        Cause::NoService,
+        Cause::Overloaded,
+        Cause::TakenBack,
+    ];
+
+    /// The cause's place in [`Cause::ALL`], for counters kept in arrays.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Whose fault it was.
+    pub const fn fault(self) -> Fault {
+        match self {
+            Cause::NoEndpoint
+            | Cause::ConnectRefused
+            | Cause::ConnectTimeout
+            | Cause::ConnectFailed
+            | Cause::Reset
+            | Cause::Protocol
+            | Cause::HeaderTimeout
+            | Cause::Status
+            | Cause::Truncated
+            | Cause::IdleTimeout
+            | Cause::TakenBack => Fault::Side,
+            Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => Fault::Client,
+            Cause::NoService | Cause::Overloaded => Fault::Proxy,
+        }
+    }
+
+    /// The word for metrics, headers and machine-readable answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cause::NoEndpoint => "no_endpoint",
+            Cause::ConnectRefused => "connect_refused",
+            Cause::ConnectTimeout => "connect_timeout",
+            Cause::ConnectFailed => "connect_failed",
+            Cause::Reset => "reset",
+            Cause::Protocol => "protocol",
+            Cause::HeaderTimeout => "header_timeout",
+            Cause::Status => "status",
+            Cause::Truncated => "truncated",
+            Cause::IdleTimeout => "idle_timeout",
+            Cause::ClientGone => "client_gone",
+            Cause::ClientBody => "client_body",
+            Cause::BadRequest => "bad_request",
+            Cause::NoService => "no_service",
+            Cause::Overloaded => "overloaded",
+            Cause::TakenBack => "taken_back",
+        }
+    }
+
+    /// What happened, as the end of a sentence about endpoints: "… refused connections".
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Cause::NoEndpoint => "had no endpoint",
+            Cause::ConnectRefused => "refused connections",
+            Cause::ConnectTimeout => "did not take connections in time",
+            Cause::ConnectFailed => "could not be connected to",
+            Cause::Reset => "closed connections without an answer",
+            Cause::Protocol => "answered something that is not HTTP",
+            Cause::HeaderTimeout => "did not answer in time",
+            Cause::Status => "answered 500 or more",
+            Cause::Truncated => "broke off answers",
+            Cause::IdleTimeout => "fell silent within answers",
+            Cause::ClientGone => "lost the client",
+            Cause::ClientBody => "got a broken request body",
+            Cause::BadRequest => "got a bad request",
+            Cause::NoService => "serve no such service",
+            Cause::Overloaded => "were not asked: too much in hand",
+            Cause::TakenBack => "had not answered when the service was taken back",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_stands_at_its_index() {
+        for (place, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause.index(), place, "{}", cause.as_str());
+        }
+    }
+}

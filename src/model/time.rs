@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+/// Microseconds since the process started: the time of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Micros(pub u64);
+
+/// Milliseconds since the process started: the time of a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u64);
+
+/// Milliseconds since 1970-01-01 UTC: the time that people read and that records keep. It may jump, so
+/// nothing is decided by it but when a person's override ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMillis(pub u64);
+
+impl Micros {
+    /// The time that has passed since `earlier`; zero if that lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Micros) -> Micros {
+        Micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time `duration` from now.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Micros {
+        Micros(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    /// The same moment in milliseconds, rounded down.
+    pub const fn millis(self) -> Millis {
+        Millis(self.0 / 1_000)
+    }
+}
+
+impl Millis {
+    /// The time that has passed since `earlier`; zero if that lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Millis) -> Millis {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// In seconds.
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1_000.0
+    }
+}
+
+impl UnixMillis {
+    /// The time `duration` later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> UnixMillis {
+        UnixMillis(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+}

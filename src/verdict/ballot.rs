@@ -1,0 +1,360 @@
+use std::collections::VecDeque;
+
+use crate::model::{Micros, PerSide, Side};
+
+use super::block::{Block, Votes};
+use super::question::{PerQuestion, Question};
+use super::thresholds::Thresholds;
+
+/// Requests that arrive within this time of each other share a bucket, and vote together at its end.
+const BUCKET_US: u64 = 10_000;
+
+/// For longer thresholds buckets grow to this share of the threshold: nobody misses 3 % of ten seconds.
+const BUCKETS_PER_THRESHOLD: u64 = 32;
+
+/// Buckets that wait for their age. 32 cover a threshold, ten a tick that they may wait beyond it, and the
+/// rest a thread that comes late. Past this the oldest votes are lost, and counted.
+const MAX_BUCKETS: usize = 64;
+
+/// Collects the votes of one service's requests, each cast at a fixed age of its request.
+///
+/// A request votes on a latency question at age T by the fact "not answered yet", whether or not it is
+/// answered later: a hung request is seen after one threshold, and a fast one does not vote before a slow one
+/// that arrived with it. On `failure` it votes when it ends, or when it has had no answer for the stall time.
+///
+/// No timer is kept for a request. Requests are counted into buckets by arrival; when a bucket is older than
+/// the threshold that was in force when it was opened, who has not left it votes bad.
+#[derive(Debug, Default)]
+pub struct Ballot {
+    waiting: PerSide<PerQuestion<Queue>>,
+    cast: Block,
+    lost: u64,
+}
+
+/// One request's place on the ballot. Hand it back to [`Ballot::finish`] or [`Ballot::withdraw`].
+#[derive(Debug)]
+#[must_use = "a ticket that is dropped votes as a hung request"]
+pub struct Ticket {
+    side: Side,
+    arrived: Micros,
+    places: PerQuestion<Option<u32>>,
+    answered: bool,
+    stalled: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// The number of the first bucket in the queue; buckets are numbered on and on.
+    first: u32,
+    buckets: VecDeque<Bucket>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    /// Arrivals before this are counted here.
+    end: Micros,
+    threshold: Micros,
+    waiting: u32,
+    in_time: u32,
+}
+
+impl Ballot {
+    /// A request has been dealt to a side.
+    pub fn enter(&mut self, side: Side, now: Micros, thresholds: &Thresholds) -> Ticket {
+        self.cast.asked[side] += 1;
+        let waiting = &mut self.waiting[side];
+        let lost = &mut self.lost;
+        let places = PerQuestion::from_fn(|question| {
+            thresholds.age(side, question).map(|threshold| waiting[question].enter(now, threshold, lost))
+        });
+        Ticket { side, arrived: now, places, answered: false, stalled: false }
+    }
+
+    /// The head of the answer has arrived, or there will be none.
+    pub fn answer(&mut self, ticket: &mut Ticket, now: Micros) {
+        if std::mem::replace(&mut ticket.answered, true) {
+            return;
+        }
+        let age = now.since(ticket.arrived);
+        let waiting = &mut self.waiting[ticket.side];
+        for question in Question::LATENCY {
+            if let Some(bucket) = waiting[question].at(ticket.places[question])
+                && age <= bucket.threshold
+            {
+                bucket.waiting -= 1;
+                bucket.in_time += 1;
+            }
+        }
+        // Whether it fails is known at its end. Unless it has stalled, it no longer can.
+        match waiting[Question::Failure].at(ticket.places[Question::Failure]) {
+            Some(bucket) if age <= bucket.threshold => bucket.waiting -= 1,
+            Some(_) | None => ticket.stalled = true,
+        }
+    }
+
+    /// The request has ended and this was the side's doing.
+    pub fn finish(&mut self, mut ticket: Ticket, now: Micros, failed: bool) {
+        self.answer(&mut ticket, now);
+        if !ticket.stalled {
+            self.cast.votes[ticket.side][Question::Failure].cast(failed);
+        }
+    }
+
+    /// The request has ended and this was not the side's doing: the client left, or the proxy refused. What
+    /// it has voted so far stands.
+    #[expect(clippy::needless_pass_by_value, reason = "a ticket is used up")]
+    pub fn withdraw(&mut self, ticket: Ticket) {
+        if ticket.answered {
+            return;
+        }
+        let waiting = &mut self.waiting[ticket.side];
+        for question in Question::ALL {
+            if let Some(bucket) = waiting[question].at(ticket.places[question]) {
+                bucket.waiting -= 1;
+            }
+        }
+    }
+
+    /// Casts the votes of all requests that have reached their age, and hands out what was cast since the
+    /// last call.
+    pub fn collect(&mut self, now: Micros) -> Block {
+        for side in Side::ALL {
+            for question in Question::ALL {
+                self.waiting[side][question].mature(now, &mut self.cast.votes[side][question]);
+            }
+        }
+        std::mem::take(&mut self.cast)
+    }
+
+    /// This process stood still: how old requests became meanwhile says nothing about the sides. Who waits
+    /// will cast no vote.
+    pub fn abstain(&mut self) {
+        for side in Side::ALL {
+            for queue in &mut self.waiting[side].0 {
+                queue.clear();
+            }
+        }
+    }
+
+    /// Whether somebody still waits to vote, or has voted since the last [`Ballot::collect`].
+    pub fn is_idle(&self) -> bool {
+        self.cast.is_empty()
+            && Side::ALL.iter().all(|side| self.waiting[*side].0.iter().all(|queue| queue.buckets.is_empty()))
+    }
+
+    /// Votes that were lost because more buckets waited than may.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+impl Queue {
+    fn enter(&mut self, now: Micros, threshold: Micros, lost: &mut u64) -> u32 {
+        let open = self.buckets.back_mut().filter(|last| now < last.end && last.threshold == threshold);
+        if let Some(bucket) = open {
+            bucket.waiting += 1;
+        } else {
+            if self.buckets.len() == MAX_BUCKETS
+                && let Some(oldest) = self.buckets.pop_front()
+            {
+                self.first = self.first.wrapping_add(1);
+                *lost += u64::from(oldest.waiting + oldest.in_time);
+            }
+            let width = BUCKET_US.max(threshold.0 / BUCKETS_PER_THRESHOLD);
+            self.buckets.push_back(Bucket { end: Micros(now.0 + width), threshold, waiting: 1, in_time: 0 });
+        }
+        self.first.wrapping_add(u32::try_from(self.buckets.len() - 1).unwrap_or(0))
+    }
+
+    fn at(&mut self, place: Option<u32>) -> Option<&mut Bucket> {
+        let offset = place?.wrapping_sub(self.first);
+        self.buckets.get_mut(offset as usize)
+    }
+
+    fn mature(&mut self, now: Micros, votes: &mut Votes) {
+        while let Some(bucket) =
+            self.buckets.pop_front_if(|bucket| bucket.is_empty() || bucket.is_mature(now))
+        {
+            self.first = self.first.wrapping_add(1);
+            *votes += Votes { cast: bucket.waiting + bucket.in_time, bad: bucket.waiting };
+        }
+    }
+
+    /// Forgets who waits.
+    fn clear(&mut self) {
+        self.first = self.first.wrapping_add(u32::try_from(self.buckets.len()).unwrap_or(0));
+        self.buckets.clear();
+    }
+}
+
+impl Bucket {
+    /// Nobody in it has anything to say: all who came have left it again.
+    fn is_empty(&self) -> bool {
+        self.waiting == 0 && self.in_time == 0
+    }
+
+    /// The last that may have come is as old as its threshold.
+    fn is_mature(&self, now: Micros) -> bool {
+        self.end.0.saturating_add(self.threshold.0) <= now.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Millis;
+    use crate::verdict::{Latency, Recent, Slower};
+
+    const MS: u64 = 1_000;
+
+    /// Helios answers in 20 ms: T50 = T90 = T99 = 20 ms, far 30 ms, stall 1 s; for Kubernetes 3 ms more.
+    fn thresholds() -> Thresholds {
+        let mut recent = Recent::default();
+        for _ in 0..500 {
+            recent.add(Millis(0), Latency::of(Micros(20 * MS)));
+        }
+        Thresholds::learned(&mut recent, Slower::default(), Millis(0))
+    }
+
+    fn votes(block: &Block, side: Side, question: Question) -> (u32, u32) {
+        let votes = block.votes[side][question];
+        (votes.cast, votes.bad)
+    }
+
+    #[test]
+    fn a_fast_request_votes_at_the_threshold_and_not_before() {
+        let (mut ballot, thresholds) = (Ballot::default(), thresholds());
+        let mut ticket = ballot.enter(Side::Helios, Micros(0), &thresholds);
+        ballot.answer(&mut ticket, Micros(MS));
+        ballot.finish(ticket, Micros(MS), false);
+        let early = ballot.collect(Micros(19 * MS));
+        assert_eq!(votes(&early, Side::Helios, Question::Slow50), (0, 0));
+        assert_eq!(votes(&early, Side::Helios, Question::Failure), (1, 0));
+        let late = ballot.collect(Micros(100 * MS));
+        assert_eq!(votes(&late, Side::Helios, Question::Slow50), (1, 0));
+        assert_eq!(votes(&late, Side::Helios, Question::Failure), (0, 0), "once only");
+        assert!(ballot.is_idle());
+    }
+
+    #[test]
+    fn a_hung_request_votes_slow_after_one_threshold_and_failed_after_the_stall() {
+        let (mut ballot, thresholds) = (Ballot::default(), thresholds());
+        let ticket = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
+        let soon = ballot.collect(Micros(60 * MS));
+        for question in Question::LATENCY {
+            assert_eq!(votes(&soon, Side::Kubernetes, question), (1, 1), "{question:?}");
+        }
+        assert_eq!(votes(&soon, Side::Kubernetes, Question::Failure), (0, 0));
+        let stalled = ballot.collect(Micros(1_200 * MS));
+        assert_eq!(votes(&stalled, Side::Kubernetes, Question::Failure), (1, 1));
+        ballot.finish(ticket, Micros(5_000 * MS), true);
+        assert!(ballot.collect(Micros(9_000 * MS)).is_empty(), "it has voted");
+    }
+
+    #[test]
+    fn a_client_that_leaves_casts_no_vote() {
+        let (mut ballot, thresholds) = (Ballot::default(), thresholds());
+        let ticket = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
+        ballot.withdraw(ticket);
+        let block = ballot.collect(Micros(5_000 * MS));
+        for question in Question::ALL {
+            assert_eq!(votes(&block, Side::Kubernetes, question), (0, 0), "{question:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_request_also_votes_on_latency_by_its_age() {
+        let (mut ballot, thresholds) = (Ballot::default(), thresholds());
+        for (arrived, ended) in [(0, MS), (0, 40 * MS)] {
+            let ticket = ballot.enter(Side::Kubernetes, Micros(arrived), &thresholds);
+            ballot.finish(ticket, Micros(ended), true);
+        }
+        let block = ballot.collect(Micros(100 * MS));
+        assert_eq!(votes(&block, Side::Kubernetes, Question::Failure), (2, 2));
+        assert_eq!(votes(&block, Side::Kubernetes, Question::Slow50), (2, 1));
+    }
+
+    #[test]
+    fn a_long_answer_fails_or_not_at_its_end_however_long_it_takes() {
+        let (mut ballot, thresholds) = (Ballot::default(), thresholds());
+        for failed in [false, true] {
+            let mut ticket = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
+            ballot.answer(&mut ticket, Micros(5 * MS));
+            assert_eq!(
+                votes(&ballot.collect(Micros(9_000 * MS)), Side::Kubernetes, Question::Failure),
+                (0, 0)
+            );
+            ballot.finish(ticket, Micros(60_000 * MS), failed);
+            let expected = (1, u32::from(failed));
+            assert_eq!(
+                votes(&ballot.collect(Micros(60_000 * MS)), Side::Kubernetes, Question::Failure),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_is_judged_by_the_thresholds_in_force_when_it_started() {
+        let mut ballot = Ballot::default();
+        let early = ballot.enter(Side::Helios, Micros(0), &Thresholds::default());
+        let late = ballot.enter(Side::Helios, Micros(1), &thresholds());
+        let block = ballot.collect(Micros(2_000 * MS));
+        assert_eq!(votes(&block, Side::Helios, Question::Slow50), (1, 1), "the first has no such threshold");
+        for ticket in [early, late] {
+            ballot.finish(ticket, Micros(2_000 * MS), false);
+        }
+    }
+
+    #[test]
+    fn after_a_standstill_of_the_process_who_waited_casts_no_vote() {
+        let (mut ballot, thresholds) = (Ballot::default(), thresholds());
+        let ticket = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
+        ballot.abstain();
+        ballot.finish(ticket, Micros(3_000 * MS), false);
+        let block = ballot.collect(Micros(9_000 * MS));
+        for question in Question::ALL {
+            assert_eq!(votes(&block, Side::Kubernetes, question), (0, 0), "{question:?}");
+        }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_what_is_lost_is_counted() {
+        let (mut ballot, thresholds) = (Ballot::default(), thresholds());
+        let tickets: Vec<_> =
+            (0..200).map(|i| ballot.enter(Side::Helios, Micros(i * 11 * MS), &thresholds)).collect();
+        assert!(ballot.lost() > 0);
+        for queue in &ballot.waiting[Side::Helios].0 {
+            assert!(queue.buckets.len() <= MAX_BUCKETS);
+        }
+        for ticket in tickets {
+            ballot.finish(ticket, Micros(4_000 * MS), false);
+        }
+    }
+
+    #[test]
+    fn every_request_votes_once_on_every_question() {
+        let (mut ballot, thresholds, mut rng) =
+            (Ballot::default(), thresholds(), fastrand::Rng::with_seed(1));
+        let (mut total, mut open) = (Block::default(), Vec::new());
+        let requests = 5_000;
+        for i in 0..requests {
+            let now = Micros(i * 2 * MS);
+            open.push((now.0 + rng.u64(0..60 * MS), ballot.enter(Side::Kubernetes, now, &thresholds)));
+            while let Some(place) = open.iter().position(|(end, _)| *end <= now.0) {
+                let (end, ticket) = open.swap_remove(place);
+                ballot.finish(ticket, Micros(end), rng.bool());
+            }
+            total += &ballot.collect(now);
+        }
+        for (end, ticket) in open {
+            ballot.finish(ticket, Micros(end), false);
+        }
+        total += &ballot.collect(Micros(u64::MAX));
+        for question in Question::ALL {
+            assert_eq!(u64::from(total.votes[Side::Kubernetes][question].cast), requests, "{question:?}");
+        }
+        // Ages are even over 0–60 ms, Kubernetes' threshold is 23 ms: some 62 % are slower.
+        let slow = f64::from(total.votes[Side::Kubernetes][Question::Slow50].bad) / requests as f64;
+        assert!((slow - 0.62).abs() < 0.03, "{slow}");
+    }
+}

@@ -1,0 +1,109 @@
+use super::rule::{Rule, Tolerance};
+
+/// What the judge asks about every request. Each question is a comparison of two proportions: the share of
+/// requests that vote *bad* on either side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Question {
+    /// Did it fail, or was there no answer after the stall time?
+    Failure,
+    /// Did the answer take longer than half of Helios' answers do?
+    Slow50,
+    /// Longer than nine in ten of Helios' answers?
+    Slow90,
+    /// Longer than ninety-nine in a hundred?
+    Slow99,
+    /// Longer than one and a half times that? What few requests do, many do when the slowest few get much
+    /// slower, which the other three see late.
+    Far,
+}
+
+impl Question {
+    /// Every question, in the order of [`Question::index`].
+    pub const ALL: [Question; 5] =
+        [Question::Failure, Question::Slow50, Question::Slow90, Question::Slow99, Question::Far];
+
+    /// The questions about latency.
+    pub const LATENCY: [Question; 4] = [Question::Slow50, Question::Slow90, Question::Slow99, Question::Far];
+
+    /// The question's place in [`Question::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The word for records and machine-readable answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Question::Failure => "failure",
+            Question::Slow50 => "slow50",
+            Question::Slow90 => "slow90",
+            Question::Slow99 => "slow99",
+            Question::Far => "far",
+        }
+    }
+
+    /// What a bad vote means, as the start of a sentence.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Question::Failure => "failures",
+            Question::Slow50 => "answers slower than Helios' median",
+            Question::Slow90 => "answers slower than nine in ten of Helios'",
+            Question::Slow99 => "answers slower than 99 in 100 of Helios'",
+            Question::Far => "answers far slower than 99 in 100 of Helios'",
+        }
+    }
+
+    /// The share of bad votes that Helios is taken to have before it has been seen.
+    pub const fn prior_rate(self) -> f64 {
+        match self {
+            Question::Failure => 0.001,
+            Question::Slow50 => 0.5,
+            Question::Slow90 => 0.1,
+            Question::Slow99 => 0.01,
+            Question::Far => 0.002,
+        }
+    }
+
+    /// The share of the promise that this question may use up.
+    pub const fn weight(self) -> f64 {
+        match self {
+            Question::Failure => 0.5,
+            Question::Slow50 | Question::Slow90 | Question::Slow99 | Question::Far => 0.125,
+        }
+    }
+
+    /// How much larger Kubernetes' share of bad votes may be. For the quantiles it may not be larger at all:
+    /// there the tolerance lies in the threshold, which is later for Kubernetes. If Kubernetes is at most
+    /// 1.15 times slower, then P(K > 1.15·T) ≤ P(H > T) for every T, whatever the distributions.
+    pub fn tolerance(self, rule: &Rule) -> Tolerance {
+        match self {
+            Question::Failure => rule.failures,
+            Question::Slow50 | Question::Slow90 | Question::Slow99 => Tolerance { ratio: 1.0, delta: 0.0 },
+            Question::Far => Tolerance::default(),
+        }
+    }
+}
+
+/// One value for each question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerQuestion<T>(pub [T; 5]);
+
+impl<T> PerQuestion<T> {
+    /// Makes each question's value from the question.
+    pub fn from_fn(make: impl FnMut(Question) -> T) -> Self {
+        Self(Question::ALL.map(make))
+    }
+}
+
+impl<T> std::ops::Index<Question> for PerQuestion<T> {
+    type Output = T;
+
+    fn index(&self, question: Question) -> &T {
+        &self.0[question.index()]
+    }
+}
+
+impl<T> std::ops::IndexMut<Question> for PerQuestion<T> {
+    fn index_mut(&mut self, question: Question) -> &mut T {
+        &mut self.0[question.index()]
+    }
+}
