@@ -195,6 +195,9 @@ fn how_long_failures_take_to_be_seen_is_told_rightly() {
         let mut traffic = Traffic::new(99, per_second, 50.0);
         assert!(traffic.run(120.0).is_none());
         let told = traffic.judge.standing(traffic.now()).seen_in.expect("seen").as_secs_f64();
-        assert!((told / 2.5..told * 2.5).contains(&seen), "{per_second}/s: told {told:.1} s, took {seen:.1} s");
+        assert!(
+            (told / 2.5..told * 2.5).contains(&seen),
+            "{per_second}/s: told {told:.1} s, took {seen:.1} s"
+        );
     }
 }

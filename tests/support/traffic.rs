@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "virtual time fits")]
+
 //! Traffic in virtual time: requests with seeded arrivals, outcomes and latencies, fed through the same ballot
 //! and judge that serve real traffic.
 
@@ -43,7 +45,7 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn new(seed: u64, per_second: f64, percent: f64) -> Self {
-        let weight = Weight::from_percent(percent).unwrap();
+        let weight = Weight::from_percent(percent).expect("a percentage");
         Self {
             rng: fastrand::Rng::with_seed(seed),
             per_second,
@@ -85,7 +87,8 @@ impl Traffic {
         let side = self.dealer.deal(self.weight, |n| rng.u32(..n));
         let Behaviour { failures, median_ms, hangs } = self.sides[side];
         let failed = self.rng.f64() < failures;
-        let normal = (-2.0 * (1.0 - self.rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * self.rng.f64()).cos();
+        let normal =
+            (-2.0 * (1.0 - self.rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * self.rng.f64()).cos();
         let latency_us = (median_ms * 1e3 * (0.5 * normal).exp()) as u64;
         let end = if hangs { Micros(u64::MAX) } else { Micros(now.0 + latency_us) };
         let ticket = self.ballot.enter(side, now, &self.thresholds);
@@ -103,7 +106,7 @@ impl Traffic {
             }
         }
         let millis = now.millis();
-        if millis.0 % 5_000 == 0 {
+        if millis.0.is_multiple_of(5_000) {
             self.thresholds = Thresholds::learned(&mut self.recent, self.judge.rule().slower, millis);
         }
         let block = self.ballot.collect(now);
