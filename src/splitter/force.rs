@@ -7,7 +7,7 @@ use ipnet::IpNet;
 ///
 /// A forced request is no evidence, since nobody dealt it; and it goes where it says even while the service
 /// is held, so that people can see for themselves whether Kubernetes has recovered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Force {
     /// The header whose value is `helios` or `kubernetes`.
     pub header: HeaderName,

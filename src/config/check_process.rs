@@ -1,0 +1,142 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::at::At;
+use super::checked::{AdminConfig, ListenerConfig, ProcessConfig};
+use super::fault::Faults;
+use super::parse::Lost;
+use super::raw_process::{RawAdmin, RawListener, RawProcess};
+use super::units;
+
+/// The most threads that serve requests.
+const WORKERS: RangeInclusive<i64> = 1..=256;
+/// Connections from clients.
+const CONNECTIONS: RangeInclusive<i64> = 1..=1_000_000;
+const CONNECTIONS_DEFAULT: i64 = 20_000;
+
+/// Checks `switchback.toml`. What is at fault gets its default: the result counts only if no fault was found.
+pub(super) fn check(raw: RawProcess, lost: &Lost, faults: &mut Faults<'_>) -> ProcessConfig {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = raw.workers.and_then(|raw| within(&raw, WORKERS, "a number of threads", faults));
+    let connections = raw
+        .limits
+        .and_then(|limits| limits.connections)
+        .and_then(|raw| within(&raw, CONNECTIONS, "a number of connections", faults));
+    let state = directory(raw.state.and_then(|state| state.directory), faults);
+    ProcessConfig {
+        workers: workers.and_then(|workers| usize::try_from(workers).ok()).unwrap_or(cores),
+        listeners: listeners(raw.listeners, lost, faults),
+        admin: admin(raw.admin.unwrap_or_default(), &state, faults),
+        state,
+        shutdown: duration(
+            raw.shutdown.and_then(|shutdown| shutdown.deadline),
+            Duration::from_secs(30),
+            faults,
+        ),
+        connections: usize::try_from(connections.unwrap_or(CONNECTIONS_DEFAULT)).unwrap_or(1),
+    }
+}
+
+/// A duration that is more than nothing.
+pub(super) fn duration(raw: Option<At<String>>, default: Duration, faults: &mut Faults<'_>) -> Duration {
+    let Some(raw) = raw else { return default };
+    match units::parse_duration(&raw.value) {
+        Ok(duration) if duration.is_zero() => {
+            faults.at(&raw.span, "no time at all", "more than nothing");
+            default
+        }
+        Ok(duration) => duration,
+        Err(wanted) => {
+            faults.at(&raw.span, "not a duration", wanted);
+            default
+        }
+    }
+}
+
+/// An address and port.
+pub(super) fn address(raw: &At<String>, faults: &mut Faults<'_>) -> Option<SocketAddr> {
+    let address = raw.value.trim().parse::<SocketAddr>().ok();
+    if address.is_none() {
+        let host_name = raw.value.chars().any(|c| c.is_ascii_alphabetic()) && !raw.value.contains('[');
+        let fault =
+            faults.at(&raw.span, "not an address and port", "such as 10.4.1.17:8080 or [fd00::7]:8080");
+        fault.help(if host_name {
+            "write the IP address: host names are not resolved here"
+        } else if raw.value.parse::<std::net::IpAddr>().is_ok() {
+            "the port is missing"
+        } else {
+            "IPv6 addresses stand in brackets"
+        });
+    }
+    address
+}
+
+fn within(raw: &At<i64>, range: RangeInclusive<i64>, what: &str, faults: &mut Faults<'_>) -> Option<i64> {
+    let fits = range.contains(&raw.value);
+    if !fits {
+        faults.at(&raw.span, "out of range", format!("{what}: {} to {}", range.start(), range.end()));
+    }
+    fits.then_some(raw.value)
+}
+
+fn listeners(
+    raw: Option<BTreeMap<String, At<RawListener>>>,
+    lost: &Lost,
+    faults: &mut Faults<'_>,
+) -> Vec<ListenerConfig> {
+    let raw = raw.unwrap_or_default();
+    if raw.is_empty() && !lost.has("listeners") {
+        faults
+            .whole("no listener", "clients have nowhere to connect")
+            .help("add\n[listeners.http]\naddress = \"127.0.0.1:8080\"");
+    }
+    let mut listeners: Vec<ListenerConfig> = Vec::new();
+    for (name, listener) in raw {
+        let Some(raw) = listener.value.address else {
+            if !lost.has("address") {
+                faults.at(&listener.span, "a listener without an address", "needs address = \"…\"");
+            }
+            continue;
+        };
+        let Some(address) = address(&raw, faults) else { continue };
+        // Port 0 asks for any free port, so two of them are two ports.
+        let twin = listeners.iter().find(|other| other.address == address && address.port() != 0);
+        if let Some(twin) = twin {
+            let label = format!("also the address of listener {}", twin.name);
+            faults.at(&raw.span, "two listeners on one address", label);
+        }
+        listeners.push(ListenerConfig { name: name.into(), address });
+    }
+    listeners
+}
+
+fn admin(raw: RawAdmin, state: &Path, faults: &mut Faults<'_>) -> AdminConfig {
+    let default = SocketAddr::from(([127, 0, 0, 1], 7070));
+    let checked = raw.address.and_then(|raw| {
+        let address = address(&raw, faults)?;
+        if address.ip().is_loopback() {
+            return Some(address);
+        }
+        faults
+            .at(&raw.span, "the admin interface would be open to others", "not a loopback address")
+            .help("use 127.0.0.1 or [::1]: whoever reaches this address can move every service's traffic");
+        None
+    });
+    let socket = raw.socket.map_or_else(|| "admin.sock".into(), |raw| PathBuf::from(raw.value));
+    AdminConfig { address: checked.unwrap_or(default), socket: state.join(socket) }
+}
+
+fn directory(raw: Option<At<String>>, faults: &mut Faults<'_>) -> PathBuf {
+    let default = PathBuf::from("/var/lib/switchback");
+    match raw {
+        Some(raw) if raw.value.is_empty() => {
+            faults.at(&raw.span, "no directory", "holds and overrides are kept here");
+            default
+        }
+        Some(raw) => raw.value.into(),
+        None => default,
+    }
+}

@@ -1,0 +1,426 @@
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use crate::model::{Endpoint, PerSide, ServiceName, Side, Weight};
+use crate::splitter::{Force, Sticky};
+use crate::verdict::Rule;
+
+use super::at::At;
+use super::check_process::{address, duration};
+use super::checked::{
+    HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
+    RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
+};
+use super::fault::Faults;
+use super::parse::Lost;
+use super::raw_service::{
+    RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawRescue, RawService, RawSide, RawSticky,
+    RawTimeouts,
+};
+use super::units;
+
+/// The most that is kept of a request's body: it is memory, for each request in flight.
+const MOST_BODY_BYTES: usize = 16 << 20;
+/// The shortest promise. Below this every restart would be found.
+const SHORTEST_PROMISE: Duration = Duration::from_mins(1);
+
+/// Checks one service's file, and tells where each of its hosts stands. What is at fault gets its default: the
+/// result counts only if no fault was found.
+pub(super) fn check(
+    name: ServiceName,
+    raw: RawService,
+    lost: &Lost,
+    process: &ProcessConfig,
+    faults: &mut Faults<'_>,
+) -> (ServiceConfig, Vec<Range<usize>>) {
+    let split = raw.split.unwrap_or_default();
+    let sides = PerSide {
+        helios: side(raw.helios, Side::Helios, lost, process, faults),
+        kubernetes: side(raw.kubernetes, Side::Kubernetes, lost, process, faults),
+    };
+    let weight = weight(split.kubernetes.as_ref(), &sides, lost, faults);
+    let (matches, host_places) = matches(raw.matches, lost, process, faults);
+    let service = ServiceConfig {
+        name,
+        team: team(raw.team, lost, faults),
+        phase: raw.phase.map_or(Phase::Experiment, |phase| match phase.value {
+            RawPhase::Experiment => Phase::Experiment,
+            RawPhase::Alpha => Phase::Alpha,
+            RawPhase::Beta => Phase::Beta,
+            RawPhase::General => Phase::General,
+        }),
+        matches,
+        weight,
+        sticky: split.sticky.and_then(|raw| sticky(raw, lost, faults)),
+        force: split.force.and_then(|raw| force(raw, lost, faults)),
+        sides,
+        timeouts: timeouts(raw.timeouts.unwrap_or_default(), faults),
+        rescue: rescue(raw.rescue.unwrap_or_default(), faults),
+        judge: judge(raw.judge.unwrap_or_default(), faults),
+    };
+    (service, host_places)
+}
+
+fn team(raw: Option<At<String>>, lost: &Lost, faults: &mut Faults<'_>) -> Arc<str> {
+    match raw {
+        Some(raw) if raw.value.trim().is_empty() => {
+            faults.at(&raw.span, "no team", "who is asked when this service is taken back?");
+            "".into()
+        }
+        Some(raw) => raw.value.trim().into(),
+        None => {
+            if !lost.has("team") {
+                faults
+                    .whole("no team", "who is asked when this service is taken back?")
+                    .help("add team = \"…\"");
+            }
+            "".into()
+        }
+    }
+}
+
+fn matches(
+    raw: Option<At<RawMatch>>,
+    lost: &Lost,
+    process: &ProcessConfig,
+    faults: &mut Faults<'_>,
+) -> (MatchConfig, Vec<Range<usize>>) {
+    let span = raw.as_ref().map(|raw| raw.span.clone());
+    let raw = raw.map(|raw| raw.value).unwrap_or_default();
+    let mut hosts = Vec::new();
+    match raw.hosts.filter(|hosts| !hosts.value.is_empty()) {
+        Some(raw) => {
+            for raw in &raw.value {
+                let Some(host) = host_pattern(raw, faults) else { continue };
+                if hosts.iter().any(|(other, _)| *other == host) {
+                    faults.at(&raw.span, "the same host twice", "once is enough");
+                }
+                hosts.push((host, raw.span.clone()));
+            }
+        }
+        None if lost.has("hosts") || lost.has("match") => {}
+        None => {
+            let question = "requests to which host are this service's?";
+            let fault = match span {
+                Some(span) => faults.at(&span, "no host", question),
+                None => faults.whole("no host", question),
+            };
+            fault.help("add hosts = [\"…\"] to [match]; [\"*\"] takes every host");
+        }
+    }
+    let paths = match raw.paths {
+        Some(raw) if raw.value.is_empty() && !lost.has("paths") => {
+            faults.at(&raw.span, "no path", "leave paths out to take every path");
+            Vec::new()
+        }
+        Some(raw) => raw.value.iter().filter_map(|path| path_prefix(path, faults)).collect(),
+        None => vec![PathPrefix::new("/")],
+    };
+    let (hosts, places) = hosts.into_iter().unzip();
+    (
+        MatchConfig {
+            listeners: listeners(raw.listeners.unwrap_or_default(), process, faults),
+            hosts,
+            paths,
+        },
+        places,
+    )
+}
+
+fn listeners(raw: Vec<At<String>>, process: &ProcessConfig, faults: &mut Faults<'_>) -> Vec<Arc<str>> {
+    let mut listeners = Vec::new();
+    for raw in raw {
+        let known = process.listeners.iter().find(|known| *known.name == *raw.value);
+        if let Some(known) = known {
+            listeners.push(known.name.clone());
+        } else if !process.listeners.is_empty() {
+            let names: Vec<&str> = process.listeners.iter().map(|listener| &*listener.name).collect();
+            faults.at(&raw.span, "unknown listener", format!("switchback.toml has {}", names.join(", ")));
+        }
+    }
+    listeners
+}
+
+fn host_pattern(raw: &At<String>, faults: &mut Faults<'_>) -> Option<HostPattern> {
+    let text = raw.value.trim().to_ascii_lowercase();
+    let (domain, below) = match text.strip_prefix("*.") {
+        _ if text == "*" => return Some(HostPattern::Any),
+        Some(domain) => (domain, true),
+        None => (text.as_str(), false),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let label_fits = |label: &str| !label.is_empty() && label.len() <= 63 && label.bytes().all(plain);
+    let ipv6 = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_ipv6 = !below && ipv6.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+    if is_ipv6 || (domain.len() <= 253 && domain.split('.').all(label_fits)) {
+        let domain = domain.to_owned();
+        return Some(if below { HostPattern::Below(domain) } else { HostPattern::Exact(domain) });
+    }
+    let fault = faults.at(&raw.span, "not a host name", "a name, *.name for everything below it, or *");
+    if domain.contains("://") {
+        fault.help("leave out the scheme");
+    } else if domain.contains('/') {
+        fault.help("leave out the path: it belongs in paths");
+    } else if domain.contains(':') {
+        fault.help("leave out the port: a service is found by the host's name alone");
+    } else if domain.contains('*') {
+        fault.help("the star stands for whole labels, and only at the start");
+    }
+    None
+}
+
+fn path_prefix(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathPrefix> {
+    let path = raw.value.as_str();
+    let wrong = if !path.starts_with('/') {
+        "begin it with a slash"
+    } else if path.contains(['?', '#']) {
+        "leave out the query: only the path is matched"
+    } else if path.contains('*') {
+        "leave out the star: every prefix takes all that lies below it"
+    } else if path.contains("//") || path.contains(char::is_whitespace) || !path.is_ascii() {
+        "write it as it stands in a request, percent-encoded"
+    } else {
+        return Some(PathPrefix::new(path));
+    };
+    faults.at(&raw.span, "not a path prefix", "such as /v1/").help(wrong);
+    None
+}
+
+fn weight(
+    raw: Option<&At<f64>>,
+    sides: &PerSide<SideConfig>,
+    lost: &Lost,
+    faults: &mut Faults<'_>,
+) -> Weight {
+    let weight = raw.map_or(Some(Weight::ZERO), |raw| percentage(raw, faults));
+    let Some(weight) = weight.filter(|_| !lost.has("kubernetes") || raw.is_some()) else {
+        return Weight::ZERO;
+    };
+    for (side, has_share) in
+        [(Side::Kubernetes, weight > Weight::ZERO), (Side::Helios, weight < Weight::FULL)]
+    {
+        let explained = ["source", "addresses", side.as_str()].iter().any(|key| lost.has(key));
+        if !has_share || !sides[side].endpoints.is_empty() || explained {
+            continue;
+        }
+        let message = format!("weight for a side that is not there: {side}");
+        let label = format!("at {weight} {} gets requests, but has no addresses", side.title());
+        let fault = match raw {
+            Some(raw) => faults.at(&raw.span, &message, label),
+            None => faults.whole(&message, label),
+        };
+        fault.help(format!("add source = {{ addresses = [\"…\"] }} to [{side}], or give it no weight"));
+    }
+    weight
+}
+
+fn percentage(raw: &At<f64>, faults: &mut Faults<'_>) -> Option<Weight> {
+    let label = "a percentage: 0 to 100, in steps of 0.01";
+    let Some(weight) = Weight::from_percent(raw.value) else {
+        let over = raw.value > 100.0;
+        let message = if over { "weight is over 100" } else { "weight is not a percentage" };
+        let fault = faults.at(&raw.span, message, label);
+        if let Some(meant) = [10.0, 100.0].map(|factor| raw.value / factor).into_iter().find(|w| *w <= 100.0)
+            && over
+        {
+            fault.help(format!("did you mean {meant:?}?"));
+        }
+        return None;
+    };
+    if (weight.percent() - raw.value).abs() > 1e-9 {
+        faults.at(&raw.span, "weight is finer than a step", label).help(format!("did you mean {weight}?"));
+    }
+    Some(weight)
+}
+
+fn sticky(raw: At<RawSticky>, lost: &Lost, faults: &mut Faults<'_>) -> Option<Sticky> {
+    let RawSticky { header, cookie, client_address } = raw.value;
+    let by_address = client_address.as_ref().is_some_and(|by| by.value);
+    match (header, cookie, by_address) {
+        (Some(header), None, false) => header_name(&header, faults).map(Sticky::Header),
+        (None, Some(cookie), false) => {
+            let token = !cookie.value.is_empty() && cookie.value.bytes().all(|b| b.is_ascii_graphic());
+            if token && !cookie.value.contains(['=', ';', ',', '"']) {
+                return Some(Sticky::Cookie(cookie.value));
+            }
+            faults.at(&cookie.span, "not a cookie's name", "such as session");
+            None
+        }
+        (None, None, true) => Some(Sticky::ClientAddress),
+        (None, None, false) => {
+            if !["header", "cookie", "client-address"].iter().any(|key| lost.has(key)) {
+                faults
+                    .at(&raw.span, "sticky by what?", "names nothing")
+                    .help("one of { header = \"…\" }, { cookie = \"…\" }, { client-address = true }");
+            }
+            None
+        }
+        _ => {
+            faults
+                .at(&raw.span, "sticky by two things", "a user has one place")
+                .help("keep one of header, cookie and client-address");
+            None
+        }
+    }
+}
+
+fn force(raw: At<RawForce>, lost: &Lost, faults: &mut Faults<'_>) -> Option<Force> {
+    let header = match raw.value.header {
+        Some(header) => header_name(&header, faults)?,
+        None => HeaderName::from_static("x-switchback-side"),
+    };
+    let listed = raw.value.from.as_ref().is_some_and(|from| !from.value.is_empty());
+    if !listed && !lost.has("from") {
+        faults
+            .at(&raw.span, "force from whom?", "nobody is trusted to name the side")
+            .help("add from = [\"10.20.0.0/16\"], the networks of the callers that may");
+        return None;
+    }
+    let from = raw.value.from.map(|from| from.value).unwrap_or_default();
+    let from = from.iter().filter_map(|net| network(net, faults)).collect();
+    Some(Force { header, from })
+}
+
+fn network(raw: &At<String>, faults: &mut Faults<'_>) -> Option<IpNet> {
+    let text = raw.value.trim();
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).ok();
+    if net.is_none() {
+        faults.at(&raw.span, "not a network", "such as 10.20.0.0/16, fd00::/8 or 10.20.3.4");
+    }
+    net
+}
+
+fn header_name(raw: &At<String>, faults: &mut Faults<'_>) -> Option<HeaderName> {
+    let name = HeaderName::from_bytes(raw.value.as_bytes()).ok();
+    if name.is_none() {
+        faults.at(&raw.span, "not a header's name", "letters, digits and dashes, such as x-user-id");
+    }
+    name
+}
+
+fn side(
+    raw: Option<At<RawSide>>,
+    side: Side,
+    lost: &Lost,
+    process: &ProcessConfig,
+    faults: &mut Faults<'_>,
+) -> SideConfig {
+    let absent = SideConfig { endpoints: Arc::new([]), protocol: Protocol::Http1 };
+    let Some(raw) = raw else { return absent };
+    let protocol = match raw.value.protocol.map(|protocol| protocol.value) {
+        None | Some(RawProtocol::Http1) => Protocol::Http1,
+        Some(RawProtocol::Http2) => Protocol::Http2,
+    };
+    let addresses = raw.value.source.as_ref().and_then(|source| source.value.addresses.as_ref());
+    let Some(addresses) = addresses.filter(|addresses| !addresses.value.is_empty()) else {
+        if !lost.has("source") && !lost.has("addresses") {
+            let span = raw.value.source.map_or(raw.span, |source| source.span);
+            faults
+                .at(&span, "a side without endpoints", format!("where does {} listen?", side.title()))
+                .help("add source = { addresses = [\"10.4.1.17:8080\"] }, or leave the side out");
+        }
+        return absent;
+    };
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for raw in &addresses.value {
+        let Some(address) = address(raw, faults) else { continue };
+        let endpoint = Endpoint { address };
+        if endpoints.contains(&endpoint) {
+            faults.at(&raw.span, "the same endpoint twice", "it would get twice its share");
+        } else if let Some(own) = process.listeners.iter().find(|own| own.address == address) {
+            let label = format!("this is Switchback's own listener {}", own.name);
+            faults.at(&raw.span, "requests would go in circles", label);
+        } else if address.port() == 0 {
+            faults.at(&raw.span, "no port", "port 0 cannot be connected to");
+        }
+        endpoints.push(endpoint);
+    }
+    SideConfig { endpoints: endpoints.into(), protocol }
+}
+
+fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {
+    let default = TimeoutsConfig::default();
+    let header_span = raw.header.as_ref().map(|raw| raw.span.clone());
+    let request_span = raw.request.as_ref().map(|raw| raw.span.clone());
+    let checked = TimeoutsConfig {
+        connect: duration(raw.connect, default.connect, faults),
+        header: duration(raw.header, default.header, faults),
+        request: duration(raw.request, default.request, faults),
+        idle: duration(raw.idle, default.idle, faults),
+    };
+    if let Some(span) = header_span.or(request_span)
+        && checked.header > checked.request
+    {
+        let label = format!(
+            "one try may take {}, all tries together {}",
+            units::in_words(checked.header),
+            units::in_words(checked.request)
+        );
+        faults
+            .at(&span, "no time for a rescue", label)
+            .help("make header shorter than request, so that Helios can still be asked");
+    }
+    checked
+}
+
+fn rescue(raw: RawRescue, faults: &mut Faults<'_>) -> RescueConfig {
+    let default = RescueConfig::default();
+    let body_bytes = raw.body.map_or(default.body_bytes, |raw| match units::parse_size(&raw.value) {
+        Ok(bytes) if bytes <= MOST_BODY_BYTES => bytes,
+        Ok(_) => {
+            faults.at(&raw.span, "too much to keep", "at most 16MiB, for each request in flight");
+            default.body_bytes
+        }
+        Err(wanted) => {
+            faults.at(&raw.span, "not a size", wanted);
+            default.body_bytes
+        }
+    });
+    let budget = raw.budget.map_or(default.budget, |raw| {
+        if (0.0..=100.0).contains(&raw.value) {
+            return raw.value / 100.0;
+        }
+        faults.at(&raw.span, "budget is not a percentage", "0 to 100, of the requests that go to Kubernetes");
+        default.budget
+    });
+    RescueConfig { enabled: raw.enabled.is_none_or(|enabled| enabled.value), body_bytes, budget }
+}
+
+fn judge(raw: RawJudge, faults: &mut Faults<'_>) -> JudgeConfig {
+    let default = Rule::default();
+    let mode = match raw.mode.map(|mode| mode.value) {
+        None | Some(RawMode::Revert) => JudgeMode::Revert,
+        Some(RawMode::Advise) => JudgeMode::Advise,
+        Some(RawMode::Off) => JudgeMode::Off,
+    };
+    let promise_span = raw.false_revert_every.as_ref().map(|raw| raw.span.clone());
+    let false_revert_every = duration(raw.false_revert_every, default.false_revert_every, faults);
+    if let Some(span) = promise_span
+        && false_revert_every < SHORTEST_PROMISE
+    {
+        faults
+            .at(&span, "a promise that would be broken all day", "at least 1m")
+            .help("this is how rarely a revert may come that was not called for: 30d, 1y");
+    }
+    let tolerate = raw.tolerate.map(|raw| raw.value).unwrap_or_default();
+    let failures = tolerance(tolerate.failures, default.failures, units::parse_failures, faults);
+    let slower = tolerance(tolerate.slower, default.slower, units::parse_slower, faults);
+    JudgeConfig { mode, rule: Rule { false_revert_every, failures, slower } }
+}
+
+fn tolerance<T>(
+    raw: Option<At<String>>,
+    default: T,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+    faults: &mut Faults<'_>,
+) -> T {
+    let Some(raw) = raw else { return default };
+    parse(&raw.value).unwrap_or_else(|wanted| {
+        faults.at(&raw.span, "not a tolerance", wanted);
+        default
+    })
+}

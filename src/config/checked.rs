@@ -1,0 +1,301 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Endpoint, PerSide, ServiceName, Side, Weight};
+use crate::splitter::{Force, Sticky};
+use crate::verdict::Rule;
+
+/// A whole configuration without a fault.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Switchback's own settings.
+    pub process: ProcessConfig,
+    /// The services by name.
+    pub services: BTreeMap<ServiceName, Arc<ServiceConfig>>,
+}
+
+/// Switchback's own settings. They are read at start; a change asks for a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessConfig {
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// Where clients connect.
+    pub listeners: Vec<ListenerConfig>,
+    /// Where people and programs look and steer.
+    pub admin: AdminConfig,
+    /// Where holds and overrides are kept.
+    pub state: PathBuf,
+    /// How long requests in flight may take to end.
+    pub shutdown: Duration,
+    /// Connections from clients, over all workers.
+    pub connections: usize,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// The name that services refer to.
+    pub name: Arc<str>,
+    /// Address and port.
+    pub address: SocketAddr,
+}
+
+/// Where people and programs look and steer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// A loopback address.
+    pub address: SocketAddr,
+    /// A Unix socket.
+    pub socket: PathBuf,
+}
+
+/// Everything about one service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceConfig {
+    /// Its name, which is its file's.
+    pub name: ServiceName,
+    /// The team that owns it.
+    pub team: Arc<str>,
+    /// How far its migration is, for the ledger only.
+    pub phase: Phase,
+    /// Which requests are its.
+    pub matches: MatchConfig,
+    /// The weight that the file gives it.
+    pub weight: Weight,
+    /// What keeps a user on one side.
+    pub sticky: Option<Sticky>,
+    /// Who may name the side.
+    pub force: Option<Force>,
+    /// The two sides.
+    pub sides: PerSide<SideConfig>,
+    /// How long things may take.
+    pub timeouts: TimeoutsConfig,
+    /// What Helios answers in place of Kubernetes.
+    pub rescue: RescueConfig,
+    /// When the service is taken back.
+    pub judge: JudgeConfig,
+}
+
+/// Which requests are a service's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchConfig {
+    /// The listeners; empty for all.
+    pub listeners: Vec<Arc<str>>,
+    /// At least one.
+    pub hosts: Vec<HostPattern>,
+    /// At least one.
+    pub paths: Vec<PathPrefix>,
+}
+
+/// A host name, or many of them; lower case, without a port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostPattern {
+    /// This one.
+    Exact(String),
+    /// Everything below this domain, however deep.
+    Below(String),
+    /// Every host, and requests that name none.
+    Any,
+}
+
+/// A prefix of whole path segments: `/v1` matches `/v1` and `/v1/x`, not `/v1beta`. Begins with a slash and
+/// ends with none; the root is empty.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathPrefix(String);
+
+/// One side of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SideConfig {
+    /// Its endpoints; empty if the service is not on this side.
+    pub endpoints: Arc<[Endpoint]>,
+    /// What they speak.
+    pub protocol: Protocol,
+}
+
+/// What endpoints speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutsConfig {
+    /// Making a connection.
+    pub connect: Duration,
+    /// From asking an endpoint to the head of its answer.
+    pub header: Duration,
+    /// From the request to the head of its answer, all tries together.
+    pub request: Duration,
+    /// The longest silence within an answer's body.
+    pub idle: Duration,
+}
+
+/// What Helios answers in place of Kubernetes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RescueConfig {
+    /// Whether it does.
+    pub enabled: bool,
+    /// Bytes of a request's body that are kept.
+    pub body_bytes: usize,
+    /// Rescues for each request that goes to Kubernetes, 0 to 1.
+    pub budget: f64,
+}
+
+/// When a service is taken back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JudgeConfig {
+    /// What its word leads to.
+    pub mode: JudgeMode,
+    /// What it promises and tolerates.
+    pub rule: Rule,
+}
+
+/// What the judge's word leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JudgeMode {
+    /// The service is taken back.
+    Revert,
+    /// People are told.
+    Advise,
+    /// Nothing is judged.
+    Off,
+}
+
+/// How far a service's migration is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// One to three services try it.
+    Experiment,
+    /// Volunteers.
+    Alpha,
+    /// Self-service.
+    Beta,
+    /// Everybody.
+    General,
+}
+
+impl PathPrefix {
+    /// From a path that begins with a slash; a slash at its end means nothing.
+    pub(super) fn new(path: &str) -> Self {
+        Self(path.trim_end_matches('/').to_owned())
+    }
+
+    /// Whether a request's path lies below.
+    pub fn matches(&self, path: &str) -> bool {
+        path.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+    }
+
+    /// Its length in bytes: the longest that matches wins.
+    pub fn length(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl fmt::Display for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "/" } else { &self.0 })
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostPattern::Exact(host) => f.write_str(host),
+            HostPattern::Below(domain) => write!(f, "*.{domain}"),
+            HostPattern::Any => f.write_str("*"),
+        }
+    }
+}
+
+impl Protocol {
+    /// As configuration writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http1 => "http/1.1",
+            Protocol::Http2 => "http/2",
+        }
+    }
+}
+
+impl JudgeMode {
+    /// As configuration writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JudgeMode::Revert => "revert",
+            JudgeMode::Advise => "advise",
+            JudgeMode::Off => "off",
+        }
+    }
+}
+
+impl Phase {
+    /// As configuration writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Experiment => "experiment",
+            Phase::Alpha => "alpha",
+            Phase::Beta => "beta",
+            Phase::General => "general",
+        }
+    }
+}
+
+impl ServiceConfig {
+    /// Whether the service has a side at all.
+    pub fn is_on(&self, side: Side) -> bool {
+        !self.sides[side].endpoints.is_empty()
+    }
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            header: Duration::from_secs(15),
+            request: Duration::from_secs(30),
+            idle: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Default for RescueConfig {
+    /// Everything that can be rescued is: it asks no more of Helios than a revert would.
+    fn default() -> Self {
+        Self { enabled: true, body_bytes: 64 << 10, budget: 1.0 }
+    }
+}
+
+impl Default for JudgeConfig {
+    fn default() -> Self {
+        Self { mode: JudgeMode::Revert, rule: Rule::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_of_whole_segments() {
+        let v1 = PathPrefix::new("/v1/");
+        for (path, matches) in [
+            ("/v1", true),
+            ("/v1/", true),
+            ("/v1/x", true),
+            ("/v1?q", true),
+            ("/v1beta", false),
+            ("/", false),
+        ] {
+            assert_eq!(v1.matches(path), matches, "{path}");
+        }
+        assert!(PathPrefix::new("/").matches("/anything") && PathPrefix::new("/").matches("/"));
+    }
+}

@@ -1,0 +1,141 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::Hasher;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
+
+use crate::model::ServiceName;
+
+use super::checked::{Config, ServiceConfig};
+use super::fault::{Fault, Faults, Source};
+use super::parse::parse;
+use super::raw_process::RawProcess;
+use super::raw_service::RawService;
+use super::routes::{Claim, check_conflicts};
+use super::{check_process, check_service};
+
+/// Switchback's own settings, in the configuration's folder.
+const PROCESS_FILE: &str = "switchback.toml";
+/// The folder of the services' files.
+const SERVICES: &str = "services";
+
+/// A configuration, and what was read for it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What was read.
+    pub config: Config,
+    /// How many files.
+    pub files: usize,
+    /// Files that were not read because they do not end in `.toml`.
+    pub ignored: Vec<PathBuf>,
+    /// Changes whenever a byte of any file does: 16 hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// Reads a folder. The error is every fault of every file, in the order of the files' names.
+pub fn load(folder: &Path) -> Result<Loaded, Vec<Fault>> {
+    let mut found = Vec::new();
+    let mut hasher = SipHasher13::new();
+    let path = folder.join(PROCESS_FILE);
+    let process = read(&path, &mut hasher, &mut found).map(|source| {
+        let (raw, lost) = parse::<RawProcess>(&source, &mut found);
+        check_process::check(raw, &lost, &mut Faults::of(&source, &mut found))
+    });
+    let (files, ignored) = list(&folder.join(SERVICES), &mut found);
+    let mut claims = Vec::with_capacity(files.len());
+    let count = files.len() + 1;
+    for path in files {
+        let Some(source) = read(&path, &mut hasher, &mut found) else { continue };
+        let Some(name) = name_of(&source, &mut found) else { continue };
+        let (raw, lost) = parse::<RawService>(&source, &mut found);
+        if let Some(process) = &process {
+            let mut faults = Faults::of(&source, &mut found);
+            let (service, host_places) = check_service::check(name, raw, &lost, process, &mut faults);
+            claims.push(Claim { service: Arc::new(service), source, host_places });
+        }
+    }
+    check_conflicts(&claims, &mut found);
+    let services: BTreeMap<ServiceName, Arc<ServiceConfig>> =
+        claims.into_iter().map(|claim| (claim.service.name.clone(), claim.service)).collect();
+    match process {
+        Some(process) if found.is_empty() => Ok(Loaded {
+            config: Config { process, services },
+            files: count,
+            ignored,
+            fingerprint: format!("{:016x}", hasher.finish()),
+        }),
+        Some(_) | None => Err(found),
+    }
+}
+
+fn read(path: &Path, hasher: &mut SipHasher13, found: &mut Vec<Fault>) -> Option<Arc<Source>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            unreadable(path, &error, found);
+            return None;
+        }
+    };
+    hasher.write(path.as_os_str().as_encoded_bytes());
+    hasher.write_usize(bytes.len());
+    hasher.write(&bytes);
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(Source::new(path, text)),
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let source = Source::new(path, text);
+            Faults::of(&source, found)
+                .at(&(good..good), "not text", "this byte is not UTF-8")
+                .help("save the file as UTF-8");
+            None
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error, found: &mut Vec<Fault>) {
+    let source = Source::new(path, String::new());
+    let help = match error.kind() {
+        io::ErrorKind::NotFound if path.ends_with(PROCESS_FILE) => {
+            "a configuration is a folder with switchback.toml and services/NAME.toml"
+        }
+        io::ErrorKind::NotFound => "it was there a moment ago",
+        io::ErrorKind::PermissionDenied => "let the user that runs Switchback read it",
+        _ => "the system gives this reason",
+    };
+    Faults::of(&source, found).whole("cannot be read", error.to_string()).help(help);
+}
+
+/// The services' files by name, and what else lies there. Hidden entries are nobody's: editors make them, and
+/// a mounted `ConfigMap` keeps its versions in `..` folders.
+fn list(folder: &Path, found: &mut Vec<Fault>) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return (Vec::new(), Vec::new()),
+        Err(error) => {
+            unreadable(folder, &error, found);
+            return (Vec::new(), Vec::new());
+        }
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    paths.into_iter().partition(|path| path.extension().is_some_and(|end| end == "toml") && !path.is_dir())
+}
+
+fn name_of(source: &Arc<Source>, found: &mut Vec<Fault>) -> Option<ServiceName> {
+    let stem = source.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    ServiceName::parse(stem)
+        .map_err(|fault| {
+            Faults::of(source, found)
+                .whole("the file's name is not a service's", fault.to_string())
+                .help("rename the file: its name is the service's name");
+        })
+        .ok()
+}

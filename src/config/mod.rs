@@ -1,0 +1,39 @@
+//! What people write: one `switchback.toml`, and one file a service in `services/`.
+//!
+//! ```text
+//! text ─parse─▶ raw (serde, with places) ─check─▶ Config (cannot be wrong)
+//!                 └──────── every fault of every file, at once ────────┘
+//! ```
+//!
+//! A configuration is taken whole or not at all: one fault in one file, and the last good one stays in force.
+//! Raw types say what was written and serve the JSON Schema; checked types carry no file, no place and no
+//! serde. All defaults stand in `raw_process` and `raw_service`, in the documentation of each key, and in the
+//! checked types' makers.
+
+mod at;
+mod check_process;
+mod check_service;
+mod checked;
+mod diff;
+mod fault;
+mod load;
+mod parse;
+mod raw_process;
+mod raw_service;
+mod render;
+mod routes;
+mod schema;
+mod show;
+mod units;
+
+pub use checked::{
+    AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig, PathPrefix, Phase,
+    ProcessConfig, Protocol, RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
+};
+pub use diff::{Diff, diff};
+pub use fault::Fault;
+pub use load::{Loaded, load};
+pub use render::render;
+pub use schema::{SchemaOf, schema};
+pub use show::show;
+pub use units::{in_words, parse_duration};

@@ -1,0 +1,179 @@
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::at::At;
+
+/// Everything about one service: `services/NAME.toml`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawService {
+    /// The team that owns the service.
+    pub(super) team: Option<At<String>>,
+    /// How far the service's migration is, for the ledger only. Default: `experiment`.
+    pub(super) phase: Option<At<RawPhase>>,
+    /// Which requests are the service's.
+    #[serde(rename = "match")]
+    pub(super) matches: Option<At<RawMatch>>,
+    /// How requests are split.
+    pub(super) split: Option<RawSplit>,
+    /// The Helios side; without it the service is on Kubernetes only.
+    pub(super) helios: Option<At<RawSide>>,
+    /// The Kubernetes side; without it the service is on Helios only.
+    pub(super) kubernetes: Option<At<RawSide>>,
+    /// How long things may take.
+    pub(super) timeouts: Option<RawTimeouts>,
+    /// What Helios answers in place of Kubernetes.
+    pub(super) rescue: Option<RawRescue>,
+    /// When the service is taken back.
+    pub(super) judge: Option<RawJudge>,
+}
+
+/// A migration's phase.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawPhase {
+    /// One to three services try it.
+    Experiment,
+    /// Volunteers.
+    Alpha,
+    /// Self-service.
+    Beta,
+    /// Everybody; new services start on Kubernetes.
+    General,
+}
+
+/// Hosts and paths.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawMatch {
+    /// The listeners that the service is reached by. Default: all.
+    pub(super) listeners: Option<Vec<At<String>>>,
+    /// Host names without a port: exact, `*.example.net` for everything below, or `*` for every host.
+    pub(super) hosts: Option<At<Vec<At<String>>>>,
+    /// Path prefixes, whole segments; the longest that matches wins. Default: `/`.
+    pub(super) paths: Option<At<Vec<At<String>>>>,
+}
+
+/// Weight, stickiness and force.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawSplit {
+    /// Percent of requests that go to Kubernetes: 0 to 100 in steps of 0.01. Default: 0.
+    pub(super) kubernetes: Option<At<f64>>,
+    /// What keeps a user on one side. Default: nothing does.
+    pub(super) sticky: Option<At<RawSticky>>,
+    /// Who may name the side. Default: nobody.
+    pub(super) force: Option<At<RawForce>>,
+}
+
+/// What identifies a user: exactly one of these.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawSticky {
+    /// The value of this request header.
+    pub(super) header: Option<At<String>>,
+    /// The value of this cookie.
+    pub(super) cookie: Option<At<String>>,
+    /// The client's address.
+    pub(super) client_address: Option<At<bool>>,
+}
+
+/// A header by which trusted callers choose the side.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawForce {
+    /// The header whose value is `helios` or `kubernetes`. Default: `x-switchback-side`.
+    pub(super) header: Option<At<String>>,
+    /// The networks that are trusted, such as `10.20.0.0/16`.
+    pub(super) from: Option<At<Vec<At<String>>>>,
+}
+
+/// One side.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawSide {
+    /// Where the side's endpoints come from.
+    pub(super) source: Option<At<RawSource>>,
+    /// What its endpoints speak. Default: `http/1.1`.
+    pub(super) protocol: Option<At<RawProtocol>>,
+}
+
+/// Fixed addresses.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawSource {
+    /// Addresses and ports, such as `10.4.1.17:8080`.
+    pub(super) addresses: Option<At<Vec<At<String>>>>,
+}
+
+/// What endpoints speak.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+pub(super) enum RawProtocol {
+    /// HTTP/1.1.
+    #[serde(rename = "http/1.1")]
+    Http1,
+    /// HTTP/2 without TLS (prior knowledge), as gRPC services speak.
+    #[serde(rename = "http/2")]
+    Http2,
+}
+
+/// How long things may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawTimeouts {
+    /// Making a connection to an endpoint. Default: `1s`.
+    pub(super) connect: Option<At<String>>,
+    /// From asking an endpoint to the head of its answer, each try. Default: `15s`.
+    pub(super) header: Option<At<String>>,
+    /// From the request to the head of its answer, all tries together. Default: `30s`.
+    pub(super) request: Option<At<String>>,
+    /// The longest silence within an answer's body. Default: `60s`.
+    pub(super) idle: Option<At<String>>,
+}
+
+/// What Helios answers in place of Kubernetes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawRescue {
+    /// Whether it does. Default: true.
+    pub(super) enabled: Option<At<bool>>,
+    /// How much of a request's body is kept, so that it can be sent again: `64KiB`, at most `16MiB`.
+    /// Default: `64KiB`.
+    pub(super) body: Option<At<String>>,
+    /// At most this percentage of the requests that go to Kubernetes is rescued. Default: 100.
+    pub(super) budget: Option<At<f64>>,
+}
+
+/// When the service is taken back.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawJudge {
+    /// `revert` takes the service back, `advise` only says so, `off` does not look. Default: `revert`.
+    pub(super) mode: Option<At<RawMode>>,
+    /// The promise: how rarely a revert may come that was not called for, on average. Default: `1y`.
+    pub(super) false_revert_every: Option<At<String>>,
+    /// How much worse Kubernetes may be.
+    pub(super) tolerate: Option<At<RawTolerate>>,
+}
+
+/// What the judge's word leads to.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawMode {
+    /// The service is taken back.
+    Revert,
+    /// People are told.
+    Advise,
+    /// Nothing is judged.
+    Off,
+}
+
+/// How much worse Kubernetes may be.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawTolerate {
+    /// A factor and an addition in percentage points: `x1.2 +0.05%`, which is the default.
+    pub(super) failures: Option<At<String>>,
+    /// A factor and an addition; the larger of the two counts: `x1.15 +2ms`, which is the default.
+    pub(super) slower: Option<At<String>>,
+}

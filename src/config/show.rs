@@ -1,0 +1,89 @@
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::model::Side;
+use crate::splitter::Sticky;
+
+use super::checked::ServiceConfig;
+
+/// A service's configuration with every default written out, as a file that reads back to the same.
+pub fn show(service: &ServiceConfig) -> String {
+    let mut out = String::new();
+    let s = service;
+    // Writing to a String does not fail.
+    let _ = writeln!(out, "team  = {:?}\nphase = {:?}\n\n[match]", s.team, s.phase.as_str());
+    if !s.matches.listeners.is_empty() {
+        let _ = writeln!(out, "listeners = {:?}", s.matches.listeners);
+    }
+    let _ = writeln!(out, "hosts = {:?}", strings(&s.matches.hosts));
+    let _ = writeln!(out, "paths = {:?}", strings(&s.matches.paths));
+    let _ = writeln!(out, "\n[split]\nkubernetes = {}", s.weight);
+    match &s.sticky {
+        Some(Sticky::Header(name)) => {
+            let _ = writeln!(out, "sticky = {{ header = {:?} }}", name.as_str());
+        }
+        Some(Sticky::Cookie(name)) => {
+            let _ = writeln!(out, "sticky = {{ cookie = {name:?} }}");
+        }
+        Some(Sticky::ClientAddress) => out.push_str("sticky = { client-address = true }\n"),
+        None => {}
+    }
+    if let Some(force) = &s.force {
+        let _ = writeln!(
+            out,
+            "force = {{ header = {:?}, from = {:?} }}",
+            force.header.as_str(),
+            strings(&force.from)
+        );
+    }
+    for side in Side::ALL {
+        if s.is_on(side) {
+            let side_config = &s.sides[side];
+            let _ = writeln!(
+                out,
+                "\n[{side}]\nsource = {{ addresses = {:?} }}\nprotocol = {:?}",
+                strings(&side_config.endpoints[..]),
+                side_config.protocol.as_str()
+            );
+        }
+    }
+    show_rules(s, &mut out);
+    out
+}
+
+fn show_rules(s: &ServiceConfig, out: &mut String) {
+    let _ = writeln!(
+        out,
+        "\n[timeouts]\nconnect = \"{}\"\nheader = \"{}\"\nrequest = \"{}\"\nidle = \"{}\"",
+        exact(s.timeouts.connect),
+        exact(s.timeouts.header),
+        exact(s.timeouts.request),
+        exact(s.timeouts.idle)
+    );
+    let _ = writeln!(
+        out,
+        "\n[rescue]\nenabled = {}\nbody = \"{}B\"\nbudget = {:?}",
+        s.rescue.enabled,
+        s.rescue.body_bytes,
+        s.rescue.budget * 100.0
+    );
+    let rule = &s.judge.rule;
+    let _ = writeln!(
+        out,
+        "\n[judge]\nmode = {:?}\nfalse-revert-every = \"{}\"\ntolerate = {{ failures = \"x{} +{}%\", slower = \"x{} +{}\" }}",
+        s.judge.mode.as_str(),
+        exact(rule.false_revert_every),
+        rule.failures.ratio,
+        rule.failures.delta * 100.0,
+        rule.slower.ratio,
+        exact(rule.slower.add)
+    );
+}
+
+fn strings<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
+}
+
+fn exact(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

@@ -1,0 +1,85 @@
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::model::Micros;
+use crate::tally::Report;
+use crate::verdict::TICK_MS;
+
+use super::core::Core;
+
+/// How often waits are looked through: a limit is met to within this.
+const BEAT: Duration = Duration::from_millis(25);
+/// A thread that stood still for so long says nothing about how old requests became meanwhile.
+const STANDSTILL: Micros = Micros(1_000_000);
+/// How often idle connections are looked through.
+const TIDY: Duration = Duration::from_secs(5);
+
+/// A worker's pulse: ends waits that are over, and once a tick reports what was counted. It rests while there
+/// is nothing to do.
+pub(super) async fn run(core: Rc<Core>) {
+    let mut last = core.now();
+    let mut next_report = last;
+    loop {
+        if is_quiet(&core) {
+            core.rest().await;
+            last = core.now();
+        }
+        tokio::time::sleep(BEAT).await;
+        let now = core.now();
+        if now.since(last) >= STANDSTILL {
+            for service in core.active().borrow().iter() {
+                service.ballot.borrow_mut().abstain();
+            }
+        }
+        last = now;
+        let view = core.view();
+        core.waits.expire(now, |id| view.get(id).is_some_and(|service| service.held));
+        if now >= next_report {
+            report(&core, now);
+            next_report = Micros(now.0 + TICK_MS * 1_000);
+        }
+    }
+}
+
+/// Follows control: looks at each new snapshot when it comes, and not only at the next request.
+pub(super) async fn follow(core: Rc<Core>) {
+    let bell = core.bell();
+    loop {
+        let view = core.view();
+        core.waits.expire(core.now(), |id| view.get(id).is_some_and(|service| service.held));
+        drop(view);
+        bell.rings().await;
+    }
+}
+
+/// Closes what has been idle for too long.
+pub(super) async fn tidy(core: Rc<Core>) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        core.tidy();
+    }
+}
+
+fn is_quiet(core: &Core) -> bool {
+    core.waits.is_empty() && core.active().borrow().is_empty() && !core.has_refused()
+}
+
+/// Sends what was counted. Where control does not keep up it is kept, and goes with the next report.
+pub(super) fn report(core: &Core, now: Micros) {
+    let Ok(permit) = core.reports.try_reserve() else { return };
+    let mut services = Vec::new();
+    core.active().borrow_mut().retain(|service| {
+        services.extend(service.report(now));
+        let stays = !service.is_quiet();
+        service.active.set(stays);
+        stays
+    });
+    let report = Report {
+        worker: core.index,
+        services,
+        connections: core.drain.connections(),
+        accepts_paused: core.accepts_paused.take(),
+        refused: core.take_refused(),
+    };
+    permit.send(report);
+}

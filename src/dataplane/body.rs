@@ -1,0 +1,191 @@
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+/// What is sent to an endpoint.
+pub(super) enum RequestBody {
+    Empty,
+    /// Goes by once.
+    Streamed(Incoming, Rc<Fate>),
+    /// Goes by, and is kept so that it can be sent again.
+    Kept(Rc<Kept>, Reader),
+}
+
+/// What became of a client's body.
+#[derive(Debug, Default)]
+pub(super) struct Fate {
+    broken: Cell<bool>,
+}
+
+/// A client's body, of which the beginning is kept up to a bound.
+pub(super) struct Kept {
+    source: RefCell<Source>,
+    fate: Rc<Fate>,
+    /// The reader that may read; those before it may not.
+    turn: Cell<u32>,
+}
+
+/// Where one try is in a kept body.
+pub(super) struct Reader {
+    turn: u32,
+    next: usize,
+}
+
+struct Source {
+    incoming: Incoming,
+    frames: Vec<Bytes>,
+    trailers: Option<HeaderMap>,
+    room: usize,
+    too_large: bool,
+}
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the client's body broke off: {0}")]
+    Client(#[source] hyper::Error),
+    #[error("the answer broke off: {0}")]
+    Side(#[source] hyper::Error),
+    #[error("the answer fell silent")]
+    Silent,
+    #[error("the request is being sent elsewhere")]
+    Elsewhere,
+}
+
+impl RequestBody {
+    /// A body that can be sent once.
+    pub(super) fn once(incoming: Incoming, fate: &Rc<Fate>) -> Self {
+        if incoming.is_end_stream() { Self::Empty } else { Self::Streamed(incoming, fate.clone()) }
+    }
+
+    /// A body that can be sent again while it has not exceeded `room` bytes.
+    pub(super) fn kept(incoming: Incoming, room: usize, fate: &Rc<Fate>) -> (Self, Rc<Kept>) {
+        let source = Source { incoming, frames: Vec::new(), trailers: None, room, too_large: false };
+        let kept = Rc::new(Kept { source: source.into(), fate: fate.clone(), turn: Cell::new(0) });
+        (Self::Kept(kept.clone(), Reader { turn: 0, next: 0 }), kept)
+    }
+}
+
+impl Fate {
+    /// Whether the client's body broke off.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+}
+
+impl Kept {
+    /// The body from its beginning; `None` if it was too large to be kept. Whoever was reading stops.
+    pub(super) fn again(self: &Rc<Self>) -> Option<RequestBody> {
+        if self.source.borrow().too_large || self.fate.is_broken() {
+            return None;
+        }
+        self.turn.set(self.turn.get() + 1);
+        Some(RequestBody::Kept(self.clone(), Reader { turn: self.turn.get(), next: 0 }))
+    }
+
+    fn poll_frame(
+        &self,
+        reader: &mut Reader,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if reader.turn != self.turn.get() {
+            return Poll::Ready(Some(Err(BodyError::Elsewhere)));
+        }
+        let mut source = self.source.borrow_mut();
+        if let Some(data) = source.frames.get(reader.next) {
+            reader.next += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+        }
+        if let Some(trailers) = source.trailers.clone().filter(|_| reader.next == source.frames.len()) {
+            reader.next += 1;
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        let polled = poll_client(&mut source.incoming, &self.fate, cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            source.keep(frame);
+            reader.next += 1;
+        }
+        polled
+    }
+}
+
+impl Source {
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = Some(trailers.clone());
+        }
+        let Some(data) = frame.data_ref().filter(|_| !self.too_large) else { return };
+        match self.room.checked_sub(data.len()) {
+            Some(room) => {
+                self.room = room;
+                self.frames.push(data.clone());
+            }
+            None => {
+                self.too_large = true;
+                self.frames = Vec::new();
+            }
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Streamed(incoming, fate) => poll_client(incoming, fate, cx),
+            Self::Kept(kept, reader) => kept.poll_frame(reader, cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streamed(incoming, _) => incoming.is_end_stream(),
+            Self::Kept(kept, reader) => {
+                let source = kept.source.borrow();
+                reader.turn == kept.turn.get()
+                    && reader.next >= source.frames.len()
+                    && source.trailers.is_none()
+                    && source.incoming.is_end_stream()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streamed(incoming, _) => incoming.size_hint(),
+            Self::Kept(kept, reader) => {
+                let source = kept.source.borrow();
+                let kept_bytes: usize = source.frames.iter().skip(reader.next).map(Bytes::len).sum();
+                match source.incoming.size_hint().exact() {
+                    Some(coming) => SizeHint::with_exact(coming + kept_bytes as u64),
+                    None => SizeHint::default(),
+                }
+            }
+        }
+    }
+}
+
+fn poll_client(
+    incoming: &mut Incoming,
+    fate: &Fate,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    Pin::new(incoming).poll_frame(cx).map_err(|error| {
+        fate.broken.set(true);
+        BodyError::Client(error)
+    })
+}

@@ -1,0 +1,196 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::clock::Clock;
+use crate::model::{Cause, Micros};
+use crate::snapshot::{Bell, ServiceId, ServiceView, Snapshot, Subscription};
+use crate::tally::{Causes, Report};
+
+use super::drain::Drain;
+use super::service::Service;
+use super::waits::Waits;
+
+/// What a worker owns. One thread has it, so nothing in it is locked.
+pub(super) struct Core {
+    pub(super) index: usize,
+    pub(super) clock: Clock,
+    pub(super) waits: Waits,
+    pub(super) drain: Drain,
+    pub(super) reports: mpsc::Sender<Report>,
+    pub(super) accepts_paused: Cell<u64>,
+    subscription: RefCell<Subscription>,
+    view: RefCell<Rc<View>>,
+    services: RefCell<Vec<Option<Rc<Service>>>>,
+    active: RefCell<Vec<Rc<Service>>>,
+    refused: Cell<Causes>,
+    rng: RefCell<fastrand::Rng>,
+    /// Rung when the beat has something to do again.
+    pulse: Notify,
+    beating: Cell<bool>,
+}
+
+/// This worker's handle on one snapshot. A request that needs the snapshot over an `.await` clones this `Rc`:
+/// all workers counting on one shared `Arc` would be fighting over a cache line.
+pub(super) struct View {
+    snapshot: Arc<Snapshot>,
+}
+
+/// One service in one view.
+pub(super) struct Located {
+    view: Rc<View>,
+    slot: usize,
+}
+
+impl Core {
+    pub(super) fn new(
+        index: usize,
+        clock: Clock,
+        subscription: Subscription,
+        reports: mpsc::Sender<Report>,
+    ) -> Self {
+        Self {
+            index,
+            clock,
+            waits: Waits::default(),
+            drain: Drain::default(),
+            reports,
+            accepts_paused: Cell::new(0),
+            subscription: RefCell::new(subscription),
+            view: RefCell::new(Rc::new(View { snapshot: Arc::default() })),
+            services: RefCell::default(),
+            active: RefCell::default(),
+            refused: Cell::default(),
+            rng: RefCell::new(fastrand::Rng::new()),
+            pulse: Notify::new(),
+            beating: Cell::new(false),
+        }
+    }
+
+    pub(super) fn now(&self) -> Micros {
+        self.clock.micros()
+    }
+
+    /// The latest view. Where nothing has changed this costs one load of a shared pointer.
+    pub(super) fn view(&self) -> Rc<View> {
+        let mut subscription = self.subscription.borrow_mut();
+        let latest = subscription.latest();
+        let mut view = self.view.borrow_mut();
+        if !Arc::ptr_eq(latest, &view.snapshot) {
+            let snapshot = latest.clone();
+            subscription.confirm(snapshot.generation);
+            *view = Rc::new(View { snapshot });
+        }
+        view.clone()
+    }
+
+    /// What control rings when there is something new.
+    pub(super) fn bell(&self) -> Bell {
+        self.subscription.borrow().bell()
+    }
+
+    /// This worker's own part of a service, made at its first request.
+    pub(super) fn service(&self, view: &ServiceView) -> Rc<Service> {
+        let slot = view.id.slot as usize;
+        let mut services = self.services.borrow_mut();
+        if let Some(Some(service)) = services.get(slot)
+            && service.id == view.id
+        {
+            return service.clone();
+        }
+        if services.len() <= slot {
+            services.resize_with(slot + 1, || None);
+        }
+        let service = Rc::new(Service::new(view));
+        services[slot] = Some(service.clone());
+        service
+    }
+
+    /// Draws an even number below `bound`.
+    pub(super) fn draw(&self, bound: u32) -> u32 {
+        self.rng.borrow_mut().u32(..bound)
+    }
+
+    /// Notes that a service has something to report.
+    pub(super) fn note_active(&self, service: &Rc<Service>) {
+        if !service.active.replace(true) {
+            self.active.borrow_mut().push(service.clone());
+            self.keep_beating();
+        }
+    }
+
+    /// Counts a request that belongs to no service.
+    pub(super) fn refuse(&self, cause: Cause) {
+        let mut refused = self.refused.get();
+        refused.count(cause);
+        self.refused.set(refused);
+        self.keep_beating();
+    }
+
+    pub(super) fn take_refused(&self) -> Causes {
+        self.refused.take()
+    }
+
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused.get() != Causes::default()
+    }
+
+    /// The services that have something to report.
+    pub(super) fn active(&self) -> &RefCell<Vec<Rc<Service>>> {
+        &self.active
+    }
+
+    /// Lets go of what services that are no longer configured had here, and of connections that have been
+    /// idle for too long.
+    pub(super) fn tidy(&self) {
+        let view = self.view();
+        let now = self.now();
+        for place in self.services.borrow_mut().iter_mut() {
+            match place {
+                Some(service) if view.get(service.id).is_some() => service.tidy(now),
+                Some(_) | None => *place = None,
+            }
+        }
+    }
+
+    /// Makes sure that the beat goes on.
+    pub(super) fn keep_beating(&self) {
+        if !self.beating.replace(true) {
+            self.pulse.notify_one();
+        }
+    }
+
+    /// Lets the beat rest until there is something to do again.
+    pub(super) async fn rest(&self) {
+        self.beating.set(false);
+        self.pulse.notified().await;
+    }
+}
+
+impl View {
+    /// The slot of the service that answers this host and path on this listener.
+    pub(super) fn find(self: &Rc<Self>, listener: usize, host: Option<&str>, path: &str) -> Option<Located> {
+        let slot = self.snapshot.routes.find(listener, host, path)? as usize;
+        let there = self.snapshot.services.get(slot).is_some_and(Option::is_some);
+        there.then(|| Located { view: self.clone(), slot })
+    }
+
+    /// The service, if it still is the one that this slot was given to.
+    pub(super) fn get(&self, id: ServiceId) -> Option<&ServiceView> {
+        let view = self.snapshot.services.get(id.slot as usize)?.as_deref()?;
+        (view.id == id).then_some(view)
+    }
+}
+
+impl std::ops::Deref for Located {
+    type Target = ServiceView;
+
+    fn deref(&self) -> &ServiceView {
+        match &self.view.snapshot.services[self.slot] {
+            Some(service) => service,
+            None => unreachable!("a located service is in its view"),
+        }
+    }
+}

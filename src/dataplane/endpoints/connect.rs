@@ -1,0 +1,82 @@
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use crate::model::Cause;
+
+use super::super::body::RequestBody;
+use super::super::core::Core;
+use super::super::waits::{Expired, Limit, within};
+
+/// Streams that may wait in one HTTP/2 connection's receive window: a slow client must not fill memory.
+const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
+const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Makes an HTTP/1.1 connection. Its I/O is driven by a task of its own, which ends with it.
+pub(super) async fn http1(
+    core: &Rc<Core>,
+    address: SocketAddr,
+    limit: Limit,
+) -> Result<http1::SendRequest<RequestBody>, Cause> {
+    let stream = tcp(core, address, limit).await?;
+    let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
+    tokio::task::spawn_local(async move {
+        // Whatever ends it is seen by the request in flight, or by nobody.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// Makes an HTTP/2 connection with prior knowledge.
+pub(super) async fn http2(
+    core: &Rc<Core>,
+    address: SocketAddr,
+    limit: Limit,
+) -> Result<http2::SendRequest<RequestBody>, Cause> {
+    let stream = tcp(core, address, limit).await?;
+    let handshake = http2::Builder::new(LocalTasks)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .handshake(TokioIo::new(stream));
+    let shaken = within(core, limit, handshake).await.map_err(in_words)?;
+    let (sender, connection) = shaken.map_err(|_| Cause::ConnectFailed)?;
+    tokio::task::spawn_local(async move {
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+async fn tcp(core: &Rc<Core>, address: SocketAddr, limit: Limit) -> Result<TcpStream, Cause> {
+    let connected = within(core, limit, TcpStream::connect(address)).await.map_err(in_words)?;
+    let stream = connected.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => Cause::ConnectRefused,
+        io::ErrorKind::TimedOut => Cause::ConnectTimeout,
+        _ => Cause::ConnectFailed,
+    })?;
+    // Answers and requests go out as they come; a peer that is gone already is noticed by the request.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+fn in_words(expired: Expired) -> Cause {
+    match expired {
+        Expired::Late => Cause::ConnectTimeout,
+        Expired::TakenBack => Cause::TakenBack,
+    }
+}
+
+/// Runs hyper's own tasks on this worker.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dataplane) struct LocalTasks;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalTasks {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}

@@ -1,0 +1,205 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::client::conn::{http1, http2};
+use tokio::sync::Semaphore;
+
+use crate::config::Protocol;
+use crate::model::{Cause, Micros};
+
+use super::super::body::RequestBody;
+use super::super::core::Core;
+use super::super::waits::{Expired, Limit, within};
+use super::{EndpointState, connect};
+
+/// One endpoint's connections on one worker.
+pub(in crate::dataplane) enum Pool {
+    Http1(RefCell<Vec<Idle>>),
+    Http2 {
+        open: RefCell<Vec<Rc<Shared>>>,
+        /// One connection is made at a time: who waits meanwhile shares it.
+        making: Semaphore,
+    },
+}
+
+/// An HTTP/1.1 connection that nobody uses.
+pub(in crate::dataplane) struct Idle {
+    sender: http1::SendRequest<RequestBody>,
+    since: Micros,
+}
+
+/// An HTTP/2 connection.
+pub(in crate::dataplane) struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    streams: Cell<usize>,
+    since: Cell<Micros>,
+}
+
+/// A connection for one request. Hand an HTTP/1.1 connection back when the answer has ended.
+pub(in crate::dataplane) enum Lease {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(Stream),
+}
+
+/// A stream's place on its connection, given up when dropped.
+pub(in crate::dataplane) struct Stream(Rc<Shared>);
+
+/// A connection, and whether it has carried requests before: then it may have been closed just now.
+pub(in crate::dataplane) struct Leased {
+    pub(in crate::dataplane) lease: Lease,
+    pub(in crate::dataplane) reused: bool,
+}
+
+/// Idle connections kept for each endpoint. More than this means that the peak is over.
+const MOST_IDLE: usize = 256;
+/// How long an idle connection is kept. Endpoints that close sooner are noticed when they do.
+const IDLE_FOR: Duration = Duration::from_secs(30);
+/// Streams on one HTTP/2 connection before another is made: what most servers allow.
+const MOST_STREAMS: usize = 100;
+
+impl Pool {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1(RefCell::default()),
+            Protocol::Http2 => Self::Http2 { open: RefCell::default(), making: Semaphore::new(1) },
+        }
+    }
+
+    /// A connection that is open and free, or a new one. `fresh` passes over those that have been used.
+    pub(in crate::dataplane) async fn lease(
+        &self,
+        core: &Rc<Core>,
+        endpoint: &EndpointState,
+        limit: Limit,
+        fresh: Fresh,
+    ) -> Result<Leased, Cause> {
+        if fresh == Fresh::Any
+            && let Some(lease) = self.take()
+        {
+            return Ok(Leased { lease, reused: true });
+        }
+        let made = match self {
+            Pool::Http1(_) => connect::http1(core, endpoint.endpoint.address, limit).await.map(Lease::Http1),
+            Pool::Http2 { open, making } => {
+                let turn = within(core, limit, making.acquire()).await.map_err(|expired| match expired {
+                    Expired::Late => Cause::ConnectTimeout,
+                    Expired::TakenBack => Cause::TakenBack,
+                })?;
+                if fresh == Fresh::Any
+                    && let Some(stream) = take_stream(open)
+                {
+                    return Ok(Leased { lease: Lease::Http2(stream), reused: false });
+                }
+                let made = connect::http2(core, endpoint.endpoint.address, limit).await;
+                drop(turn);
+                made.map(|sender| Lease::Http2(add_shared(open, sender, core.now())))
+            }
+        };
+        match &made {
+            Ok(_) => endpoint.accepted(),
+            Err(Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectFailed) => {
+                endpoint.refused(core.now());
+            }
+            Err(_) => {}
+        }
+        made.map(|lease| Leased { lease, reused: false })
+    }
+
+    fn take(&self) -> Option<Lease> {
+        match self {
+            Pool::Http1(idle) => take_idle(idle).map(Lease::Http1),
+            Pool::Http2 { open, .. } => take_stream(open).map(Lease::Http2),
+        }
+    }
+
+    /// Takes back a connection whose answer has ended.
+    pub(in crate::dataplane) fn give_back(&self, lease: Lease, now: Micros) {
+        match (self, lease) {
+            (Pool::Http1(idle), Lease::Http1(sender)) if !sender.is_closed() => {
+                let mut idle = idle.borrow_mut();
+                if idle.len() < MOST_IDLE {
+                    idle.push(Idle { sender, since: now });
+                }
+            }
+            (_, Lease::Http2(stream)) => stream.0.since.set(now),
+            (_, Lease::Http1(_)) => {}
+        }
+    }
+
+    /// Closes every connection that is idle: the endpoint does not answer.
+    pub(in crate::dataplane) fn close_idle(&self) {
+        match self {
+            Pool::Http1(idle) => idle.borrow_mut().clear(),
+            Pool::Http2 { open, .. } => open.borrow_mut().clear(),
+        }
+    }
+
+    /// Closes connections that have been idle for too long.
+    pub(super) fn tidy(&self, now: Micros) {
+        let too_long = u64::try_from(IDLE_FOR.as_micros()).unwrap_or(u64::MAX);
+        match self {
+            Pool::Http1(idle) => {
+                idle.borrow_mut()
+                    .retain(|idle| !idle.sender.is_closed() && now.since(idle.since).0 < too_long);
+            }
+            Pool::Http2 { open, .. } => open.borrow_mut().retain(|shared| {
+                let busy = shared.streams.get() > 0;
+                !shared.sender.is_closed() && (busy || now.since(shared.since.get()).0 < too_long)
+            }),
+        }
+    }
+}
+
+/// Whether a connection that has carried requests will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dataplane) enum Fresh {
+    Any,
+    Only,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get() - 1);
+    }
+}
+
+impl Stream {
+    /// A handle for sending on this connection.
+    pub(in crate::dataplane) fn sender(&self) -> http2::SendRequest<RequestBody> {
+        self.0.sender.clone()
+    }
+}
+
+/// The connection that was used last: the others grow old and are closed.
+fn take_idle(idle: &RefCell<Vec<Idle>>) -> Option<http1::SendRequest<RequestBody>> {
+    let mut idle = idle.borrow_mut();
+    let mut place = idle.len();
+    while place > 0 {
+        place -= 1;
+        if idle[place].sender.is_closed() {
+            idle.remove(place);
+        } else if idle[place].sender.is_ready() {
+            return Some(idle.remove(place).sender);
+        }
+    }
+    None
+}
+
+fn take_stream(open: &RefCell<Vec<Rc<Shared>>>) -> Option<Stream> {
+    let mut open = open.borrow_mut();
+    open.retain(|shared| !shared.sender.is_closed());
+    let shared = open.iter().find(|shared| shared.streams.get() < MOST_STREAMS)?;
+    shared.streams.set(shared.streams.get() + 1);
+    Some(Stream(shared.clone()))
+}
+
+fn add_shared(
+    open: &RefCell<Vec<Rc<Shared>>>,
+    sender: http2::SendRequest<RequestBody>,
+    now: Micros,
+) -> Stream {
+    let shared = Rc::new(Shared { sender, streams: Cell::new(1), since: Cell::new(now) });
+    open.borrow_mut().push(shared.clone());
+    Stream(shared)
+}

@@ -1,0 +1,35 @@
+//! The data plane: once per worker, sharing nothing.
+//!
+//! A worker is one OS thread with its own runtime, listeners, pools, timers and tallies. Between workers, and
+//! between a worker and control, there are a snapshot (down) and a report (up), and nothing else: no lock,
+//! and nothing that is waited for.
+//!
+//! ```text
+//! listener ─▶ connection ─▶ serve ─▶ route ─▶ splitter::choose ─▶ exchange ─▶ answer
+//!                                                                   │  attempt (endpoints: pick, pool, connect)
+//!                                                                   └─ rescue: the same on Helios
+//! ```
+//!
+//! Invariants: no `RefCell` is borrowed over an `.await`. A [`attempt::Try`] that was begun ends exactly once,
+//! with whose fault it was, also when it is dropped. What waits for a peer waits in [`waits::Waits`], with a
+//! limit, and without a timer of its own.
+
+mod asking;
+mod attempt;
+mod beat;
+mod body;
+mod connection;
+mod core;
+mod drain;
+mod endpoints;
+mod exchange;
+mod headers;
+mod listener;
+mod rescue;
+mod respond;
+mod serve;
+mod service;
+mod waits;
+mod worker;
+
+pub(crate) use worker::{Stop, WorkerSeed, start};

@@ -1,0 +1,100 @@
+use http::{Method, StatusCode};
+
+use crate::model::{Cause, Fault, Micros};
+
+/// Rescues that may be owed at once, so that a service that was quiet can be rescued in a burst.
+const MOST_SAVED: f64 = 1_000.0;
+/// Rescues a second that are always allowed: a share of next to nothing is nothing.
+const FLOOR_PER_SECOND: f64 = 10.0;
+
+/// Whether asking twice does no more than asking once (RFC 9110, section 9.2.2).
+pub(super) fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+/// Whether an answer with this status is a failure of the side that gave it.
+pub(super) fn is_failure(status: StatusCode) -> bool {
+    status.is_server_error()
+}
+
+/// Whether a failure on Kubernetes is one that Helios could answer better.
+pub(super) fn is_worth_asking_again(cause: Cause) -> bool {
+    cause.fault() == Fault::Side
+}
+
+/// How many rescues one service may still have on one worker: a share of its requests to Kubernetes, and a
+/// floor for quiet services.
+#[derive(Debug)]
+pub(super) struct Budget {
+    saved: f64,
+    at: Micros,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self { saved: FLOOR_PER_SECOND, at: Micros(0) }
+    }
+
+    /// A request goes to Kubernetes; `share` of a rescue is earned.
+    pub(super) fn earn(&mut self, share: f64) {
+        self.saved = (self.saved + share).min(MOST_SAVED);
+    }
+
+    /// Takes a rescue out of the budget; tells whether there was one.
+    pub(super) fn spend(&mut self, now: Micros) -> bool {
+        let seconds = now.since(self.at).0 as f64 / 1e6;
+        self.at = now;
+        self.saved += (seconds * FLOOR_PER_SECOND).min((FLOOR_PER_SECOND - self.saved).max(0.0));
+        let enough = self.saved >= 1.0;
+        if enough {
+            self.saved -= 1.0;
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_a_full_budget_everything_is_rescued() {
+        let mut budget = Budget::new();
+        for i in 0..10_000 {
+            budget.earn(1.0);
+            assert!(budget.spend(Micros(i)), "request {i}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_kept_and_the_floor_is_there_for_quiet_services() {
+        let mut budget = Budget::new();
+        let mut rescued = 0;
+        for i in 0..10_000_u64 {
+            budget.earn(0.2);
+            rescued += u32::from(budget.spend(Micros(i * 100)));
+        }
+        // 2,000 by share, and what the floor gives in one second.
+        assert!((1_990..=2_030).contains(&rescued), "{rescued}");
+        let mut quiet = Budget::new();
+        let of_a_minute = (0..60_u64).filter(|second| quiet.spend(Micros(second * 1_000_000))).count();
+        assert_eq!(of_a_minute, 60);
+    }
+
+    #[test]
+    fn only_idempotent_methods_are() {
+        for (method, idempotent) in [
+            (Method::GET, true),
+            (Method::PUT, true),
+            (Method::DELETE, true),
+            (Method::POST, false),
+            (Method::PATCH, false),
+            (Method::CONNECT, false),
+        ] {
+            assert_eq!(is_idempotent(&method), idempotent, "{method}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::model::{Cause, Side};
+
+use super::attempt::AnswerBody;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Answers in place of a side: a status, a Problem Details body (RFC 9457), and the side and reason also in
+/// `Proxy-Status` (RFC 9209) and `Server-Timing`, where load balancers and browsers look.
+pub(super) fn problem(cause: Cause, side: Option<Side>, service: Option<&str>) -> Response<AnswerBody> {
+    let status = status(cause);
+    let asked = side.map_or("switchback", Side::as_str);
+    // Every word is from this program or a checked service name, so nothing needs escaping.
+    let body = format!(
+        "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"reason\":\"{}\",\"fault\":\"{}\",\"side\":{},\"service\":{}}}\n",
+        status.canonical_reason().unwrap_or("Error"),
+        status.as_u16(),
+        cause.as_str(),
+        cause.fault().as_str(),
+        quoted(side.map(Side::as_str)),
+        quoted(service),
+    );
+    let proxy_status = match side {
+        Some(side) => format!("switchback; error={}; next-hop={side}", proxy_error(cause)),
+        None => format!("switchback; error={}", proxy_error(cause)),
+    };
+    let timing = format!("{asked};desc=\"{}\"", cause.as_str());
+    let mut response = Response::new(AnswerBody::Text(Some(Bytes::from(body))));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in [(PROXY_STATUS, proxy_status), (SERVER_TIMING, timing)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn quoted(text: Option<&str>) -> String {
+    text.map_or_else(|| "null".to_owned(), |text| format!("\"{text}\""))
+}
+
+fn status(cause: Cause) -> StatusCode {
+    match cause {
+        Cause::NoEndpoint | Cause::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::ConnectTimeout | Cause::HeaderTimeout | Cause::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Cause::ConnectRefused
+        | Cause::ConnectFailed
+        | Cause::Reset
+        | Cause::Protocol
+        | Cause::Status
+        | Cause::Truncated
+        | Cause::TakenBack => StatusCode::BAD_GATEWAY,
+        Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => StatusCode::BAD_REQUEST,
+        Cause::NoService => StatusCode::NOT_FOUND,
+    }
+}
+
+/// The nearest of RFC 9209's error types.
+fn proxy_error(cause: Cause) -> &'static str {
+    match cause {
+        Cause::NoEndpoint => "destination_unavailable",
+        Cause::ConnectRefused => "connection_refused",
+        Cause::ConnectTimeout => "connection_timeout",
+        Cause::ConnectFailed => "destination_ip_unroutable",
+        Cause::Reset | Cause::Truncated => "connection_terminated",
+        Cause::Protocol => "http_protocol_error",
+        Cause::HeaderTimeout | Cause::IdleTimeout => "connection_read_timeout",
+        Cause::Status | Cause::TakenBack => "http_response_incomplete",
+        Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => "http_request_error",
+        Cause::NoService => "destination_not_found",
+        Cause::Overloaded => "connection_limit_reached",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_a_body_that_programs_can_read() {
+        for cause in Cause::ALL {
+            let response = problem(cause, Some(Side::Kubernetes), Some("playlist"));
+            let AnswerBody::Text(Some(text)) = response.body() else { panic!("no body") };
+            let body: serde_json::Value = serde_json::from_slice(text).unwrap();
+            assert_eq!(body["reason"], cause.as_str());
+            assert_eq!(body["side"], "kubernetes");
+            assert_eq!(body["status"], response.status().as_u16());
+        }
+        let response = problem(Cause::NoService, None, None);
+        assert_eq!(response.headers()["proxy-status"], "switchback; error=destination_not_found");
+    }
+}

@@ -1,0 +1,73 @@
+use std::cell::{Cell, RefCell};
+
+use crate::model::{Micros, PerSide, Side};
+use crate::snapshot::{ServiceId, ServiceView};
+use crate::splitter::{Choice, Dealer, Point, choose};
+use crate::tally::{ServiceReport, ServiceTally};
+use crate::verdict::Ballot;
+
+use super::endpoints::Endpoints;
+use super::rescue::Budget;
+
+/// A worker's own part of one service.
+pub(super) struct Service {
+    pub(super) id: ServiceId,
+    pub(super) sides: PerSide<Endpoints>,
+    pub(super) ballot: RefCell<Ballot>,
+    pub(super) tally: RefCell<ServiceTally>,
+    pub(super) budget: RefCell<Budget>,
+    /// Whether it stands among the services that have something to report.
+    pub(super) active: Cell<bool>,
+    dealer: RefCell<Dealer>,
+}
+
+impl Service {
+    pub(super) fn new(view: &ServiceView) -> Self {
+        Self {
+            id: view.id,
+            sides: PerSide::from_fn(|_| Endpoints::default()),
+            ballot: RefCell::default(),
+            tally: RefCell::default(),
+            budget: RefCell::new(Budget::new()),
+            active: Cell::new(false),
+            dealer: RefCell::new(Dealer::new(view.plan.weight)),
+        }
+    }
+
+    /// The side of the next request.
+    pub(super) fn choose(
+        &self,
+        view: &ServiceView,
+        forced: Option<Side>,
+        user: Option<Point>,
+        draw: impl FnOnce(u32) -> u32,
+    ) -> Choice {
+        choose(&view.plan, forced, user, &mut self.dealer.borrow_mut(), draw)
+    }
+
+    /// What was counted since the last report, if anything.
+    pub(super) fn report(&self, now: Micros) -> Option<ServiceReport> {
+        let block = self.ballot.borrow_mut().collect(now);
+        let mut tally = self.tally.borrow_mut();
+        if block.is_empty() && tally.is_empty() {
+            return None;
+        }
+        let mut tally = std::mem::take(&mut *tally);
+        for side in Side::ALL {
+            tally.sides[side].in_flight = self.sides[side].in_flight();
+        }
+        Some(ServiceReport { id: self.id, block, tally })
+    }
+
+    /// Whether nothing has happened since the last report, and nobody waits to vote.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.ballot.borrow().is_idle() && self.tally.borrow().is_empty()
+    }
+
+    /// Closes connections that have been idle for too long.
+    pub(super) fn tidy(&self, now: Micros) {
+        for side in Side::ALL {
+            self.sides[side].tidy(now);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use crate::model::Micros;
+use crate::snapshot::ServiceId;
+
+use super::core::Core;
+
+/// Who waits for a peer, and until when.
+///
+/// A timer for each request would cost more than the waiting: so requests stand in a slab, and the worker's
+/// beat looks through it. A limit is met to within one beat, and never early.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    entries: RefCell<Slab<Entry>>,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    pub(super) until: Micros,
+    /// Set where the request can be asked again elsewhere: who is taken back need not wait so long.
+    pub(super) if_held: Option<(ServiceId, Micros)>,
+}
+
+/// The wait is over, and what was waited for has not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// The limit has passed.
+    Late,
+    /// The service was taken back meanwhile.
+    TakenBack,
+}
+
+#[derive(Debug)]
+struct Entry {
+    limit: Limit,
+    waker: Waker,
+    expired: Option<Expired>,
+}
+
+/// One place in the slab, given up when dropped.
+pub(super) struct Place {
+    core: Rc<Core>,
+    key: Option<usize>,
+}
+
+/// Waits for a future within a limit.
+pub(super) async fn within<T>(
+    core: &Rc<Core>,
+    limit: Limit,
+    future: impl Future<Output = T>,
+) -> Result<T, Expired> {
+    let mut future = pin!(future);
+    let mut place = Place::new(core.clone());
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Ok(value)),
+        Poll::Pending => match place.poll(cx, limit) {
+            Some(expired) => Poll::Ready(Err(expired)),
+            None => Poll::Pending,
+        },
+    })
+    .await
+}
+
+impl Waits {
+    /// Ends the waits that are over; `held` tells whether a service has been taken back.
+    pub(super) fn expire(&self, now: Micros, held: impl Fn(ServiceId) -> bool) {
+        for (_, entry) in self.entries.borrow_mut().iter_mut() {
+            if entry.expired.is_some() {
+                continue;
+            }
+            let taken_back = |(service, from)| now >= from && held(service);
+            if now >= entry.limit.until {
+                entry.expired = Some(Expired::Late);
+            } else if entry.limit.if_held.is_some_and(taken_back) {
+                entry.expired = Some(Expired::TakenBack);
+            } else {
+                continue;
+            }
+            entry.waker.wake_by_ref();
+        }
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.borrow().is_empty()
+    }
+}
+
+impl Place {
+    pub(super) fn new(core: Rc<Core>) -> Self {
+        Self { core, key: None }
+    }
+
+    pub(super) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    /// Tells whether the wait is over; if not, this task is woken when it is.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, limit: Limit) -> Option<Expired> {
+        let mut entries = self.core.waits.entries.borrow_mut();
+        match self.key.and_then(|key| entries.get_mut(key)) {
+            Some(entry) if entry.expired.is_some() => return entry.expired,
+            Some(entry) => {
+                entry.limit = limit;
+                if !entry.waker.will_wake(cx.waker()) {
+                    entry.waker = cx.waker().clone();
+                }
+            }
+            None => {
+                self.key = Some(entries.insert(Entry { limit, waker: cx.waker().clone(), expired: None }));
+                drop(entries);
+                self.core.keep_beating();
+            }
+        }
+        None
+    }
+
+    /// Leaves the place; a later poll takes a new one.
+    pub(super) fn leave(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.core.waits.entries.borrow_mut().try_remove(key);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,83 @@
+use std::io;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::snapshot::Subscription;
+use crate::tally::Report;
+
+use super::core::Core;
+use super::{beat, connection, listener};
+
+/// What a worker is made from.
+pub(crate) struct WorkerSeed {
+    pub(crate) index: usize,
+    pub(crate) clock: Clock,
+    /// One socket for each configured listener, in that order, bound and listening.
+    pub(crate) listeners: Vec<std::net::TcpListener>,
+    pub(crate) subscription: Subscription,
+    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) most_connections: usize,
+    pub(crate) stop: watch::Receiver<Stop>,
+}
+
+/// What workers are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Serve.
+    No,
+    /// Accept nothing more, and end when requests in flight have, or when this much time has passed.
+    Graceful(Duration),
+    /// End at once.
+    Now,
+}
+
+/// Starts a worker on a thread of its own. It ends when it is told to stop.
+pub(crate) fn start(seed: WorkerSeed) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(format!("worker-{}", seed.index)).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => runtime.block_on(run(seed)),
+            Err(error) => error!(%error, worker = seed.index, "a worker cannot start"),
+        }
+    })
+}
+
+async fn run(seed: WorkerSeed) {
+    let WorkerSeed { index, clock, listeners, subscription, reports, most_connections, mut stop } = seed;
+    let core = Rc::new(Core::new(index, clock, subscription, reports));
+    core.view();
+    let protocols = Rc::new(connection::protocols());
+    for (place, socket) in listeners.into_iter().enumerate() {
+        match TcpListener::from_std(socket) {
+            Ok(socket) => {
+                let accepting =
+                    listener::run(core.clone(), protocols.clone(), socket, place, most_connections);
+                tokio::task::spawn_local(accepting);
+            }
+            Err(error) => error!(%error, worker = index, "a worker cannot listen"),
+        }
+    }
+    tokio::task::spawn_local(beat::run(core.clone()));
+    tokio::task::spawn_local(beat::follow(core.clone()));
+    tokio::task::spawn_local(beat::tidy(core.clone()));
+    // Whoever would tell it to stop is gone: so is the process.
+    let told = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop);
+    if let Stop::Graceful(deadline) = told {
+        core.drain.begin();
+        tokio::select! {
+            () = core.drain.fewer_than(1) => {}
+            () = tokio::time::sleep(deadline) => {
+                info!(worker = index, open = core.drain.connections(), "the deadline has passed");
+            }
+            _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
+        }
+    }
+    beat::report(&core, core.now());
+}

@@ -1,0 +1,49 @@
+//! DOWN: the one value that control publishes and workers read.
+//!
+//! What must agree is swapped together: routes, weights, endpoints and thresholds are one [`Snapshot`] behind
+//! one `ArcSwap`, with one `store` in the whole program. Only control publishes; a worker looks at each
+//! request, and is also rung awake, so that an idle one neither lags behind nor pins an old snapshot.
+
+mod publish;
+mod routes;
+
+use std::sync::Arc;
+
+use crate::config::ServiceConfig;
+use crate::model::{Endpoint, PerSide};
+use crate::splitter::Plan;
+use crate::verdict::Thresholds;
+
+pub(crate) use publish::{Bell, Publisher, Subscription, channel};
+pub(crate) use routes::Routes;
+
+/// What every worker goes by, at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Rises by one with each publish.
+    pub(crate) generation: u64,
+    pub(crate) routes: Arc<Routes>,
+    /// By slot; a slot is a service's for as long as it is configured, and may later be another's.
+    pub(crate) services: Vec<Option<Arc<ServiceView>>>,
+}
+
+/// One service, at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceView {
+    pub(crate) id: ServiceId,
+    pub(crate) config: Arc<ServiceConfig>,
+    pub(crate) plan: Plan,
+    /// The service was taken back: who still waits for Kubernetes, and can safely be asked again, need not.
+    pub(crate) held: bool,
+    pub(crate) endpoints: PerSide<Arc<[Endpoint]>>,
+    pub(crate) thresholds: Thresholds,
+}
+
+/// A service among those of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ServiceId {
+    /// Where it stands in a snapshot.
+    pub(crate) slot: u32,
+    /// Never used twice: tells a slot's owner from the one before.
+    pub(crate) serial: u32,
+}

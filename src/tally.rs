@@ -1,0 +1,137 @@
+//! UP: the counts that workers write and control reads.
+//!
+//! A worker counts for itself, without sharing, and sends what it has counted once a tick. Reports add up: the
+//! sum over workers is the process'. Where control does not keep up, a worker keeps counting and sends later.
+
+use std::collections::HashMap;
+
+use tokio::sync::mpsc;
+
+use crate::model::{Cause, Endpoint, PerSide};
+use crate::snapshot::ServiceId;
+use crate::verdict::{Block, Latency};
+
+/// Reports that wait for control. A worker sends ten a second, so this is seconds of a control that is busy;
+/// past it workers keep what they have counted.
+const WAITING_REPORTS: usize = 256;
+
+/// Latencies that one service's report carries for a side. A worker serves some 5,000 requests in a tick; past
+/// this the rest is left out, and only quantiles and histograms notice.
+const MOST_LATENCIES: usize = 8_192;
+
+/// Endpoints that a report names with what failed on them.
+const MOST_BLAMED: usize = 64;
+
+/// What one worker counted since its last report.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) worker: usize,
+    pub(crate) services: Vec<ServiceReport>,
+    /// Connections of clients at this moment.
+    pub(crate) connections: usize,
+    /// Connections that had to wait because the worker had as many as it may.
+    pub(crate) accepts_paused: u64,
+    /// Requests that belong to no service, by cause.
+    pub(crate) refused: Causes,
+}
+
+/// What one worker counted for one service.
+#[derive(Debug)]
+pub(crate) struct ServiceReport {
+    pub(crate) id: ServiceId,
+    pub(crate) block: Block,
+    pub(crate) tally: ServiceTally,
+}
+
+/// Requests of one service.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceTally {
+    /// Tries by the side that was asked; the second try of a rescue among Helios'.
+    pub(crate) sides: PerSide<SideTally>,
+    /// Requests whose first try failed on Kubernetes and which Helios answered.
+    pub(crate) rescued: u64,
+    /// Requests whose failure on Kubernetes reached the client.
+    pub(crate) unrescued: u64,
+    /// Failures that could have been rescued but for the budget.
+    pub(crate) over_budget: u64,
+    /// What clients got, by the answer's class: 1xx … 5xx.
+    pub(crate) answers: [u64; 5],
+    /// Where failures happened.
+    pub(crate) blamed: HashMap<(Endpoint, Cause), u64>,
+}
+
+/// Tries on one side.
+#[derive(Debug, Default)]
+pub(crate) struct SideTally {
+    /// Tries that ended well.
+    pub(crate) ok: u64,
+    /// Tries that did not, by cause, whosever fault it was.
+    pub(crate) failed: Causes,
+    /// Times to the head of an answer.
+    pub(crate) latencies: Vec<Latency>,
+    /// Tries in flight at this moment.
+    pub(crate) in_flight: u64,
+}
+
+/// A count for each cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Causes([u64; Cause::ALL.len()]);
+
+/// A channel for reports.
+pub(crate) fn channel() -> (mpsc::Sender<Report>, mpsc::Receiver<Report>) {
+    mpsc::channel(WAITING_REPORTS)
+}
+
+impl ServiceTally {
+    /// Notes where a failure happened.
+    pub(crate) fn blame(&mut self, endpoint: Endpoint, cause: Cause) {
+        if self.blamed.len() < MOST_BLAMED || self.blamed.contains_key(&(endpoint, cause)) {
+            *self.blamed.entry((endpoint, cause)).or_default() += 1;
+        }
+    }
+
+    /// Notes what a client got.
+    pub(crate) fn answer(&mut self, status: http::StatusCode) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5);
+        self.answers[class - 1] += 1;
+    }
+
+    /// Whether nothing was counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        let quiet = |side: &SideTally| side.ok == 0 && side.failed.total() == 0 && side.latencies.is_empty();
+        quiet(&self.sides.helios)
+            && quiet(&self.sides.kubernetes)
+            && self.rescued + self.unrescued + self.over_budget + self.answers.iter().sum::<u64>() == 0
+    }
+}
+
+impl SideTally {
+    /// Notes how long an answer took.
+    pub(crate) fn answered_in(&mut self, latency: Latency) {
+        if self.latencies.len() < MOST_LATENCIES {
+            self.latencies.push(latency);
+        }
+    }
+}
+
+impl Causes {
+    /// Counts one.
+    pub(crate) fn count(&mut self, cause: Cause) {
+        self.0[cause.index()] += 1;
+    }
+
+    /// How often this happened.
+    pub(crate) fn of(&self, cause: Cause) -> u64 {
+        self.0[cause.index()]
+    }
+
+    /// All of them.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Every cause that happened, and how often.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Cause, u64)> {
+        Cause::ALL.into_iter().map(|cause| (cause, self.of(cause))).filter(|(_, count)| *count > 0)
+    }
+}
