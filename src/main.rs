@@ -1,1 +1,7 @@
-fn main() {}
+//! `switchback`: see [`switchback::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    switchback::cli::main()
+}

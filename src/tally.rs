@@ -31,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) connections: usize,
     /// Connections that had to wait because the worker had as many as it may.
     pub(crate) accepts_paused: u64,
+    /// Votes that were lost because too many waited.
+    pub(crate) votes_lost: u64,
     /// Requests that belong to no service, by cause.
     pub(crate) refused: Causes,
 }
@@ -69,8 +71,6 @@ pub(crate) struct SideTally {
     pub(crate) failed: Causes,
     /// Times to the head of an answer.
     pub(crate) latencies: Vec<Latency>,
-    /// Tries in flight at this moment.
-    pub(crate) in_flight: u64,
 }
 
 /// A count for each cause.

@@ -48,7 +48,7 @@ impl Try {
         counts: Counts,
     ) -> Self {
         let begun = core.now();
-        let ticket = (counts == Counts::AsEvidence)
+        let ticket = (counts == Counts::AsEvidence && view.judged)
             .then(|| service.ballot.borrow_mut().enter(side, begun, &view.thresholds));
         core.note_active(service);
         Self {
@@ -170,7 +170,7 @@ pub(super) struct Streamed {
 
 impl Streamed {
     /// The body of an answer whose head has come to `outcome`. Without a try, it has been counted already.
-    pub(super) fn new(
+    pub(super) fn body(
         core: &Rc<Core>,
         incoming: Incoming,
         attempt: Option<Try>,

@@ -67,9 +67,10 @@ fn is_quiet(core: &Core) -> bool {
 /// Sends what was counted. Where control does not keep up it is kept, and goes with the next report.
 pub(super) fn report(core: &Core, now: Micros) {
     let Ok(permit) = core.reports.try_reserve() else { return };
-    let mut services = Vec::new();
+    let (mut services, mut votes_lost) = (Vec::new(), 0);
     core.active().borrow_mut().retain(|service| {
         services.extend(service.report(now));
+        votes_lost += service.ballot.borrow_mut().take_lost();
         let stays = !service.is_quiet();
         service.active.set(stays);
         stays
@@ -79,6 +80,7 @@ pub(super) fn report(core: &Core, now: Micros) {
         services,
         connections: core.drain.connections(),
         accepts_paused: core.accepts_paused.take(),
+        votes_lost,
         refused: core.take_refused(),
     };
     permit.send(report);

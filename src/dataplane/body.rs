@@ -121,15 +121,12 @@ impl Source {
             self.trailers = Some(trailers.clone());
         }
         let Some(data) = frame.data_ref().filter(|_| !self.too_large) else { return };
-        match self.room.checked_sub(data.len()) {
-            Some(room) => {
-                self.room = room;
-                self.frames.push(data.clone());
-            }
-            None => {
-                self.too_large = true;
-                self.frames = Vec::new();
-            }
+        if let Some(room) = self.room.checked_sub(data.len()) {
+            self.room = room;
+            self.frames.push(data.clone());
+        } else {
+            self.too_large = true;
+            self.frames = Vec::new();
         }
     }
 }

@@ -131,7 +131,7 @@ impl Exchange {
         counts: Counts,
         otherwise: Otherwise,
         mut asking: Asking,
-    ) -> Result<Answered, Lost> {
+    ) -> Result<Answered, Box<Lost>> {
         let mut attempt = Try::begin(&self.core, &self.service, &self.view, side, counts);
         let (mut fresh, mut refusals) = (Fresh::Any, 0);
         loop {
@@ -142,7 +142,7 @@ impl Exchange {
                     let enough = cause == Cause::NoEndpoint || refusals == MOST_ENDPOINTS;
                     if otherwise == Otherwise::AskHelios || enough || self.core.now() >= self.deadline() {
                         attempt.finish(Outcome::Failed(cause));
-                        return Err(Lost { cause, again: Some(asking), answer: None });
+                        return Err(Box::new(Lost { cause, again: Some(asking), answer: None }));
                     }
                     attempt.blame(cause);
                     continue;
@@ -155,7 +155,7 @@ impl Exchange {
                 Ok((response, lease)) => {
                     attempt.answered();
                     let answered = Answered { response, attempt: Some(attempt), lease };
-                    return self.judge_status(answered, otherwise, || spare.and_then(Unsent::revive));
+                    return Self::judge_status(answered, otherwise, || spare.and_then(Unsent::revive));
                 }
                 Err(failed) => failed,
             };
@@ -169,7 +169,7 @@ impl Exchange {
                         attempt.close_idle();
                     }
                     attempt.finish(Outcome::Failed(cause));
-                    return Err(Lost { cause, again, answer: None });
+                    return Err(Box::new(Lost { cause, again, answer: None }));
                 }
             }
         }
@@ -196,11 +196,10 @@ impl Exchange {
 
     /// An answer of 500 or more from Kubernetes is held back while Helios is asked.
     fn judge_status(
-        &self,
         mut answered: Answered,
         otherwise: Otherwise,
         again: impl FnOnce() -> Option<Asking>,
-    ) -> Result<Answered, Lost> {
+    ) -> Result<Answered, Box<Lost>> {
         if otherwise == Otherwise::Fail || !is_failure(answered.response.status()) {
             return Ok(answered);
         }
@@ -208,7 +207,7 @@ impl Exchange {
         if let Some(attempt) = answered.attempt.take() {
             attempt.finish(Outcome::Failed(cause));
         }
-        Err(Lost { cause, again: again(), answer: Some(answered) })
+        Err(Box::new(Lost { cause, again: again(), answer: Some(answered) }))
     }
 
     fn answer(&self, answered: Answered) -> Response<AnswerBody> {
@@ -222,7 +221,7 @@ impl Exchange {
             self.count_rescue(false);
         }
         let idle = self.view.config.timeouts.idle;
-        Response::from_parts(head, Streamed::new(&self.core, incoming, attempt, lease, outcome, idle))
+        Response::from_parts(head, Streamed::body(&self.core, incoming, attempt, lease, outcome, idle))
     }
 
     fn count_rescue(&self, rescued: bool) {

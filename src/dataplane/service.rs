@@ -52,11 +52,7 @@ impl Service {
         if block.is_empty() && tally.is_empty() {
             return None;
         }
-        let mut tally = std::mem::take(&mut *tally);
-        for side in Side::ALL {
-            tally.sides[side].in_flight = self.sides[side].in_flight();
-        }
-        Some(ServiceReport { id: self.id, block, tally })
+        Some(ServiceReport { id: self.id, block, tally: std::mem::take(&mut *tally) })
     }
 
     /// Whether nothing has happened since the last report, and nobody waits to vote.

@@ -110,7 +110,7 @@ impl Place {
             Some(entry) => {
                 entry.limit = limit;
                 if !entry.waker.will_wake(cx.waker()) {
-                    entry.waker = cx.waker().clone();
+                    entry.waker.clone_from(cx.waker());
                 }
             }
             None => {

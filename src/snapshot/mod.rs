@@ -35,6 +35,8 @@ pub(crate) struct ServiceView {
     pub(crate) plan: Plan,
     /// The service was taken back: who still waits for Kubernetes, and can safely be asked again, need not.
     pub(crate) held: bool,
+    /// Requests are evidence.
+    pub(crate) judged: bool,
     pub(crate) endpoints: PerSide<Arc<[Endpoint]>>,
     pub(crate) thresholds: Thresholds,
 }

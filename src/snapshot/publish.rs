@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Cache};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Snapshot;
 
@@ -11,14 +11,15 @@ use super::Snapshot;
 pub(crate) struct Publisher {
     latest: Arc<ArcSwap<Snapshot>>,
     doorbells: Vec<Arc<Doorbell>>,
-    looked: Arc<Notify>,
+    /// Changes whenever a worker has looked.
+    looked: watch::Receiver<()>,
 }
 
 /// One worker's end.
 pub(crate) struct Subscription {
     latest: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     doorbell: Arc<Doorbell>,
-    looked: Arc<Notify>,
+    looked: watch::Sender<()>,
 }
 
 /// How control wakes a worker, and learns what it goes by.
@@ -32,14 +33,14 @@ struct Doorbell {
 /// A publisher, and a subscription for each worker.
 pub(crate) fn channel(workers: usize) -> (Publisher, Vec<Subscription>) {
     let latest = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
-    let looked = Arc::new(Notify::new());
+    let (looking, looked) = watch::channel(());
     let doorbells: Vec<Arc<Doorbell>> = (0..workers).map(|_| Arc::default()).collect();
     let subscriptions = doorbells
         .iter()
         .map(|doorbell| Subscription {
             latest: Cache::new(latest.clone()),
             doorbell: doorbell.clone(),
-            looked: looked.clone(),
+            looked: looking.clone(),
         })
         .collect();
     (Publisher { latest, doorbells, looked }, subscriptions)
@@ -64,9 +65,17 @@ impl Publisher {
         self.doorbells.len()
     }
 
-    /// Waits until some worker has looked.
-    pub(crate) async fn looked(&self) {
-        self.looked.notified().await;
+    /// Waits until every worker goes by this generation, or a later one.
+    pub(crate) async fn seen_by_all(&self, generation: u64) {
+        let mut looked = self.looked.clone();
+        loop {
+            looked.mark_unchanged();
+            let all = self.seen_by(generation) == self.workers();
+            // A channel without senders means that there are no workers to wait for.
+            if all || looked.changed().await.is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -84,7 +93,7 @@ impl Subscription {
     /// Tells control what the worker goes by.
     pub(crate) fn confirm(&self, generation: u64) {
         if self.doorbell.seen.swap(generation, Ordering::AcqRel) != generation {
-            self.looked.notify_one();
+            self.looked.send_modify(|()| {});
         }
     }
 }

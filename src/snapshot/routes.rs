@@ -26,7 +26,7 @@ const LONGEST_HOST: usize = 253;
 impl Routes {
     pub(crate) fn build<'a>(
         listeners: &[ListenerConfig],
-        services: impl Iterator<Item = (u32, &'a ServiceConfig)> + Clone,
+        services: &(impl Iterator<Item = (u32, &'a ServiceConfig)> + Clone),
     ) -> Self {
         let listeners = listeners.iter().map(|listener| {
             let mut hosts = Hosts::default();
@@ -132,7 +132,7 @@ mod tests {
         let Loaded { config, .. } = load(folder.path()).unwrap();
         let names = config.services.keys().map(ToString::to_string).collect();
         let services = (0..).zip(config.services.values().map(|service| &**service));
-        (Routes::build(&config.process.listeners, services), names)
+        (Routes::build(&config.process.listeners, &services), names)
     }
 
     #[test]

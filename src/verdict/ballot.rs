@@ -142,9 +142,9 @@ impl Ballot {
             && Side::ALL.iter().all(|side| self.waiting[*side].0.iter().all(|queue| queue.buckets.is_empty()))
     }
 
-    /// Votes that were lost because more buckets waited than may.
-    pub fn lost(&self) -> u64 {
-        self.lost
+    /// Votes that were lost since the last call because more buckets waited than may.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
     }
 }
 
@@ -322,7 +322,7 @@ mod tests {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
         let tickets: Vec<_> =
             (0..200).map(|i| ballot.enter(Side::Helios, Micros(i * 11 * MS), &thresholds)).collect();
-        assert!(ballot.lost() > 0);
+        assert!(ballot.take_lost() > 0);
         for queue in &ballot.waiting[Side::Helios].0 {
             assert!(queue.buckets.len() <= MAX_BUCKETS);
         }

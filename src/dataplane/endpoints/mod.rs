@@ -47,11 +47,6 @@ impl Endpoints {
         balance::pick(&known.list, now, draw).cloned()
     }
 
-    /// Tries in flight.
-    pub(super) fn in_flight(&self) -> u64 {
-        self.known.borrow().list.iter().map(|endpoint| u64::from(endpoint.in_flight())).sum()
-    }
-
     /// Closes connections that have been idle for too long.
     pub(super) fn tidy(&self, now: Micros) {
         for endpoint in &self.known.borrow().list {

@@ -1,0 +1,25 @@
+//! The HTTP API by which people and programs look and steer, on loopback and on a Unix socket.
+//!
+//! | method and path | what |
+//! |---|---|
+//! | `GET /v1/process` | the process: configuration, workers, holds |
+//! | `GET /v1/services`, `GET /v1/services/NAME` | services with weight, rates and verdict |
+//! | `PUT /v1/services/NAME/weight` | sets the weight; `DELETE` ends an override |
+//! | `POST /v1/services/NAME/release` | ends a hold |
+//! | `POST /v1/revert` | takes services back |
+//! | `GET /v1/services/NAME/receipt` | the last revert's receipt |
+//! | `GET /v1/events` | announcements, one JSON object a line, as they come |
+//! | `GET /metrics`, `GET /healthz`, `GET /readyz` | for Prometheus and for who starts and stops Switchback |
+//!
+//! What is refused is answered with Problem Details (RFC 9457). There are no access rights yet, so only
+//! loopback is served, and only requests whose `Host` is a loopback name: a web page that a person happens
+//! to have open cannot reach it by having a name of its own resolve to 127.0.0.1.
+
+mod caller;
+pub(crate) mod client;
+mod problem;
+mod routes;
+mod serve;
+pub(crate) mod wire;
+
+pub(crate) use serve::{AdminSeed, start};

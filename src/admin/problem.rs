@@ -1,0 +1,53 @@
+use axum::Json;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::control::Refused;
+
+use super::wire::{Problem, about_blank};
+
+/// A refusal on its way to the caller.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into() }
+    }
+
+    /// What the caller sent makes no sense here.
+    pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let status = match &refused {
+            Refused::NoService(_) => StatusCode::NOT_FOUND,
+            Refused::NotNow { .. } | Refused::Overtaken(_) => StatusCode::CONFLICT,
+            Refused::NoSide(..) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refused::NotWritten(_) | Refused::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, refused.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            kind: about_blank(),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+        };
+        let mut response = (self.status, Json(problem)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    }
+}

@@ -1,0 +1,101 @@
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use crate::clock::Clock;
+use crate::config::{Fault, Loaded, load};
+use crate::control::{Kept, OpenError, Store};
+
+use super::bind;
+
+/// A program with every socket open, and nothing running.
+pub struct Bound {
+    pub(super) clock: Clock,
+    pub(super) folder: PathBuf,
+    pub(super) loaded: Loaded,
+    pub(super) store: Store,
+    pub(super) kept: Kept,
+    /// By listener, then by worker.
+    pub(super) listeners: Vec<Vec<TcpListener>>,
+    pub(super) admin: TcpListener,
+    pub(super) admin_socket: UnixListener,
+    addresses: Vec<(String, SocketAddr)>,
+    admin_address: SocketAddr,
+}
+
+/// Why the program cannot start. Each is the fault of who set it up, and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The configuration has faults.
+    #[error("the configuration has {} faults", .0.len())]
+    Config(Vec<Fault>),
+    /// The state directory cannot be used.
+    #[error("{0}")]
+    State(String),
+    /// A socket cannot be opened.
+    #[error("cannot listen on {address} for {what}: {source}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// What for: a listener's name, or `admin`.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl From<OpenError> for BuildError {
+    fn from(error: OpenError) -> Self {
+        Self::State(error.to_string())
+    }
+}
+
+/// Reads the configuration and the state, and opens every socket.
+pub fn build(folder: &Path) -> Result<Bound, BuildError> {
+    let loaded = load(folder).map_err(BuildError::Config)?;
+    let process = &loaded.config.process;
+    let store = Store::open(&process.state)?;
+    let kept = store.read().map_err(|error| {
+        BuildError::State(format!("cannot read the state directory {}: {error}", process.state.display()))
+    })?;
+    bind::raise_file_limit();
+    let mut listeners = Vec::new();
+    let mut addresses = Vec::new();
+    for listener in &process.listeners {
+        let sockets = bind::listeners(listener.address, process.workers)
+            .map_err(|source| listen_error(&listener.address, &listener.name, source))?;
+        let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(listener.address);
+        addresses.push((listener.name.to_string(), address));
+        listeners.push(sockets);
+    }
+    let admin_error = |source| listen_error(&process.admin.address, "admin", source);
+    let admin = bind::single(process.admin.address).map_err(admin_error)?;
+    let admin_address = admin.local_addr().map_err(admin_error)?;
+    let socket = &process.admin.socket;
+    let admin_socket =
+        bind::unix(socket).map_err(|source| listen_error(&socket.display(), "admin", source))?;
+    let (clock, folder) = (Clock::start(), folder.to_owned());
+    Ok(Bound { clock, folder, loaded, store, kept, listeners, admin, admin_socket, addresses, admin_address })
+}
+
+impl Bound {
+    /// Where each listener listens, by name.
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Where the admin interface listens.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The admin interface's Unix socket.
+    pub fn admin_socket(&self) -> &Path {
+        &self.loaded.config.process.admin.socket
+    }
+}
+
+fn listen_error(address: &dyn std::fmt::Display, what: &str, source: io::Error) -> BuildError {
+    BuildError::Listen { address: address.to_string(), what: what.to_owned(), source }
+}

@@ -1,0 +1,173 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::admin::{self, AdminSeed};
+use crate::control;
+use crate::dataplane::{self, Stop, WorkerSeed};
+use crate::{snapshot, tally};
+
+use super::build::Bound;
+
+/// The running program.
+pub struct Running {
+    ready: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+    control: Option<JoinHandle<()>>,
+    admin: Option<JoinHandle<()>>,
+    stop_workers: watch::Sender<Stop>,
+    stop_control: watch::Sender<bool>,
+    deadline: Duration,
+    addresses: Vec<(String, SocketAddr)>,
+    admin_address: SocketAddr,
+}
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Requests in flight are finished, within the configured deadline.
+    Graceful,
+    /// At once.
+    Now,
+}
+
+impl Bound {
+    /// Starts every thread. Control comes first: no worker serves before every hold is in force.
+    pub fn start(self) -> io::Result<Running> {
+        let (addresses, admin_address) = (self.addresses().to_vec(), self.admin_address());
+        let process = self.loaded.config.process.clone();
+        let workers = process.workers;
+        let (publisher, subscriptions) = snapshot::channel(workers);
+        let (reporting, reports) = tally::channel();
+        let (stop_workers, stopped) = watch::channel(Stop::No);
+        let (stop_control, control_stopped) = watch::channel(false);
+        let (control, handle) = control::start(control::Seed {
+            clock: self.clock,
+            loaded: self.loaded,
+            folder: self.folder,
+            store: self.store,
+            kept: self.kept,
+            publisher,
+            reports,
+            stop: control_stopped.clone(),
+        })?;
+        let mut by_worker: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+        for sockets in self.listeners {
+            for (worker, socket) in by_worker.iter_mut().zip(sockets) {
+                worker.push(socket);
+            }
+        }
+        let most_connections = process.connections.div_ceil(workers);
+        let seeds = by_worker.into_iter().zip(subscriptions).enumerate();
+        let threads = seeds.map(|(index, (listeners, subscription))| {
+            dataplane::start(WorkerSeed {
+                index,
+                clock: self.clock,
+                listeners,
+                subscription,
+                reports: reporting.clone(),
+                most_connections,
+                stop: stopped.clone(),
+            })
+        });
+        let threads = threads.collect::<io::Result<Vec<_>>>()?;
+        let ready = Arc::new(AtomicBool::new(true));
+        let admin = admin::start(AdminSeed {
+            control: handle,
+            ready: ready.clone(),
+            tcp: self.admin,
+            unix: self.admin_socket,
+            socket: process.admin.socket.clone(),
+            stop: control_stopped,
+        })?;
+        for (name, address) in &addresses {
+            info!(listener = name, %address, "listening");
+        }
+        info!(address = %admin_address, socket = %process.admin.socket.display(), workers, "admin listening");
+        Ok(Running {
+            ready,
+            workers: threads,
+            control: Some(control),
+            admin: Some(admin),
+            stop_workers,
+            stop_control,
+            deadline: process.shutdown,
+            addresses,
+            admin_address,
+        })
+    }
+}
+
+impl Running {
+    /// Where a listener listens.
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
+    }
+
+    /// Where the admin interface listens.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// What is wrong with the program while it runs: threads that have ended though nobody told them to.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let ended = |thread: &Option<JoinHandle<()>>| thread.as_ref().is_some_and(JoinHandle::is_finished);
+        let named = [
+            ("control", ended(&self.control)),
+            ("admin", ended(&self.admin)),
+            ("worker", self.workers.iter().any(JoinHandle::is_finished)),
+        ];
+        named.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect()
+    }
+
+    /// Tells the program to end. Can be called again to make it end sooner.
+    pub fn stop(&self, ending: Ending) {
+        self.ready.store(false, Ordering::Relaxed);
+        let stop = match ending {
+            Ending::Graceful => Stop::Graceful(self.deadline),
+            Ending::Now => Stop::Now,
+        };
+        // Workers that have ended already need not be told.
+        let _ = self.stop_workers.send(stop);
+    }
+
+    /// Waits until the program has ended, after [`Running::stop`]. Blocks.
+    pub fn join(&mut self) {
+        for worker in self.workers.drain(..) {
+            join(worker, "a worker");
+        }
+        let _ = self.stop_control.send(true);
+        for (thread, name) in [(self.control.take(), "control"), (self.admin.take(), "admin")] {
+            if let Some(thread) = thread {
+                join(thread, name);
+            }
+        }
+    }
+
+    /// Whether every worker has ended.
+    pub fn has_ended(&self) -> bool {
+        self.workers.iter().all(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.workers.is_empty() {
+            warn!("the program was dropped while it ran: ending now");
+            self.stop(Ending::Now);
+            self.join();
+        }
+    }
+}
+
+fn join(thread: JoinHandle<()>, name: &str) {
+    if thread.join().is_err() {
+        error!("{name} had ended in a panic");
+    }
+}

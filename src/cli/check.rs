@@ -1,0 +1,83 @@
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::config::{Fault, load, render, show};
+use crate::model::ServiceName;
+
+use super::Failure;
+use super::print::{complain, say};
+
+/// Arguments of `check`.
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    /// The folder with switchback.toml and services/.
+    #[arg(value_name = "DIR")]
+    config: PathBuf,
+    /// Prints this service's settings with every default written out.
+    #[arg(long, value_name = "SERVICE")]
+    show: Option<String>,
+    /// Prints the faults as one JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let loaded = match load(&self.config) {
+            Ok(loaded) => loaded,
+            Err(faults) => return self.refuse(&faults),
+        };
+        if let Some(name) = &self.show {
+            let service = ServiceName::parse(name).ok().and_then(|name| loaded.config.services.get(&name));
+            let service = service.ok_or_else(|| Failure::Refused(format!("there is no service {name}")))?;
+            say(show(service).trim_end());
+            return Ok(());
+        }
+        if self.json {
+            say("[]");
+            return Ok(());
+        }
+        for path in &loaded.ignored {
+            complain(&format!("note: {} is not read: it does not end in .toml", path.display()));
+        }
+        let services = loaded.config.services.len();
+        say(&format!("no faults in {} files: {services} services", loaded.files));
+        Ok(())
+    }
+
+    fn refuse(&self, faults: &[Fault]) -> Result<(), Failure> {
+        if self.json {
+            let list: Vec<_> = faults
+                .iter()
+                .map(|fault| {
+                    let (line, column) = fault.line_and_column();
+                    json!({
+                        "file": fault.path(),
+                        "line": line,
+                        "column": column,
+                        "message": fault.message,
+                        "label": fault.label(),
+                        "help": fault.help,
+                    })
+                })
+                .collect();
+            say(&serde_json::to_string_pretty(&list).map_err(anyhow::Error::from)?);
+        } else {
+            complain(&format!("{}{}; nothing was changed", render(faults, colour()), count(faults.len())));
+        }
+        Err(Failure::Said)
+    }
+}
+
+/// Whether standard error takes colour.
+pub(super) fn colour() -> bool {
+    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// `1 fault`, `2 faults`.
+pub(super) fn count(faults: usize) -> String {
+    format!("{faults} fault{}", if faults == 1 { "" } else { "s" })
+}

@@ -1,0 +1,175 @@
+use std::time::Duration;
+
+use clap::Args;
+use http::Method;
+
+use crate::admin::client::{self, Address};
+use crate::config::in_words;
+use crate::control::{ActorRecord, FindingRecord, ReceiptRecord, ServiceStatus, SideRecord};
+use crate::model::Cause;
+
+use super::print::{ago, moment, percent, say, table};
+use super::{Failure, block_on};
+
+/// Arguments of `explain`.
+#[derive(Args, Debug)]
+pub(super) struct Explain {
+    /// The service.
+    service: String,
+    /// Prints the receipt as it is kept.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
+        let path = format!("/v1/services/{}/receipt", self.service);
+        if self.json {
+            say(&block_on(client::ask_text(admin, Method::GET, &path, None::<&()>))?);
+            return Ok(());
+        }
+        let receipt: ReceiptRecord = block_on(client::ask(admin, Method::GET, &path, None::<&()>))?;
+        let status = format!("/v1/services/{}", self.service);
+        let status: ServiceStatus = block_on(client::ask(admin, Method::GET, &status, None::<&()>))?;
+        say(&tell(&receipt, Some(&status)));
+        Ok(())
+    }
+}
+
+/// A receipt as people read it.
+pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> String {
+    let by = match &receipt.by {
+        ActorRecord::Judge => "the judge".to_owned(),
+        ActorRecord::Caution => "caution".to_owned(),
+        ActorRecord::Person(name) => name.clone(),
+    };
+    let took = receipt.finding.as_ref().map(|finding| {
+        format!(", {} after the first sign", in_words(Duration::from_secs_f64(finding.took_s)))
+    });
+    let head = format!(
+        "{} was reverted by {by} on {}{}.",
+        receipt.service,
+        moment(receipt.reverted_unix_ms),
+        took.unwrap_or_default()
+    );
+    let mut rows = Vec::new();
+    let mut add = |what: &str, text: String| rows.push(vec![format!("  {what}"), text]);
+    match &receipt.finding {
+        Some(finding) => {
+            add("what", what(finding));
+            add("", on_helios(finding));
+            add("how sure", how_sure(finding));
+        }
+        None => add("why", receipt.reason.clone()),
+    }
+    add("sides", format!("Helios {}", side(&receipt.helios, receipt.window_s)));
+    add("", format!("Kubernetes {}", side(&receipt.kubernetes, receipt.window_s)));
+    for line in blamed(receipt) {
+        add("where", line);
+    }
+    if receipt.rescued + receipt.unrescued > 0 {
+        add("users", users(receipt));
+    }
+    add("then", then(receipt));
+    if let Some(written) = receipt.hold_written_unix_ms {
+        let late = written.saturating_sub(receipt.reverted_unix_ms);
+        add("", format!("hold written {late} ms later"));
+    }
+    if let Some(status) = now {
+        add("now", present(status, receipt));
+    }
+    format!("{head}\n{}", table(&rows))
+}
+
+fn what(finding: &FindingRecord) -> String {
+    let kind = match finding.question.as_str() {
+        "failure" => "failures",
+        "slow50" => "answers slower than Helios' median",
+        "slow90" => "answers slower than nine in ten of Helios'",
+        "slow99" => "answers slower than 99 in 100 of Helios'",
+        _ => "answers far slower than 99 in 100 of Helios'",
+    };
+    format!(
+        "{kind} on Kubernetes: {} of {} in {} (tolerated here: {})",
+        finding.kubernetes_bad,
+        finding.kubernetes_votes,
+        in_words(Duration::from_secs_f64(finding.took_s)),
+        percent(finding.tolerated)
+    )
+}
+
+fn on_helios(finding: &FindingRecord) -> String {
+    format!("the same on Helios: {} of {}", finding.helios_bad, finding.helios_votes)
+}
+
+fn how_sure(finding: &FindingRecord) -> String {
+    format!(
+        "evidence {:.1e} s against the promise of {:.1e} s (one false revert in {}); gate {:.0} of {:.0} nats",
+        finding.evidence_s,
+        finding.promise_s,
+        in_words(Duration::from_secs_f64(finding.promise_s)),
+        finding.gate_nats,
+        finding.gate_needed_nats
+    )
+}
+
+fn side(side: &SideRecord, window_s: f64) -> String {
+    let latency = match (side.p50_ms, side.p99_ms) {
+        (Some(p50), Some(p99)) => format!(", p50 {p50:.1} ms, p99 {p99:.1} ms"),
+        _ => String::new(),
+    };
+    let window = in_words(Duration::from_secs_f64(window_s));
+    format!("{} of {} failed in {window}{latency}", side.failed, side.tries)
+}
+
+/// Endpoints by what went wrong at them: one line a cause.
+fn blamed(receipt: &ReceiptRecord) -> Vec<String> {
+    let mut lines = Vec::new();
+    for cause in Cause::ALL {
+        let here: Vec<&str> = receipt
+            .blamed
+            .iter()
+            .filter(|blamed| blamed.cause == cause.as_str())
+            .map(|blamed| blamed.endpoint.as_str())
+            .collect();
+        if let [first @ .., last] = here.as_slice() {
+            let names = if first.is_empty() {
+                (*last).to_owned()
+            } else {
+                format!("{} and {last}", first.join(", "))
+            };
+            lines.push(format!("{names} {}", cause.in_words()));
+        }
+    }
+    lines
+}
+
+fn users(receipt: &ReceiptRecord) -> String {
+    let ReceiptRecord { rescued, unrescued, .. } = receipt;
+    let total = rescued + unrescued;
+    match unrescued {
+        0 => format!("all {total} were rescued by Helios"),
+        some => format!("{rescued} of {total} were rescued by Helios; {some} could not be, and were told so"),
+    }
+}
+
+fn then(receipt: &ReceiptRecord) -> String {
+    let before = receipt.weight_before_percent;
+    match &receipt.applied {
+        Some(applied) => format!(
+            "weight {before:.2} → 0.00 on {} of {} workers in {:.1} ms",
+            applied.workers,
+            applied.of,
+            applied.took_us as f64 / 1e3
+        ),
+        None => format!("weight {before:.2} → 0.00"),
+    }
+}
+
+fn present(status: &ServiceStatus, receipt: &ReceiptRecord) -> String {
+    if status.why == "held" {
+        return format!("held. To end: switchback release {} --to 1 --reason …", receipt.service);
+    }
+    let since = status.since_unix_ms.map(|since| format!(" since {} ago", ago(since))).unwrap_or_default();
+    format!("released: weight {:.2} ({}{since})", status.weight_percent, status.why)
+}

@@ -1,0 +1,129 @@
+//! The command line: one file a subcommand.
+//!
+//! Every command says what it did, to what, and what follows; `--json` says the same to programs. Errors go to
+//! standard error. Exit codes: 0 done, 1 refused or at fault, 2 wrong usage, 3 Switchback cannot be reached.
+
+mod check;
+mod demo;
+mod endpoint;
+mod events;
+mod explain;
+mod print;
+mod release;
+mod revert;
+mod schema;
+mod serve;
+mod status;
+mod weight;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::admin::client::{Address, AskError};
+
+use print::complain;
+
+/// Splits each service's requests between Helios and Kubernetes, compares the two sides, and goes back to
+/// Helios by itself.
+#[derive(Debug, Parser)]
+#[command(name = "switchback", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Arguments {
+    /// Where the admin interface is: `127.0.0.1:7070`, or `unix:/var/lib/switchback/admin.sock`.
+    #[arg(
+        long,
+        global = true,
+        env = "SWITCHBACK_ADMIN",
+        default_value = "127.0.0.1:7070",
+        value_name = "ADDRESS"
+    )]
+    admin: Address,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str =
+    "Exit codes: 0 done, 1 refused or at fault, 2 wrong usage, 3 Switchback cannot be reached.
+New here? `switchback demo` shows the whole story in a minute.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the proxy.
+    Serve(serve::Serve),
+    /// Checks a configuration and says what is wrong with it.
+    Check(check::Check),
+    /// Prints the JSON Schema of a configuration file, for editors.
+    Schema(schema::PrintSchema),
+    /// Shows every service, or one: weight, both sides, verdict.
+    Status(status::Status),
+    /// Sets a service's weight: the percentage of its requests that go to Kubernetes.
+    Weight(weight::SetWeight),
+    /// Takes services back to Helios at once, and holds them there.
+    Revert(revert::Revert),
+    /// Ends a hold.
+    Release(release::Release),
+    /// Explains the last revert of a service: its receipt.
+    Explain(explain::Explain),
+    /// Follows what happens.
+    Events(events::Events),
+    /// Shows Switchback at work: two small platforms, load, a failure, and the way back.
+    Demo(demo::Demo),
+    /// Runs small endpoints that answer as they are told to, to try a configuration with.
+    Endpoint(endpoint::Endpoint),
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// It was refused, or something is at fault. The text says all.
+    #[error("{0}")]
+    Refused(String),
+    /// As `Refused`, and it has been said already.
+    #[error("")]
+    Said,
+    /// The admin interface did not do it.
+    #[error("{0}")]
+    Admin(#[from] AskError),
+    /// Something that should not happen.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// Runs the command that the arguments ask for.
+pub fn main() -> ExitCode {
+    let Arguments { admin, command } = Arguments::parse();
+    let done = match command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Status(status) => status.run(&admin),
+        Command::Weight(weight) => weight.run(&admin),
+        Command::Revert(revert) => revert.run(&admin),
+        Command::Release(release) => release.run(&admin),
+        Command::Explain(explain) => explain.run(&admin),
+        Command::Events(events) => events.run(&admin),
+        Command::Demo(demo) => demo.run(),
+        Command::Endpoint(endpoint) => endpoint.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !matches!(failure, Failure::Said) {
+                complain(&format!("switchback: {failure}"));
+            }
+            match failure {
+                Failure::Admin(AskError::Unreachable { .. }) => ExitCode::from(3),
+                Failure::Admin(_) | Failure::Refused(_) | Failure::Said | Failure::Other(_) => {
+                    ExitCode::FAILURE
+                }
+            }
+        }
+    }
+}
+
+/// Runs what asks the admin interface.
+fn block_on<T>(future: impl Future<Output = Result<T, AskError>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(anyhow::Error::from)?.block_on(future)?)
+}

@@ -1,0 +1,32 @@
+use clap::Args;
+use http::Method;
+
+use crate::admin::client::{self, Address};
+use crate::admin::wire;
+
+use super::weight::{parse_percent, tell};
+use super::{Failure, block_on};
+
+/// Arguments of `release`.
+#[derive(Args, Debug)]
+pub(super) struct Release {
+    /// The service.
+    service: String,
+    /// The weight from here on, in percent.
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    to: f64,
+    /// Why. Others will read it at 3 a.m.
+    #[arg(long)]
+    reason: String,
+    /// Prints what the admin interface answers.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Release {
+    pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
+        let path = format!("/v1/services/{}/release", self.service);
+        let body = wire::Release { to_percent: self.to, reason: self.reason };
+        tell(&block_on(client::ask_text(admin, Method::POST, &path, Some(&body)))?, self.json)
+    }
+}

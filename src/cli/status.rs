@@ -1,0 +1,173 @@
+use std::time::Duration;
+
+use clap::Args;
+use http::Method;
+
+use crate::admin::client::{self, Address};
+use crate::config::in_words;
+use crate::control::{ActorRecord, ProcessStatus, ServiceStatus, SideStatus};
+
+use super::print::{ago, ahead, percent, say, table};
+use super::{Failure, block_on};
+
+/// Arguments of `status`.
+#[derive(Args, Debug)]
+pub(super) struct Status {
+    /// Only this service, in full.
+    service: Option<String>,
+    /// Prints what the admin interface answers.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Evidence below this is everyday noise, and not shown in the table.
+const NOTEWORTHY: f64 = 0.3;
+
+impl Status {
+    pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
+        let path = match &self.service {
+            Some(service) => format!("/v1/services/{service}"),
+            None => "/v1/services".to_owned(),
+        };
+        if self.json {
+            say(&block_on(client::ask_text(admin, Method::GET, &path, None::<&()>))?);
+            return Ok(());
+        }
+        let services: Vec<ServiceStatus> = match &self.service {
+            Some(_) => vec![block_on(client::ask(admin, Method::GET, &path, None::<&()>))?],
+            None => block_on(client::ask(admin, Method::GET, &path, None::<&()>))?,
+        };
+        let process: ProcessStatus = block_on(client::ask(admin, Method::GET, "/v1/process", None::<&()>))?;
+        for line in warnings(&process) {
+            say(&line);
+        }
+        let heads = ["SERVICE", "WEIGHT", "WHY", "HELIOS", "KUBERNETES", "VERDICT"];
+        let mut rows = vec![heads.map(str::to_owned).to_vec()];
+        rows.extend(services.iter().map(row));
+        say(&table(&rows));
+        if let (Some(_), [service]) = (&self.service, services.as_slice()) {
+            for line in details(service) {
+                say(&line);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn warnings(process: &ProcessStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(first) = process.configuration_faults.first() {
+        let more = process.configuration_faults.len() - 1;
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        lines.push(format!(
+            "! the configuration on disk is refused, the last good one is in force: {first}{more}"
+        ));
+    }
+    if !process.needs_restart.is_empty() {
+        let sections = process.needs_restart.join(", ");
+        lines.push(format!("! restart Switchback for the changes to {sections} in switchback.toml"));
+    }
+    if process.unwritten > 0 {
+        lines.push(format!("! {} records are not on disk yet: is the disk full?", process.unwritten));
+    }
+    if process.workers_current < process.workers {
+        lines.push(format!(
+            "! {} of {} workers go by the latest weights",
+            process.workers_current, process.workers
+        ));
+    }
+    lines
+}
+
+fn row(service: &ServiceStatus) -> Vec<String> {
+    vec![
+        service.service.clone(),
+        format!("{:.2}", service.weight_percent),
+        why(service),
+        side(&service.helios),
+        side(&service.kubernetes),
+        verdict(service),
+    ]
+}
+
+fn why(service: &ServiceStatus) -> String {
+    if let Some(to) = service.rising_to_percent {
+        return format!("being written: {to:.2}");
+    }
+    let by = service.by.as_ref().map(ActorRecord::to_string).unwrap_or_default();
+    match (service.why.as_str(), service.since_unix_ms, service.until_unix_ms) {
+        ("held", Some(since), _) => format!("held {}: {by}", ago(since)),
+        ("override", _, Some(until)) => format!("override: {by}, {} left", ahead(until)),
+        ("override", _, None) => format!("override: {by}"),
+        (other, _, _) => other.to_owned(),
+    }
+}
+
+fn side(side: &SideStatus) -> String {
+    if side.endpoints == 0 {
+        return "–".to_owned();
+    }
+    let rate = if side.per_second >= 10.0 || side.per_second == 0.0 {
+        format!("{:.0}/s", side.per_second)
+    } else {
+        format!("{:.1}/s", side.per_second)
+    };
+    if side.per_second == 0.0 {
+        return rate;
+    }
+    let latency = side.p50_ms.map(milliseconds).unwrap_or_default();
+    format!("{rate} {} {latency}", percent(side.failed))
+}
+
+fn milliseconds(ms: f64) -> String {
+    if ms < 10.0 { format!("{ms:.1}ms") } else { format!("{ms:.0}ms") }
+}
+
+fn verdict(service: &ServiceStatus) -> String {
+    let word = match (service.verdict.as_str(), service.seen_in_s) {
+        ("too little evidence", Some(s)) => {
+            format!("too little evidence, 5% failures seen in {}", in_words(Duration::from_secs_f64(s)))
+        }
+        ("blind", _) => "blind: no Helios share".to_owned(),
+        (word, _) => word.to_owned(),
+    };
+    if service.shared {
+        return format!("{word}; Helios is degraded too");
+    }
+    if service.evidence >= NOTEWORTHY {
+        return format!("{word}; evidence {:.0}% ({})", service.evidence * 100.0, service.leading);
+    }
+    word
+}
+
+fn details(service: &ServiceStatus) -> Vec<String> {
+    let tail = |side: &SideStatus| side.p99_ms.map_or("–".to_owned(), milliseconds);
+    let mut lines = vec![
+        String::new(),
+        format!("team       {}", service.team),
+        format!("file       {:.2}", service.file_percent),
+        format!(
+            "endpoints  {} on Helios, {} on Kubernetes",
+            service.helios.endpoints, service.kubernetes.endpoints
+        ),
+        format!(
+            "p99        {} on Helios, {} on Kubernetes",
+            tail(&service.helios),
+            tail(&service.kubernetes)
+        ),
+        format!(
+            "judge      {}, evidence {:.0}% ({})",
+            service.judge,
+            service.evidence * 100.0,
+            service.leading
+        ),
+    ];
+    if let Some(reason) = &service.reason {
+        lines.push(format!("reason     {reason}"));
+    }
+    if service.why == "held" {
+        let name = &service.service;
+        lines.push(format!("to end the hold: switchback release {name} --to {:.0} --reason …", 1.0));
+    }
+    lines
+}

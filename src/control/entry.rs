@@ -1,0 +1,243 @@
+use std::sync::Arc;
+
+use crate::config::{JudgeMode, ServiceConfig};
+use crate::model::{Millis, PerSide, Side, UnixMillis, Weight};
+use crate::rollout::{self, Rollout, State, Word};
+use crate::snapshot::{ServiceId, ServiceView};
+use crate::splitter::Plan;
+use crate::tally::ServiceTally;
+use crate::verdict::{Block, Finding, Judge, Thresholds, Verdict};
+
+use super::journal::ReceiptRecord;
+use super::traffic::Traffic;
+use super::views::{ServiceStatus, SideStatus};
+
+/// One service as control knows it.
+pub(super) struct Entry {
+    pub(super) id: ServiceId,
+    pub(super) config: Arc<ServiceConfig>,
+    pub(super) rollout: Rollout,
+    pub(super) traffic: Traffic,
+    pub(super) receipt: Option<ReceiptRecord>,
+    /// The revision of the last record that is known to be on disk.
+    pub(super) written: u64,
+    judge: Judge,
+    block: Block,
+    thresholds: Thresholds,
+    /// Answers of Helios since the thresholds were learned.
+    news: usize,
+    learned: Option<Millis>,
+    advised: Option<Millis>,
+}
+
+/// How often thresholds are learned anew.
+const LEARN_EVERY: Millis = Millis(5_000);
+/// Where the judge may only advise, it does so at most this often.
+const ADVISE_EVERY: Millis = Millis(600_000);
+
+/// What a service's tick came to.
+pub(super) enum Judged {
+    /// Nothing that anybody must know.
+    Fine,
+    /// Kubernetes is worse, and the service is to be taken back.
+    Revert(Finding),
+    /// Kubernetes is worse, and somebody should know.
+    Advise(Finding),
+}
+
+impl Entry {
+    pub(super) fn new(
+        id: ServiceId,
+        config: Arc<ServiceConfig>,
+        rollout: Rollout,
+        receipt: Option<ReceiptRecord>,
+    ) -> Self {
+        Self {
+            id,
+            judge: Judge::new(config.judge.rule),
+            written: rollout.revision(),
+            config,
+            rollout,
+            traffic: Traffic::default(),
+            receipt,
+            block: Block::default(),
+            thresholds: Thresholds::default(),
+            news: 0,
+            learned: None,
+            advised: None,
+        }
+    }
+
+    /// Takes a changed configuration. What was learned about Helios stays.
+    pub(super) fn adopt(&mut self, config: Arc<ServiceConfig>) {
+        if config.judge.rule != *self.judge.rule() {
+            self.judge.adopt(config.judge.rule);
+        }
+        self.config = config;
+    }
+
+    /// Adds what a worker counted.
+    pub(super) fn add(&mut self, now: Millis, block: &Block, tally: &ServiceTally) {
+        self.block += block;
+        self.news += tally.sides.helios.latencies.len();
+        self.traffic.add(now, tally);
+    }
+
+    /// Judges what was counted since the last tick.
+    pub(super) fn tick(&mut self, now: Millis) -> Judged {
+        if self.block.is_empty() {
+            return Judged::Fine;
+        }
+        let block = std::mem::take(&mut self.block);
+        let Some(finding) = self.judge.observe(now, &block) else { return Judged::Fine };
+        // Whatever is done about it, the evidence has been heard.
+        self.judge.clear();
+        match self.config.judge.mode {
+            JudgeMode::Revert if self.is_at_stake() && self.config.is_on(Side::Helios) => {
+                Judged::Revert(finding)
+            }
+            JudgeMode::Advise if self.advised.is_none_or(|at| now.since(at) >= ADVISE_EVERY) => {
+                self.advised = Some(now);
+                Judged::Advise(finding)
+            }
+            JudgeMode::Revert | JudgeMode::Advise | JudgeMode::Off => Judged::Fine,
+        }
+    }
+
+    /// Learns thresholds from Helios' last answers, if it is time; tells whether they have changed.
+    pub(super) fn learn(&mut self, now: Millis) -> bool {
+        let due = self.learned.is_none_or(|at| now.since(at) >= LEARN_EVERY);
+        if self.news == 0 || !due {
+            return false;
+        }
+        (self.news, self.learned) = (0, Some(now));
+        let slower = self.judge.rule().slower;
+        let learned = Thresholds::learned(&mut self.traffic.latencies.helios, slower, now);
+        std::mem::replace(&mut self.thresholds, learned) != learned
+    }
+
+    /// The weight in force. A service that has one side only is on that side, whatever was said: the word
+    /// stands, and counts again when there is a choice.
+    pub(super) fn weight(&self) -> Weight {
+        match (self.config.is_on(Side::Helios), self.config.is_on(Side::Kubernetes)) {
+            (true, true) | (false, false) => self.rollout.weight(),
+            (true, false) => Weight::ZERO,
+            (false, true) => Weight::FULL,
+        }
+    }
+
+    /// Whether Kubernetes gets requests, or soon may.
+    pub(super) fn is_at_stake(&self) -> bool {
+        !self.weight().is_zero() || matches!(self.rollout.state(), State::Rising { .. })
+    }
+
+    /// The side that this weight would send requests to, and that the service does not have.
+    pub(super) fn missing_side(&self, weight: Weight) -> Option<Side> {
+        let wanted = [(Side::Kubernetes, weight > Weight::ZERO), (Side::Helios, weight < Weight::FULL)];
+        wanted.into_iter().find(|(side, wanted)| *wanted && !self.config.is_on(*side)).map(|(side, _)| side)
+    }
+
+    /// Lets the rollout take in an event; says what is to be done.
+    pub(super) fn turn(&mut self, event: rollout::Event, now: UnixMillis) -> Vec<rollout::Effect> {
+        let (next, effects) = self.rollout.clone().step(event, now);
+        self.rollout = next;
+        effects
+    }
+
+    /// Begins anew with Kubernetes, after a revert or a release.
+    pub(super) fn rearm(&mut self) {
+        self.judge.rearm();
+        self.block = Block::default();
+    }
+
+    /// What workers go by.
+    pub(super) fn view(&self) -> ServiceView {
+        let plan = Plan {
+            weight: self.weight(),
+            sticky: self.config.sticky.clone(),
+            force: self.config.force.clone(),
+        };
+        ServiceView {
+            id: self.id,
+            config: self.config.clone(),
+            plan,
+            held: matches!(self.rollout.word(), Word::Held(_)),
+            judged: self.config.judge.mode != JudgeMode::Off,
+            endpoints: self.config.sides.as_ref().map(|side| side.endpoints.clone()),
+            thresholds: self.thresholds,
+        }
+    }
+
+    /// What people and programs see.
+    pub(super) fn status(&mut self, now: Millis) -> ServiceStatus {
+        let standing = self.judge.standing(now);
+        let (by, reason, since) = match self.rollout.word() {
+            Word::File => (None, None, None),
+            Word::Override(over) => (Some(&over.by), Some(&over.reason), Some(over.since)),
+            Word::Held(hold) => (Some(&hold.by), Some(&hold.reason), Some(hold.since)),
+        };
+        let (by, reason) = (by.map(Into::into), reason.map(ToString::to_string));
+        let sides = self.sides(now);
+        ServiceStatus {
+            service: self.config.name.to_string(),
+            team: self.config.team.to_string(),
+            weight_percent: self.weight().percent(),
+            why: why(self.rollout.word()).to_owned(),
+            by,
+            reason,
+            since_unix_ms: since.map(|since| since.0),
+            until_unix_ms: self.rollout.next_change().map(|until| until.0),
+            file_percent: self.rollout.file().percent(),
+            rising_to_percent: match self.rollout.state() {
+                State::Rising { to, .. } => Some(to.weight(self.rollout.file()).percent()),
+                State::Settled(_) => None,
+            },
+            helios: sides.helios,
+            kubernetes: sides.kubernetes,
+            judge: self.config.judge.mode.as_str().to_owned(),
+            verdict: if self.config.judge.mode == JudgeMode::Off {
+                "off"
+            } else {
+                in_words(&standing.verdict)
+            }
+            .to_owned(),
+            seen_in_s: standing.seen_in.map(|seen_in| seen_in.as_secs_f64()),
+            evidence: standing.evidence,
+            leading: standing.leading.as_str().to_owned(),
+            shared: standing.shared,
+        }
+    }
+
+    fn sides(&mut self, now: Millis) -> PerSide<SideStatus> {
+        let rates = self.traffic.rates(now);
+        PerSide::from_fn(|side| {
+            let (per_second, failed) = rates[side];
+            let latency = self.traffic.p50_p99_ms(side, now);
+            SideStatus {
+                endpoints: self.config.sides[side].endpoints.len(),
+                per_second,
+                failed,
+                p50_ms: latency.map(|(p50, _)| p50),
+                p99_ms: latency.map(|(_, p99)| p99),
+            }
+        })
+    }
+}
+
+/// What the weight in force comes from.
+pub(super) fn why(word: &Word) -> &'static str {
+    match word {
+        Word::File => "file",
+        Word::Override(_) => "override",
+        Word::Held(_) => "held",
+    }
+}
+
+fn in_words(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Worse(_) => "worse",
+        Verdict::NotWorse => "not worse",
+        Verdict::TooLittleEvidence => "too little evidence",
+        Verdict::Blind => "blind",
+    }
+}

@@ -1,0 +1,16 @@
+//! What must survive a restart: each service's word (hold or override), and the receipts of its reverts.
+//!
+//! One file a service, so that a damaged one costs that service only, and a service whose configuration is
+//! gone keeps its hold for when it comes back. A file is written aside, synced, renamed over the old one, and
+//! the folder synced: at every moment the disk has the old record or the new one, whole.
+//!
+//! A thread of its own writes, so that a slow disk delays neither reverts nor the judge.
+
+mod receipt;
+mod record;
+mod store;
+mod writer;
+
+pub use receipt::{ActorRecord, AppliedRecord, BlamedRecord, FindingRecord, ReceiptRecord, SideRecord};
+pub(crate) use store::{Kept, OpenError, Store};
+pub(crate) use writer::{Writer, Written};

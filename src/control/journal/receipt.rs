@@ -1,0 +1,142 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rollout::Actor;
+
+/// The full record of one revert, as it is kept, sent and shown: what was seen, when, how sure, what changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReceiptRecord {
+    /// The service.
+    pub service: String,
+    /// When it was reverted, in milliseconds since 1970 UTC.
+    pub reverted_unix_ms: u64,
+    /// Who reverted it.
+    pub by: ActorRecord,
+    /// Why, in one line.
+    pub reason: String,
+    /// The weight before; after it is 0.
+    pub weight_before_percent: f64,
+    /// The evidence, if the judge reverted.
+    pub finding: Option<FindingRecord>,
+    /// Seconds that `helios`, `kubernetes`, `blamed`, `rescued` and `unrescued` cover, up to the revert.
+    pub window_s: f64,
+    /// What Helios did meanwhile.
+    pub helios: SideRecord,
+    /// What Kubernetes did meanwhile.
+    pub kubernetes: SideRecord,
+    /// Where Kubernetes' failures happened, the worst first.
+    pub blamed: Vec<BlamedRecord>,
+    /// Requests that failed on Kubernetes and were answered by Helios.
+    pub rescued: u64,
+    /// Requests that failed on Kubernetes, and whose clients were told so.
+    pub unrescued: u64,
+    /// The configuration in force, as 16 hexadecimal digits.
+    pub configuration: String,
+    /// When every worker went by the new weight; absent if some had not within a second.
+    pub applied: Option<AppliedRecord>,
+    /// When the hold was safe on disk, in milliseconds since 1970 UTC; absent until it is.
+    pub hold_written_unix_ms: Option<u64>,
+}
+
+/// Who did something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActorRecord {
+    /// The judge, on evidence.
+    Judge,
+    /// Switchback itself, in doubt.
+    Caution,
+    /// A person.
+    Person(String),
+}
+
+/// The evidence of a revert.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FindingRecord {
+    /// `failure`, `slow50`, `slow90`, `slow99` or `far`.
+    pub question: String,
+    /// How long the evidence took to grow, in seconds.
+    pub took_s: f64,
+    /// Votes of Helios in that time.
+    pub helios_votes: u64,
+    /// Bad ones among them.
+    pub helios_bad: u64,
+    /// Votes of Kubernetes in that time.
+    pub kubernetes_votes: u64,
+    /// Bad ones among them.
+    pub kubernetes_bad: u64,
+    /// The share of bad votes that was tolerated from Kubernetes, 0 to 1.
+    pub tolerated: f64,
+    /// The evidence, in seconds.
+    pub evidence_s: f64,
+    /// What it had to reach: one false revert in so many seconds.
+    pub promise_s: f64,
+    /// Evidence that this was not a shared event, in nats.
+    pub gate_nats: f64,
+    /// What that had to reach.
+    pub gate_needed_nats: f64,
+    /// How much more than independent votes Helios' own votes vary.
+    pub noise: f64,
+}
+
+/// What one side did in a receipt's window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SideRecord {
+    /// Tries that ended.
+    pub tries: u64,
+    /// Failed ones among them that were the side's fault.
+    pub failed: u64,
+    /// Half of the answers took at most this long, in milliseconds.
+    pub p50_ms: Option<f64>,
+    /// 99 in 100 of them took at most this long, in milliseconds.
+    pub p99_ms: Option<f64>,
+}
+
+/// What went wrong at one endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BlamedRecord {
+    /// Its address.
+    pub endpoint: String,
+    /// What: `connect_refused`, `status`, ….
+    pub cause: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// When a change had reached the workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppliedRecord {
+    /// Workers that go by it.
+    pub workers: usize,
+    /// Workers that there are.
+    pub of: usize,
+    /// How long that took, in microseconds.
+    pub took_us: u64,
+}
+
+impl From<&Actor> for ActorRecord {
+    fn from(actor: &Actor) -> Self {
+        match actor {
+            Actor::Judge => Self::Judge,
+            Actor::Caution => Self::Caution,
+            Actor::Person(name) => Self::Person(name.to_string()),
+        }
+    }
+}
+
+impl From<ActorRecord> for Actor {
+    fn from(record: ActorRecord) -> Self {
+        match record {
+            ActorRecord::Judge => Self::Judge,
+            ActorRecord::Caution => Self::Caution,
+            ActorRecord::Person(name) => Self::Person(Arc::from(name)),
+        }
+    }
+}
+
+impl std::fmt::Display for ActorRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Actor::from(self.clone()).fmt(f)
+    }
+}

@@ -1,0 +1,207 @@
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::model::ServiceName;
+use crate::rollout::Record;
+
+use super::receipt::ReceiptRecord;
+use super::record::{self, Unreadable};
+
+/// The state directory. Only one process has it at a time.
+#[derive(Debug)]
+pub(crate) struct Store {
+    folder: PathBuf,
+    /// Held for as long as the process lives.
+    _lock: File,
+}
+
+/// What was kept.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) records: BTreeMap<ServiceName, Result<Record, Unreadable>>,
+    /// The latest of each service.
+    pub(crate) receipts: BTreeMap<ServiceName, ReceiptRecord>,
+    /// Files that are no service's record.
+    pub(crate) strange: Vec<PathBuf>,
+}
+
+/// Another process has the state directory.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is in use by another Switchback", folder.display())]
+pub(crate) struct InUse {
+    pub(crate) folder: PathBuf,
+}
+
+/// Why the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    InUse(#[from] InUse),
+    #[error("cannot use the state directory {}: {source}", folder.display())]
+    Io { folder: PathBuf, source: io::Error },
+}
+
+/// Receipts kept of one service; the oldest goes first.
+const MOST_RECEIPTS: usize = 32;
+
+const RECORDS: &str = "services";
+const RECEIPTS: &str = "receipts";
+
+impl Store {
+    /// Opens the state directory, making it if it is not there. Nobody else may read it: reasons and names
+    /// are people's.
+    pub(crate) fn open(folder: &Path) -> Result<Self, OpenError> {
+        let io_error = |source| OpenError::Io { folder: folder.to_owned(), source };
+        for part in [folder.to_owned(), folder.join(RECORDS), folder.join(RECEIPTS)] {
+            DirBuilder::new().recursive(true).mode(0o700).create(part).map_err(io_error)?;
+        }
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(folder.join("lock"))
+            .map_err(io_error)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(InUse { folder: folder.to_owned() }.into()),
+            Err(TryLockError::Error(source)) => Err(io_error(source)),
+        }
+    }
+
+    /// Everything that was kept.
+    pub(crate) fn read(&self) -> io::Result<Kept> {
+        let mut kept = Kept::default();
+        for entry in fs::read_dir(self.folder.join(RECORDS))? {
+            let path = entry?.path();
+            match name_of(&path, "json") {
+                Some(name) => {
+                    let bytes = fs::read(&path).map_err(Unreadable::from);
+                    let record = bytes.and_then(|bytes| record::decode(&name, &bytes));
+                    kept.records.insert(name, record);
+                }
+                // Left over from a write that a crash cut short; the record itself is whole.
+                None if path.extension().is_some_and(|end| end == "new") => {
+                    let _ = fs::remove_file(&path);
+                }
+                None => kept.strange.push(path),
+            }
+        }
+        for entry in fs::read_dir(self.folder.join(RECEIPTS))? {
+            let path = entry?.path();
+            let Some(name) = path.file_name().and_then(|name| ServiceName::parse(name.to_str()?).ok()) else {
+                kept.strange.push(path);
+                continue;
+            };
+            if let Some(receipt) = latest_receipt(&path) {
+                kept.receipts.insert(name, receipt);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Keeps a service's record in place of the last.
+    pub(crate) fn write_record(&self, service: &ServiceName, record: &Record) -> io::Result<()> {
+        let folder = self.folder.join(RECORDS);
+        replace(&folder, &format!("{service}.json"), &record::encode(service, record))
+    }
+
+    /// Keeps a receipt beside the earlier ones.
+    pub(crate) fn write_receipt(&self, service: &ServiceName, receipt: &ReceiptRecord) -> io::Result<()> {
+        let folder = self.folder.join(RECEIPTS).join(service.as_str());
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let mut bytes = serde_json::to_vec_pretty(receipt)?;
+        bytes.push(b'\n');
+        replace(&folder, &format!("{:016}.json", receipt.reverted_unix_ms), &bytes)?;
+        let receipts = receipts_in(&folder);
+        for oldest in receipts.iter().take(receipts.len().saturating_sub(MOST_RECEIPTS)) {
+            fs::remove_file(oldest)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes aside, syncs, renames, and syncs the folder: the file is the old one or the new one, whole.
+fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let aside = folder.join(format!("{name}.new"));
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&aside, folder.join(name))?;
+    File::open(folder)?.sync_all()
+}
+
+fn latest_receipt(folder: &Path) -> Option<ReceiptRecord> {
+    receipts_in(folder).iter().rev().find_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok())
+}
+
+/// Receipts by age, the oldest first: their names are times.
+fn receipts_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn name_of(path: &Path, extension: &str) -> Option<ServiceName> {
+    let is_record = path.extension().is_some_and(|end| end == extension);
+    is_record.then(|| path.file_stem()?.to_str()).flatten().and_then(|stem| ServiceName::parse(stem).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{UnixMillis, Weight};
+    use crate::rollout::{Actor, Hold, Word};
+
+    fn name(text: &str) -> ServiceName {
+        ServiceName::parse(text).unwrap()
+    }
+
+    fn held() -> Record {
+        let hold = Hold { by: Actor::Judge, reason: "x".into(), since: UnixMillis(1), before: Weight::FULL };
+        Record { revision: 3, word: Word::Held(hold) }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_by_the_next_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.write_record(&name("a"), &held()).unwrap();
+        store.write_record(&name("b.c"), &Record { revision: 1, word: Word::File }).unwrap();
+        drop(store);
+        let kept = Store::open(folder.path()).unwrap().read().unwrap();
+        assert_eq!(kept.records[&name("a")].as_ref().unwrap(), &held());
+        assert_eq!(kept.records[&name("b.c")].as_ref().unwrap().word, Word::File);
+    }
+
+    #[test]
+    fn only_one_process_has_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Store::open(folder.path()).unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(OpenError::InUse(_))));
+        drop(first);
+        assert!(Store::open(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_record_is_told_apart_from_no_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.write_record(&name("a"), &held()).unwrap();
+        fs::write(folder.path().join("services/a.json"), "{\"version\": 1").unwrap();
+        fs::write(folder.path().join("services/b.json.new"), "half").unwrap();
+        fs::write(folder.path().join("services/UPPER.json"), "{}").unwrap();
+        let kept = store.read().unwrap();
+        assert!(kept.records[&name("a")].is_err());
+        assert_eq!(kept.records.len(), 1);
+        assert_eq!(kept.strange.len(), 1);
+        assert!(!folder.path().join("services/b.json.new").exists());
+    }
+}

@@ -1,0 +1,178 @@
+use std::collections::HashMap;
+
+use metrics::{Counter, Gauge, Histogram};
+
+use crate::model::{Cause, PerSide, ServiceName, Side};
+use crate::snapshot::{ServiceId, Snapshot};
+use crate::tally::{Report, ServiceTally};
+use crate::telemetry::{Recorded, Recorder, names};
+
+use super::event::{Announcement, Happening};
+use super::journal::ActorRecord;
+
+/// Keeps the metrics. Requests cost nothing here: what workers have counted anyway is added once a tick.
+pub(super) struct Meters {
+    recorder: Recorder,
+    services: HashMap<ServiceId, ServiceMeters>,
+    connections: Vec<Gauge>,
+    accepts_paused: Counter,
+    refused: HashMap<Cause, Counter>,
+    generation: Gauge,
+    configuration_good: Gauge,
+    configuration_loaded: Gauge,
+    write_failures: Counter,
+    votes_lost: Counter,
+}
+
+struct ServiceMeters {
+    name: ServiceName,
+    ok: PerSide<Counter>,
+    failed: PerSide<HashMap<Cause, Counter>>,
+    answer_seconds: PerSide<Histogram>,
+    answers: [Counter; 5],
+    rescued: Counter,
+    unrescued: Counter,
+    over_budget: Counter,
+    weight: Gauge,
+    held: Gauge,
+}
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl Meters {
+    pub(super) fn new(workers: usize) -> Self {
+        let recorder = Recorder::new();
+        recorder.gauge(names::BUILD, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+        let connections =
+            (0..workers).map(|worker| recorder.gauge(names::CONNECTIONS, &[("worker", &worker.to_string())]));
+        Self {
+            connections: connections.collect(),
+            accepts_paused: recorder.counter(names::ACCEPTS_PAUSED, &[]),
+            refused: HashMap::new(),
+            generation: recorder.gauge(names::GENERATION, &[]),
+            configuration_good: recorder.gauge(names::CONFIGURATION_GOOD, &[]),
+            configuration_loaded: recorder.gauge(names::CONFIGURATION_LOADED, &[]),
+            write_failures: recorder.counter(names::WRITE_FAILURES, &[]),
+            votes_lost: recorder.counter(names::VOTES_LOST, &[]),
+            services: HashMap::new(),
+            recorder,
+        }
+    }
+
+    pub(super) fn recorded(&self) -> Recorded {
+        self.recorder.recorded()
+    }
+
+    /// Adds what a worker counted.
+    pub(super) fn count(&mut self, report: &Report) {
+        if let Some(gauge) = self.connections.get(report.worker) {
+            gauge.set(report.connections as f64);
+        }
+        self.accepts_paused.increment(report.accepts_paused);
+        self.votes_lost.increment(report.votes_lost);
+        for (cause, count) in report.refused.iter() {
+            let recorder = &self.recorder;
+            let make = || recorder.counter(names::REFUSED, &[("reason", cause.as_str())]);
+            self.refused.entry(cause).or_insert_with(make).increment(count);
+        }
+        for service in &report.services {
+            if let Some(meters) = self.services.get_mut(&service.id) {
+                meters.count(&service.tally, &self.recorder);
+            }
+        }
+    }
+
+    /// Follows what is published: weights, holds, and which services there are.
+    pub(super) fn publish(&mut self, snapshot: &Snapshot) {
+        self.generation.set(snapshot.generation as f64);
+        for view in snapshot.services.iter().flatten() {
+            let recorder = &self.recorder;
+            let make = || ServiceMeters::new(&view.config.name, recorder);
+            let meters = self.services.entry(view.id).or_insert_with(make);
+            meters.weight.set(view.plan.weight.percent());
+            meters.held.set(f64::from(u8::from(view.held)));
+        }
+        if self.services.len() > snapshot.services.len() {
+            self.services.retain(|id, meters| {
+                let view = snapshot.services.get(id.slot as usize).and_then(Option::as_ref);
+                let stays = view.is_some_and(|view| view.id == *id);
+                if !stays {
+                    meters.weight.set(0.0);
+                    meters.held.set(0.0);
+                }
+                stays
+            });
+        }
+    }
+
+    /// Counts what is announced.
+    pub(super) fn announce(&mut self, announcement: &Announcement) {
+        match announcement.happening {
+            Happening::Started | Happening::ConfigLoaded => {
+                self.configuration_good.set(1.0);
+                self.configuration_loaded.set(announcement.at_unix_ms as f64 / 1e3);
+            }
+            Happening::ConfigRefused => self.configuration_good.set(0.0),
+            Happening::NotWritten => self.write_failures.increment(1),
+            Happening::Reverted => {
+                let service = announcement.service.as_deref().unwrap_or_default();
+                let by = if announcement.by == Some(ActorRecord::Judge) { "judge" } else { "person" };
+                self.recorder.counter(names::REVERTS, &[("service", service), ("by", by)]).increment(1);
+            }
+            Happening::Released | Happening::WeightChanged | Happening::Advised | Happening::Unreadable => {}
+        }
+    }
+}
+
+impl ServiceMeters {
+    fn new(name: &ServiceName, recorder: &Recorder) -> Self {
+        let service = ("service", name.as_str());
+        let rescues = |result| recorder.counter(names::RESCUES, &[service, ("result", result)]);
+        let ok = |side: Side| {
+            let labels = [service, ("side", side.as_str()), ("outcome", "ok"), ("fault", "none")];
+            recorder.counter(names::TRIES, &labels)
+        };
+        let seconds =
+            |side: Side| recorder.histogram(names::ANSWER_SECONDS, &[service, ("side", side.as_str())]);
+        Self {
+            name: name.clone(),
+            ok: PerSide::from_fn(ok),
+            failed: PerSide::default(),
+            answer_seconds: PerSide::from_fn(seconds),
+            answers: CLASSES.map(|class| recorder.counter(names::ANSWERS, &[service, ("class", class)])),
+            rescued: rescues("rescued"),
+            unrescued: rescues("unrescued"),
+            over_budget: rescues("over_budget"),
+            weight: recorder.gauge(names::WEIGHT, &[service]),
+            held: recorder.gauge(names::HELD, &[service]),
+        }
+    }
+
+    fn count(&mut self, tally: &ServiceTally, recorder: &Recorder) {
+        for (side, counted) in tally.sides.iter() {
+            self.ok[side].increment(counted.ok);
+            for (cause, count) in counted.failed.iter() {
+                let name = &self.name;
+                let make = || {
+                    let labels = [
+                        ("service", name.as_str()),
+                        ("side", side.as_str()),
+                        ("outcome", cause.as_str()),
+                        ("fault", cause.fault().as_str()),
+                    ];
+                    recorder.counter(names::TRIES, &labels)
+                };
+                self.failed[side].entry(cause).or_insert_with(make).increment(count);
+            }
+            for latency in &counted.latencies {
+                self.answer_seconds[side].record(latency.longest().0 as f64 / 1e6);
+            }
+        }
+        for (counter, count) in self.answers.iter().zip(tally.answers) {
+            counter.increment(count);
+        }
+        self.rescued.increment(tally.rescued);
+        self.unrescued.increment(tally.unrescued);
+        self.over_budget.increment(tally.over_budget);
+    }
+}

@@ -1,0 +1,30 @@
+//! The control plane: one thread, one loop.
+//!
+//! Everything that can happen is one [`Event`]; [`step`] is pure, and says what is to be done as a list of
+//! [`Effect`]s; [`run`] performs them. Only it publishes snapshots.
+//!
+//! ```text
+//! files · workers' reports · the disk · people · time ──Event──▶ step ──Effect──▶ run
+//!                                                                  │
+//!            reports ─ each tick ─▶ Block ─▶ Judge ─▶ Finding ─▶ Rollout ─▶ Snapshot ──swap──▶ every worker
+//! ```
+
+mod entry;
+mod event;
+mod journal;
+mod meters;
+mod receipt;
+mod run;
+mod state;
+mod step;
+mod traffic;
+mod views;
+mod watch;
+
+pub use event::{Announcement, Happening};
+pub use journal::{ActorRecord, AppliedRecord, BlamedRecord, FindingRecord, ReceiptRecord, SideRecord};
+pub use views::{ProcessStatus, ServiceStatus, SideStatus};
+
+pub(crate) use event::{Answer, Change, Command, Refused};
+pub(crate) use journal::{Kept, OpenError, Store};
+pub(crate) use run::{Handle, Seed, start};

@@ -1,0 +1,330 @@
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{broadcast, mpsc, oneshot, watch as signal};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::config::Loaded;
+use crate::model::{ServiceName, UnixMillis};
+use crate::snapshot::Publisher;
+use crate::tally::Report;
+use crate::telemetry::Recorded;
+use crate::verdict::TICK_MS;
+
+use super::event::{Announcement, Answer, Ask, Change, Command, Effect, Event, Happening, Now, Refused};
+use super::journal::{AppliedRecord, Kept, Store, Writer, Written};
+use super::meters::Meters;
+use super::state::State;
+use super::step::step;
+use super::watch;
+
+/// What control is made from.
+pub(crate) struct Seed {
+    pub(crate) clock: Clock,
+    pub(crate) loaded: Loaded,
+    pub(crate) folder: PathBuf,
+    pub(crate) store: Store,
+    pub(crate) kept: Kept,
+    pub(crate) publisher: Publisher,
+    pub(crate) reports: mpsc::Receiver<Report>,
+    pub(crate) stop: signal::Receiver<bool>,
+}
+
+/// By which others ask control, and hear from it.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<(Command, oneshot::Sender<Answer>)>,
+    news: Arc<News>,
+    recorded: Recorded,
+}
+
+/// What was announced.
+struct News {
+    sending: broadcast::Sender<Announcement>,
+    /// The last ones, for who comes later. Locked for a push or a copy only, and never by a worker.
+    recent: Mutex<VecDeque<Announcement>>,
+}
+
+/// Questions that wait for control. Past this, who asks waits with asking.
+const WAITING_COMMANDS: usize = 64;
+/// Announcements that are kept for who comes later, and that a slow reader may be behind.
+const RECENT_NEWS: usize = 256;
+/// How long it is waited for workers to go by a change before it is told how many do.
+const APPLY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the last records may take to be written when the process ends.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+/// How often metrics are put in order.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Starts control on a thread of its own. Before this returns, the first snapshot is published: workers begin
+/// with every hold in force.
+pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> {
+    let (done, written) = mpsc::unbounded_channel(); // at most one job is under way
+    let writer = Writer::start(seed.store, done)?;
+    let workers = seed.publisher.workers();
+    let (mut state, announcements) = State::new(&seed.loaded, seed.kept, workers, seed.clock.wall());
+    let mut meters = Meters::new(workers);
+    let snapshot = state.snapshot();
+    meters.publish(&snapshot);
+    seed.publisher.publish(snapshot);
+
+    let (commands, asked) = mpsc::channel(WAITING_COMMANDS);
+    let news = Arc::new(News { sending: broadcast::Sender::new(RECENT_NEWS), recent: Mutex::default() });
+    let handle = Handle { commands, news: news.clone(), recorded: meters.recorded() };
+    let (own, own_events) = mpsc::channel(WAITING_COMMANDS);
+    let mut control = Loop {
+        clock: seed.clock,
+        state,
+        meters,
+        writer,
+        publisher: Arc::new(seed.publisher),
+        news,
+        own,
+        answers: HashMap::new(),
+        asks: 0,
+    };
+    let started = Announcement {
+        at_unix_ms: seed.clock.wall().0,
+        happening: Happening::Started,
+        service: None,
+        by: None,
+        text: format!("Switchback {} has started", env!("CARGO_PKG_VERSION")),
+    };
+    for announcement in std::iter::once(started).chain(announcements) {
+        control.announce(announcement);
+    }
+    let inputs = Inputs {
+        reports: seed.reports,
+        written,
+        asked,
+        own: own_events,
+        stop: seed.stop,
+        folder: seed.folder,
+        fingerprint: seed.loaded.fingerprint,
+    };
+    let thread =
+        thread::Builder::new().name("control".to_owned()).spawn(
+            move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime.block_on(control.run(inputs)),
+                Err(error) => error!(%error, "control cannot start: workers keep the first snapshot"),
+            },
+        )?;
+    Ok((thread, handle))
+}
+
+struct Inputs {
+    reports: mpsc::Receiver<Report>,
+    written: mpsc::UnboundedReceiver<Written>,
+    asked: mpsc::Receiver<(Command, oneshot::Sender<Answer>)>,
+    own: mpsc::Receiver<Event>,
+    stop: signal::Receiver<bool>,
+    folder: PathBuf,
+    fingerprint: String,
+}
+
+/// The one loop that changes anything.
+struct Loop {
+    clock: Clock,
+    state: State,
+    meters: Meters,
+    writer: Writer,
+    publisher: Arc<Publisher>,
+    news: Arc<News>,
+    /// What control itself finds out later.
+    own: mpsc::Sender<Event>,
+    answers: HashMap<Ask, oneshot::Sender<Answer>>,
+    asks: u64,
+}
+
+impl Loop {
+    async fn run(mut self, inputs: Inputs) {
+        let Inputs { mut reports, mut written, mut asked, mut own, mut stop, folder, fingerprint } = inputs;
+        let (configuring, mut configured) = mpsc::channel(1);
+        tokio::task::spawn_local(watch::run(folder, fingerprint, configuring));
+        let mut tick = interval(Duration::from_millis(TICK_MS));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut upkeep = interval(UPKEEP);
+        loop {
+            let event = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                // Before people: however many ask, the judge looks.
+                _ = tick.tick() => Event::Tick,
+                Some(report) = reports.recv() => {
+                    self.meters.count(&report);
+                    Event::Report(report)
+                }
+                Some(job) = written.recv() => match self.note_written(job) {
+                    Some(event) => event,
+                    None => continue,
+                },
+                Some(event) = own.recv() => event,
+                Some(result) = configured.recv() => Event::Config(result),
+                Some((command, answer)) = asked.recv() => self.ask(command, answer),
+                _ = upkeep.tick() => {
+                    self.meters.recorded().upkeep();
+                    continue;
+                }
+            };
+            self.take_in(event);
+        }
+        self.finish(&mut written).await;
+    }
+
+    fn take_in(&mut self, event: Event) {
+        let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
+        for effect in step(&mut self.state, event, now) {
+            self.perform(effect);
+        }
+    }
+
+    fn ask(&mut self, command: Command, answer: oneshot::Sender<Answer>) -> Event {
+        self.asks += 1;
+        let ask = Ask(self.asks);
+        self.answers.insert(ask, answer);
+        Event::Asked(ask, command)
+    }
+
+    fn note_written(&mut self, written: Written) -> Option<Event> {
+        self.writer.done();
+        match written {
+            Written::Record { service, revision, ok } => Some(Event::Written { service, revision, ok }),
+            Written::Receipt => None,
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Publish(snapshot) => {
+                self.meters.publish(&snapshot);
+                self.publisher.publish(snapshot);
+            }
+            Effect::WriteRecord(service, record) => self.writer.record(service, record),
+            Effect::WriteReceipt(service, receipt) => self.writer.receipt(service, receipt),
+            Effect::WatchApplied { service, reverted } => self.watch_applied(service, reverted),
+            Effect::Announce(announcement) => self.announce(announcement),
+            Effect::Answer(ask, Answer::Process(mut status)) => {
+                status.workers_current = self.publisher.seen_by(self.state.generation);
+                self.answer(ask, Answer::Process(status));
+            }
+            Effect::Answer(ask, answer) => self.answer(ask, answer),
+            Effect::AnswerWhenApplied(ask, changes) => self.answer_when_applied(ask, changes),
+        }
+    }
+
+    fn answer(&mut self, ask: Ask, answer: Answer) {
+        if let Some(waiting) = self.answers.remove(&ask) {
+            // Who asked may have gone; what was asked for has been done.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn announce(&mut self, announcement: Announcement) {
+        let Announcement { happening, text, .. } = &announcement;
+        match happening {
+            Happening::Started | Happening::Released | Happening::WeightChanged | Happening::ConfigLoaded => {
+                info!("{text}");
+            }
+            Happening::Reverted
+            | Happening::Advised
+            | Happening::ConfigRefused
+            | Happening::NotWritten
+            | Happening::Unreadable => warn!("{text}"),
+        }
+        self.meters.announce(&announcement);
+        let mut recent = self.news.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == RECENT_NEWS {
+            recent.pop_front();
+        }
+        recent.push_back(announcement.clone());
+        // While nobody listens there is nobody to miss it.
+        let _ = self.news.sending.send(announcement);
+    }
+
+    fn watch_applied(&self, service: ServiceName, reverted: UnixMillis) {
+        let (own, applied) = (self.own.clone(), self.applied());
+        tokio::task::spawn_local(async move {
+            let applied = applied.await;
+            // Control has ended: so has the receipt.
+            let _ = own.send(Event::Applied { service, reverted, applied }).await;
+        });
+    }
+
+    fn answer_when_applied(&mut self, ask: Ask, changes: Vec<Change>) {
+        let Some(waiting) = self.answers.remove(&ask) else { return };
+        let applied = self.applied();
+        tokio::task::spawn_local(async move {
+            let applied = Some(applied.await);
+            let _ = waiting.send(Answer::Changed { changes, applied });
+        });
+    }
+
+    /// How far the snapshot that was published last has come, once that is everywhere or has taken too long.
+    fn applied(&self) -> impl Future<Output = AppliedRecord> + use<> {
+        let (publisher, generation, clock) = (self.publisher.clone(), self.state.generation, self.clock);
+        let begun = clock.micros();
+        async move {
+            // Late is no error: the answer says how many have looked.
+            let _ = timeout(APPLY_PATIENCE, publisher.seen_by_all(generation)).await;
+            AppliedRecord {
+                workers: publisher.seen_by(generation),
+                of: publisher.workers(),
+                took_us: clock.micros().since(begun).0,
+            }
+        }
+    }
+
+    /// Writes what is still to be written, and lets go of who still asks.
+    async fn finish(mut self, written: &mut mpsc::UnboundedReceiver<Written>) {
+        for (_, waiting) in self.answers.drain() {
+            let _ = waiting.send(Answer::Refused(Refused::Stopping));
+        }
+        let all = async {
+            while !self.writer.is_idle() {
+                let Some(job) = written.recv().await else { return };
+                if let Some(event) = self.note_written(job) {
+                    self.take_in(event);
+                }
+            }
+        };
+        if timeout(LAST_WRITES, all).await.is_err() {
+            error!("some records could not be written before the end");
+        }
+    }
+}
+
+impl Handle {
+    /// Asks control.
+    pub(crate) async fn ask(&self, command: Command) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let stopping = Answer::Refused(Refused::Stopping);
+        if self.commands.send((command, answer)).await.is_err() {
+            return stopping;
+        }
+        answered.await.unwrap_or(stopping)
+    }
+
+    /// What was announced lately, and what will be.
+    pub(crate) fn news(&self) -> (Vec<Announcement>, broadcast::Receiver<Announcement>) {
+        let recent = self.news.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that nothing is heard twice or not at all.
+        (recent.iter().cloned().collect(), self.news.sending.subscribe())
+    }
+
+    /// The metrics in Prometheus' text format.
+    pub(crate) fn metrics(&self) -> String {
+        self.recorded.render()
+    }
+
+    /// Whether control still takes questions.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.commands.is_closed()
+    }
+}

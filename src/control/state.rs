@@ -1,0 +1,202 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::config::{Config, Loaded, ServiceConfig};
+use crate::model::{ServiceName, UnixMillis, Weight};
+use crate::rollout::{Actor, Hold, Record, Rollout, Word};
+use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
+
+use super::entry::Entry;
+use super::event::{Announcement, Ask, Happening};
+use super::journal::{ActorRecord, Kept, ReceiptRecord};
+
+/// Everything that control knows.
+pub(super) struct State {
+    /// The configuration in force.
+    pub(super) config: Config,
+    pub(super) fingerprint: String,
+    pub(super) loaded_at: UnixMillis,
+    /// Why the configuration that was read last is not in force.
+    pub(super) faults: Vec<String>,
+    /// Sections that differ from those that the process started with.
+    pub(super) needs_restart: Vec<&'static str>,
+    /// By slot.
+    entries: Vec<Option<Entry>>,
+    slots: BTreeMap<ServiceName, usize>,
+    /// What was kept of services that are not configured: it may be configured again.
+    elsewhere: BTreeMap<ServiceName, Remains>,
+    views: Vec<Option<Arc<ServiceView>>>,
+    routes: Arc<Routes>,
+    serial: u32,
+    pub(super) generation: u64,
+    /// Slots of services that have something to judge.
+    pub(super) to_judge: BTreeSet<usize>,
+    /// Slots of services whose word ends by itself.
+    pub(super) timed: BTreeSet<usize>,
+    /// Who waits for a record to be written, by service and revision.
+    pub(super) waiting: HashMap<(ServiceName, u64), Waiting>,
+    /// Clients' connections by worker.
+    pub(super) connections: Vec<usize>,
+    pub(super) workers: usize,
+}
+
+/// Somebody waits for a change to come into force.
+pub(super) struct Waiting {
+    pub(super) ask: Ask,
+    pub(super) before: Weight,
+    pub(super) note: Note,
+}
+
+/// Who asked for a change, and why.
+pub(super) struct Note {
+    pub(super) by: Actor,
+    pub(super) reason: Arc<str>,
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.by, self.reason)
+    }
+}
+
+#[derive(Default)]
+struct Remains {
+    record: Option<Record>,
+    receipt: Option<ReceiptRecord>,
+}
+
+impl State {
+    /// The state at start: the configuration, and what was kept. A record that cannot be read is a hold.
+    pub(super) fn new(
+        loaded: &Loaded,
+        kept: Kept,
+        workers: usize,
+        now: UnixMillis,
+    ) -> (Self, Vec<Announcement>) {
+        let mut announcements = Vec::new();
+        let mut elsewhere: BTreeMap<ServiceName, Remains> = BTreeMap::new();
+        for (name, record) in kept.records {
+            let record = record.unwrap_or_else(|error| {
+                let text = format!("{name} is held: its record {error}");
+                announcements.push(Announcement {
+                    at_unix_ms: now.0,
+                    happening: Happening::Unreadable,
+                    service: Some(name.to_string()),
+                    by: Some(ActorRecord::Caution),
+                    text: text.clone(),
+                });
+                let hold = Hold { by: Actor::Caution, reason: text.into(), since: now, before: Weight::ZERO };
+                Record { revision: 0, word: Word::Held(hold) }
+            });
+            elsewhere.entry(name).or_default().record = Some(record);
+        }
+        for (name, receipt) in kept.receipts {
+            elsewhere.entry(name).or_default().receipt = Some(receipt);
+        }
+        let mut state = Self {
+            config: loaded.config.clone(),
+            fingerprint: loaded.fingerprint.clone(),
+            loaded_at: now,
+            faults: Vec::new(),
+            needs_restart: Vec::new(),
+            entries: Vec::new(),
+            slots: BTreeMap::new(),
+            elsewhere,
+            views: Vec::new(),
+            routes: Arc::default(),
+            serial: 0,
+            generation: 0,
+            to_judge: BTreeSet::new(),
+            timed: BTreeSet::new(),
+            waiting: HashMap::new(),
+            connections: vec![0; workers],
+            workers,
+        };
+        for service in loaded.config.services.values() {
+            state.add(service.clone());
+        }
+        state.reroute();
+        (state, announcements)
+    }
+
+    /// Adds a service, with what was kept of it.
+    pub(super) fn add(&mut self, config: Arc<ServiceConfig>) {
+        let slot = self.entries.iter().position(Option::is_none).unwrap_or(self.entries.len());
+        if slot == self.entries.len() {
+            self.entries.push(None);
+            self.views.push(None);
+        }
+        self.serial = self.serial.wrapping_add(1);
+        let id = ServiceId { slot: u32::try_from(slot).unwrap_or(u32::MAX), serial: self.serial };
+        let Remains { record, receipt } = self.elsewhere.remove(&config.name).unwrap_or_default();
+        let rollout = Rollout::new(config.weight, record);
+        self.slots.insert(config.name.clone(), slot);
+        self.entries[slot] = Some(Entry::new(id, config, rollout, receipt));
+        self.refresh(slot);
+    }
+
+    /// Takes a service out, and keeps its word for when it comes back.
+    pub(super) fn remove(&mut self, name: &ServiceName) {
+        let Some(slot) = self.slots.remove(name) else { return };
+        self.views[slot] = None;
+        self.to_judge.remove(&slot);
+        self.timed.remove(&slot);
+        if let Some(entry) = self.entries[slot].take() {
+            let record = Record { revision: entry.rollout.revision(), word: entry.rollout.word().clone() };
+            self.elsewhere.insert(name.clone(), Remains { record: Some(record), receipt: entry.receipt });
+        }
+    }
+
+    /// Makes a service's view anew; it is seen with the next publish.
+    pub(super) fn refresh(&mut self, slot: usize) {
+        let Some(Some(entry)) = self.entries.get(slot) else { return };
+        self.views[slot] = Some(Arc::new(entry.view()));
+        if entry.rollout.next_change().is_some() {
+            self.timed.insert(slot);
+        } else {
+            self.timed.remove(&slot);
+        }
+    }
+
+    /// Makes the routes anew; they are seen with the next publish.
+    pub(super) fn reroute(&mut self) {
+        let services = self.entries.iter().flatten().map(|entry| (entry.id.slot, &*entry.config));
+        self.routes = Arc::new(Routes::build(&self.config.process.listeners, &services));
+    }
+
+    /// The next snapshot.
+    pub(super) fn snapshot(&mut self) -> Snapshot {
+        self.generation += 1;
+        Snapshot { generation: self.generation, routes: self.routes.clone(), services: self.views.clone() }
+    }
+
+    pub(super) fn slot(&self, name: &ServiceName) -> Option<usize> {
+        self.slots.get(name).copied()
+    }
+
+    pub(super) fn entry(&mut self, slot: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(slot)?.as_mut()
+    }
+
+    /// The entry that a report is about, if the slot still is its.
+    pub(super) fn entry_of(&mut self, id: ServiceId) -> Option<&mut Entry> {
+        self.entry(id.slot as usize).filter(|entry| entry.id == id)
+    }
+
+    /// Slots of all services, by name.
+    pub(super) fn slots(&self) -> Vec<usize> {
+        self.slots.values().copied().collect()
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().flatten()
+    }
+
+    /// Services that are not configured, but held.
+    pub(super) fn held_elsewhere(&self) -> Vec<String> {
+        let held = |remains: &Remains| {
+            remains.record.as_ref().is_some_and(|record| matches!(record.word, Word::Held(_)))
+        };
+        self.elsewhere.iter().filter(|(_, remains)| held(remains)).map(|(name, _)| name.to_string()).collect()
+    }
+}

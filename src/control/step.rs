@@ -1,0 +1,455 @@
+//! What follows from what has happened. Pure: no clock, no I/O, no logging.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Fault, Loaded, diff, in_words};
+use crate::model::{ServiceName, UnixMillis, Weight};
+use crate::rollout::{self, Actor, Word};
+use crate::tally::Report;
+use crate::verdict::Finding;
+
+use super::entry::{Entry, Judged, why};
+use super::event::{Announcement, Answer, Ask, Change, Command, Effect, Event, Happening, Now, Refused};
+use super::journal::AppliedRecord;
+use super::receipt;
+use super::state::{Note, State, Waiting};
+use super::views::ProcessStatus;
+
+/// Takes in an event, and says what is to be done. What is published comes first: everything else that one
+/// event asks for may wait for the disk, or for people.
+pub(super) fn step(state: &mut State, event: Event, now: Now) -> Vec<Effect> {
+    let mut todo = Todo { now, publish: false, effects: Vec::new() };
+    match event {
+        Event::Tick => tick(state, &mut todo),
+        Event::Report(report) => count(state, &report, now),
+        Event::Config(Ok(loaded)) => reconfigure(state, loaded, &mut todo),
+        Event::Config(Err(faults)) => refuse_configuration(state, &faults, &mut todo),
+        Event::Written { service, revision, ok } => written(state, &service, revision, ok, &mut todo),
+        Event::Applied { service, reverted, applied } => {
+            note_applied(state, &service, reverted, applied, &mut todo);
+        }
+        Event::Asked(ask, command) => answer(state, ask, command, &mut todo),
+    }
+    if todo.publish {
+        todo.effects.insert(0, Effect::Publish(state.snapshot()));
+    }
+    todo.effects
+}
+
+struct Todo {
+    now: Now,
+    publish: bool,
+    effects: Vec<Effect>,
+}
+
+impl Todo {
+    fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    fn announce(&mut self, happening: Happening, service: Option<&ServiceName>, text: String) {
+        self.announce_by(happening, service, None, text);
+    }
+
+    fn announce_by(
+        &mut self,
+        happening: Happening,
+        service: Option<&ServiceName>,
+        by: Option<&Actor>,
+        text: String,
+    ) {
+        self.push(Effect::Announce(Announcement {
+            at_unix_ms: self.now.wall.0,
+            happening,
+            service: service.map(ToString::to_string),
+            by: by.map(Into::into),
+            text,
+        }));
+    }
+}
+
+fn tick(state: &mut State, todo: &mut Todo) {
+    let now = todo.now;
+    for slot in std::mem::take(&mut state.to_judge) {
+        let Some(entry) = state.entry(slot) else { continue };
+        if entry.learn(now.mono) {
+            state.refresh(slot);
+            todo.publish = true;
+        }
+        let Some(entry) = state.entry(slot) else { continue };
+        match entry.tick(now.mono) {
+            Judged::Fine => {}
+            Judged::Revert(finding) => {
+                let reason = receipt::reason(&finding);
+                revert(state, slot, &Actor::Judge, &reason, Some(&finding), todo);
+            }
+            Judged::Advise(finding) => {
+                let name = entry.config.name.clone();
+                let text = format!("{name} would be reverted: {}", receipt::reason(&finding));
+                todo.announce(Happening::Advised, Some(&name), text);
+            }
+        }
+    }
+    for slot in state.timed.clone() {
+        turn(state, slot, rollout::Event::Tick, None, todo);
+    }
+}
+
+fn count(state: &mut State, report: &Report, now: Now) {
+    if let Some(connections) = state.connections.get_mut(report.worker) {
+        *connections = report.connections;
+    }
+    for service in &report.services {
+        if let Some(entry) = state.entry_of(service.id) {
+            entry.add(now.mono, &service.block, &service.tally);
+            state.to_judge.insert(service.id.slot as usize);
+        }
+    }
+}
+
+fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
+    let had_faults = !std::mem::take(&mut state.faults).is_empty();
+    if loaded.fingerprint == state.fingerprint {
+        if had_faults {
+            let text = "the configuration is the last good one again".to_owned();
+            todo.announce(Happening::ConfigLoaded, None, text);
+        }
+        return;
+    }
+    let diff = diff(&state.config, &loaded.config);
+    // What is read at start only stays as it was started with, so that the difference is seen until then.
+    let process = state.config.process.clone();
+    state.config = loaded.config;
+    state.config.process = process;
+    (state.fingerprint, state.loaded_at) = (loaded.fingerprint, todo.now.wall);
+    state.needs_restart.clone_from(&diff.restart);
+    for name in &diff.removed {
+        state.remove(name);
+    }
+    for service in &diff.changed {
+        let Some(slot) = state.slot(&service.name) else { continue };
+        if let Some(entry) = state.entry(slot) {
+            entry.adopt(service.clone());
+        }
+        turn(state, slot, rollout::Event::File(service.weight), None, todo);
+        state.refresh(slot);
+    }
+    for service in &diff.added {
+        state.add(service.clone());
+    }
+    state.reroute();
+    todo.publish = true;
+    let (added, changed, removed) = (diff.added.len(), diff.changed.len(), diff.removed.len());
+    let mut text =
+        format!("configuration loaded: {added} services added, {changed} changed, {removed} removed");
+    if !diff.restart.is_empty() {
+        let sections = diff.restart.join(", ");
+        text = format!("{text}; restart Switchback for the changes to {sections} in switchback.toml");
+    }
+    todo.announce(Happening::ConfigLoaded, None, text);
+}
+
+fn refuse_configuration(state: &mut State, faults: &[Fault], todo: &mut Todo) {
+    state.faults = faults
+        .iter()
+        .map(|fault| {
+            let (line, column) = fault.line_and_column();
+            format!("{}:{line}:{column}: {}", fault.path().display(), fault.message)
+        })
+        .collect();
+    let first = state.faults.first().map_or("", String::as_str);
+    let text = match faults.len() {
+        1 => format!("the new configuration is refused, the last good one stays: {first}"),
+        more => {
+            format!("the new configuration is refused, the last good one stays: {more} faults, first {first}")
+        }
+    };
+    todo.announce(Happening::ConfigRefused, None, text);
+}
+
+fn written(state: &mut State, service: &ServiceName, revision: u64, ok: bool, todo: &mut Todo) {
+    if !ok {
+        let text = format!("{service}: its record cannot be written to the state directory; trying again");
+        todo.announce(Happening::NotWritten, Some(service), text);
+    }
+    let Some(slot) = state.slot(service) else { return };
+    if let Some(entry) = state.entry(slot)
+        && ok
+    {
+        entry.written = entry.written.max(revision);
+        let holds = matches!(entry.rollout.word(), Word::Held(_)) && entry.rollout.revision() == revision;
+        if let Some(receipt) =
+            entry.receipt.as_mut().filter(|receipt| holds && receipt.hold_written_unix_ms.is_none())
+        {
+            receipt.hold_written_unix_ms = Some(todo.now.wall.0);
+            todo.push(Effect::WriteReceipt(service.clone(), Box::new(receipt.clone())));
+        }
+    }
+    turn(state, slot, rollout::Event::Written { revision, ok }, None, todo);
+}
+
+fn note_applied(
+    state: &mut State,
+    service: &ServiceName,
+    reverted: UnixMillis,
+    applied: AppliedRecord,
+    todo: &mut Todo,
+) {
+    let receipt =
+        state.slot(service).and_then(|slot| state.entry(slot)).and_then(|entry| entry.receipt.as_mut());
+    if let Some(receipt) = receipt.filter(|receipt| receipt::is_of(receipt, reverted)) {
+        receipt.applied = Some(applied);
+        if receipt.hold_written_unix_ms.is_some() {
+            todo.push(Effect::WriteReceipt(service.clone(), Box::new(receipt.clone())));
+        }
+    }
+}
+
+fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
+    let now = todo.now;
+    match command {
+        Command::Process => {
+            todo.push(Effect::Answer(ask, Answer::Process(Box::new(process_status(state, now)))));
+        }
+        Command::Status(None) => {
+            let mut services = Vec::new();
+            for slot in state.slots() {
+                services.extend(state.entry(slot).map(|entry| entry.status(now.mono)));
+            }
+            todo.push(Effect::Answer(ask, Answer::Status(services)));
+        }
+        Command::Status(Some(name)) => {
+            with_service(state, ask, &name, todo, |state, slot, todo| {
+                let status = state.entry(slot).map(|entry| entry.status(now.mono));
+                todo.push(Effect::Answer(ask, Answer::Status(status.into_iter().collect())));
+            });
+        }
+        Command::Receipt(name) => with_service(state, ask, &name, todo, |state, slot, todo| {
+            let receipt = state.entry(slot).and_then(|entry| entry.receipt.clone());
+            todo.push(Effect::Answer(ask, Answer::Receipt(Box::new(receipt))));
+        }),
+        Command::SetWeight { service, weight, lasts, by, reason } => {
+            with_service(state, ask, &service, todo, |state, slot, todo| {
+                let until = lasts.map(|lasts| now.wall.after(lasts));
+                let note = Note { by: by.clone(), reason: reason.clone() };
+                let event = rollout::Event::SetWeight { weight, until, by, reason };
+                steer(state, slot, (ask, note), Some(weight), event, todo);
+            });
+        }
+        Command::Clear { service, by, reason } => {
+            with_service(state, ask, &service, todo, |state, slot, todo| {
+                steer(state, slot, (ask, Note { by, reason }), None, rollout::Event::Clear, todo);
+            });
+        }
+        Command::Release { service, to, by, reason } => {
+            with_service(state, ask, &service, todo, |state, slot, todo| {
+                let note = Note { by: by.clone(), reason: reason.clone() };
+                let event = rollout::Event::Release { to, by, reason };
+                steer(state, slot, (ask, note), Some(to), event, todo);
+            });
+        }
+        Command::Revert { services, by, reason } => revert_all(state, ask, services, &by, &reason, todo),
+    }
+}
+
+fn with_service(
+    state: &mut State,
+    ask: Ask,
+    name: &ServiceName,
+    todo: &mut Todo,
+    then: impl FnOnce(&mut State, usize, &mut Todo),
+) {
+    match state.slot(name) {
+        Some(slot) => then(state, slot, todo),
+        None => todo.push(Effect::Answer(ask, Answer::Refused(Refused::NoService(name.clone())))),
+    }
+}
+
+/// A person's word about a service's weight.
+fn steer(
+    state: &mut State,
+    slot: usize,
+    asked: (Ask, Note),
+    weight: Option<Weight>,
+    event: rollout::Event,
+    todo: &mut Todo,
+) {
+    let Some(entry) = state.entry(slot) else { return };
+    if let Some(side) = weight.and_then(|weight| entry.missing_side(weight)) {
+        let refused = Refused::NoSide(entry.config.name.clone(), side);
+        todo.push(Effect::Answer(asked.0, Answer::Refused(refused)));
+        return;
+    }
+    turn(state, slot, event, Some(asked), todo);
+}
+
+/// Takes services back by a person's word. For all of them, those that get nothing from Kubernetes are left as
+/// they are: a hold would only be one more thing to end.
+fn revert_all(
+    state: &mut State,
+    ask: Ask,
+    services: Option<Vec<ServiceName>>,
+    by: &Actor,
+    reason: &Arc<str>,
+    todo: &mut Todo,
+) {
+    let slots = match services {
+        None => {
+            let mut slots = state.slots();
+            slots.retain(|slot| state.entry(*slot).is_some_and(|entry| entry.is_at_stake()));
+            slots
+        }
+        Some(names) => {
+            let mut slots = Vec::new();
+            for name in names {
+                let Some(slot) = state.slot(&name) else {
+                    todo.push(Effect::Answer(ask, Answer::Refused(Refused::NoService(name))));
+                    return;
+                };
+                if let Some(side) = state.entry(slot).and_then(|entry| entry.missing_side(Weight::ZERO)) {
+                    todo.push(Effect::Answer(ask, Answer::Refused(Refused::NoSide(name, side))));
+                    return;
+                }
+                slots.push(slot);
+            }
+            slots
+        }
+    };
+    let changes = slots.into_iter().filter_map(|slot| revert(state, slot, by, reason, None, todo)).collect();
+    todo.push(Effect::AnswerWhenApplied(ask, changes));
+}
+
+fn revert(
+    state: &mut State,
+    slot: usize,
+    by: &Actor,
+    reason: &str,
+    finding: Option<&Finding>,
+    todo: &mut Todo,
+) -> Option<Change> {
+    let (now, configuration) = (todo.now, state.fingerprint.clone());
+    let entry = state.entry(slot)?;
+    let before = entry.weight();
+    let was_held = matches!(entry.rollout.state(), rollout::State::Settled(Word::Held(_)));
+    if !was_held {
+        let receipt = receipt::write(entry, by, reason, finding, &configuration, now);
+        entry.receipt = Some(receipt);
+        entry.rearm();
+    }
+    let name = entry.config.name.clone();
+    let text = format!("{name} was reverted by {by}: weight {before} → 0.00, held; {reason}");
+    let event = rollout::Event::Revert { by: by.clone(), reason: reason.into() };
+    turn(state, slot, event, None, todo);
+    if !was_held {
+        todo.push(Effect::WatchApplied { service: name.clone(), reverted: now.wall });
+        todo.announce_by(Happening::Reverted, Some(&name), Some(by), text);
+    }
+    state.entry(slot).map(|entry| change(entry, before))
+}
+
+/// Lets a service's rollout take in an event, and does what it says.
+fn turn(state: &mut State, slot: usize, event: rollout::Event, asked: Option<(Ask, Note)>, todo: &mut Todo) {
+    let Some(entry) = state.entry(slot) else { return };
+    let (name, before) = (entry.config.name.clone(), entry.weight());
+    let was_held = matches!(entry.rollout.word(), Word::Held(_));
+    let effects = entry.turn(event, todo.now.wall);
+    let revision = entry.rollout.revision();
+    if let Some((ask, note)) = asked {
+        if let [rollout::Effect::Refuse(refusal)] = effects.as_slice() {
+            let refused = Refused::NotNow { service: name, refusal: refusal.clone() };
+            todo.push(Effect::Answer(ask, Answer::Refused(refused)));
+            return;
+        }
+        state.waiting.insert((name.clone(), revision), Waiting { ask, before, note });
+    }
+    for effect in effects {
+        match effect {
+            rollout::Effect::Publish => {
+                state.refresh(slot);
+                todo.publish = true;
+            }
+            rollout::Effect::Write(record) => todo.push(Effect::WriteRecord(name.clone(), record)),
+            rollout::Effect::Done(revision) => {
+                done(state, slot, revision, was_held, todo);
+                state.refresh(slot);
+            }
+            rollout::Effect::Failed(revision) => {
+                fail(state, &name, revision, Refused::NotWritten(name.clone()), todo);
+            }
+            rollout::Effect::Overtaken(revision) => {
+                fail(state, &name, revision, Refused::Overtaken(name.clone()), todo);
+            }
+            // Nobody is waiting for the answer.
+            rollout::Effect::Refuse(_) => {}
+        }
+    }
+}
+
+/// A change has come into force.
+fn done(state: &mut State, slot: usize, revision: u64, was_held: bool, todo: &mut Todo) {
+    let Some(entry) = state.entry(slot) else { return };
+    let (name, word, weight) = (entry.config.name.clone(), entry.rollout.word().clone(), entry.weight());
+    if was_held && !matches!(word, Word::Held(_)) {
+        entry.rearm();
+    }
+    let waiting = state.waiting.remove(&(name.clone(), revision));
+    match word {
+        Word::Override(over) => {
+            let happening = if was_held { Happening::Released } else { Happening::WeightChanged };
+            let lasts = over.until.map(|until| Duration::from_millis(until.0.saturating_sub(over.since.0)));
+            let lasts = lasts.map(|lasts| format!(" for {}", in_words(lasts))).unwrap_or_default();
+            let verb = if was_held { "released it to" } else { "set the weight to" };
+            let text = format!("{name}: {} {verb} {}{lasts}: {}", over.by, over.weight, over.reason);
+            todo.announce_by(happening, Some(&name), Some(&over.by), text);
+        }
+        Word::File => {
+            let who =
+                waiting.as_ref().map_or("it was its time".to_owned(), |waiting| waiting.note.to_string());
+            let text = format!("{name}: the override has ended ({who}): weight {weight}, as the file says");
+            let by = waiting.as_ref().map(|waiting| &waiting.note.by);
+            todo.announce_by(Happening::WeightChanged, Some(&name), by, text);
+        }
+        // Who reverts has announced it.
+        Word::Held(_) => {}
+    }
+    if let (Some(Waiting { ask, before, .. }), Some(entry)) = (waiting, state.entry(slot)) {
+        let changes = vec![change(entry, before)];
+        todo.push(Effect::AnswerWhenApplied(ask, changes));
+    }
+}
+
+fn fail(state: &mut State, name: &ServiceName, revision: u64, refused: Refused, todo: &mut Todo) {
+    if let Some(Waiting { ask, .. }) = state.waiting.remove(&(name.clone(), revision)) {
+        todo.push(Effect::Answer(ask, Answer::Refused(refused)));
+    }
+}
+
+fn change(entry: &Entry, before: Weight) -> Change {
+    Change {
+        service: entry.config.name.to_string(),
+        before_percent: before.percent(),
+        after_percent: entry.weight().percent(),
+        why: why(entry.rollout.word()).to_owned(),
+    }
+}
+
+fn process_status(state: &State, now: Now) -> ProcessStatus {
+    let held = |entry: &&Entry| matches!(entry.rollout.word(), Word::Held(_));
+    ProcessStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_s: now.mono.seconds(),
+        workers: state.workers,
+        workers_current: 0, // the loop knows, and fills it in
+        generation: state.generation,
+        configuration: state.fingerprint.clone(),
+        configuration_unix_ms: state.loaded_at.0,
+        configuration_faults: state.faults.clone(),
+        needs_restart: state.needs_restart.iter().map(ToString::to_string).collect(),
+        connections: state.connections.iter().sum(),
+        services: state.entries().count(),
+        held: state.entries().filter(held).count(),
+        unwritten: state.entries().filter(|entry| entry.written < entry.rollout.revision()).count(),
+        held_elsewhere: state.held_elsewhere(),
+    }
+}

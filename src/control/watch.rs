@@ -1,0 +1,148 @@
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::config::{Fault, Loaded, load};
+
+/// Changes come in bursts: it is waited until they have been quiet for so long …
+const QUIET: Duration = Duration::from_millis(50);
+/// … but not longer than this.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Also where the system tells of changes, files are looked at: some file systems tell nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Where it does not.
+const LOOK_OFTEN: Duration = Duration::from_secs(2);
+
+/// Reads the configuration again when a file changes, when a mounted `ConfigMap` is swapped, and on SIGHUP;
+/// sends what came of it if that is something new. `fingerprint` is that of the configuration in force.
+pub(super) async fn run(
+    folder: PathBuf,
+    mut fingerprint: String,
+    out: mpsc::Sender<Result<Loaded, Vec<Fault>>>,
+) {
+    let (telling, mut told) = mpsc::channel::<()>(1);
+    let mut watcher = notify::recommended_watcher(move |_event| {
+        // One that waits to be seen is as good as many.
+        let _ = telling.try_send(());
+    })
+    .ok();
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    let mut faults = Vec::new();
+    loop {
+        let is_told = follow(watcher.as_mut(), &folder);
+        let seen = signature(folder.clone()).await;
+        let asked = wait(&folder, seen, is_told, &mut told, hangup.as_mut()).await;
+        let from = folder.clone();
+        let Ok(result) = tokio::task::spawn_blocking(move || load(&from)).await else { continue };
+        let news = match &result {
+            Ok(loaded) => {
+                let changed = loaded.fingerprint != fingerprint || !faults.is_empty();
+                fingerprint.clone_from(&loaded.fingerprint);
+                faults.clear();
+                changed
+            }
+            Err(found) => {
+                let found: Vec<String> = found.iter().map(|fault| format!("{fault:?}")).collect();
+                let changed = found != faults;
+                faults = found;
+                changed
+            }
+        };
+        if !news && asked == Asked::ByPerson {
+            info!("the configuration has not changed");
+        }
+        if news && out.send(result).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    ByPerson,
+    ByChange,
+}
+
+/// Waits until there may be something new to read.
+async fn wait(
+    folder: &Path,
+    seen: u64,
+    is_told: bool,
+    told: &mut mpsc::Receiver<()>,
+    mut hangup: Option<&mut Signal>,
+) -> Asked {
+    let look = if is_told { LOOK_EVERY } else { LOOK_OFTEN };
+    loop {
+        tokio::select! {
+            Some(()) = told.recv() => {
+                let settle = async { while timeout(QUIET, told.recv()).await.is_ok() {} };
+                // Files that never come to rest are read as they are.
+                let _ = timeout(PATIENCE, settle).await;
+                return Asked::ByChange;
+            }
+            () = hung_up(hangup.as_deref_mut()) => return Asked::ByPerson,
+            () = tokio::time::sleep(look) => {
+                if signature(folder.to_owned()).await != seen {
+                    return Asked::ByChange;
+                }
+            }
+        }
+    }
+}
+
+async fn hung_up(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Watches the folders that there are; a folder may have come or been replaced since the last time. Tells
+/// whether the system will tell.
+fn follow(watcher: Option<&mut RecommendedWatcher>, folder: &Path) -> bool {
+    let Some(watcher) = watcher else { return false };
+    let services = folder.join("services");
+    let above = watcher.watch(folder, RecursiveMode::NonRecursive);
+    if let Err(error) = &above {
+        warn!(%error, folder = %folder.display(), "the system does not tell of changes: looking at files");
+    }
+    // It may not be there; then the folder above tells when it comes.
+    let below = !services.exists() || watcher.watch(&services, RecursiveMode::NonRecursive).is_ok();
+    above.is_ok() && below
+}
+
+/// Changes when a file does: names, sizes, times and inodes, seen through symbolic links.
+async fn signature(folder: PathBuf) -> u64 {
+    let looked = tokio::task::spawn_blocking(move || {
+        let mut hasher = DefaultHasher::new();
+        let folders = [folder.clone(), folder.join("services")];
+        for folder in folders {
+            let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                .collect();
+            paths.sort();
+            for path in paths {
+                path.hash(&mut hasher);
+                if let Ok(meta) = std::fs::metadata(&path)
+                    && meta.is_file()
+                {
+                    (meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()).hash(&mut hasher);
+                }
+            }
+        }
+        hasher.finish()
+    });
+    looked.await.unwrap_or_default()
+}

@@ -1,0 +1,64 @@
+//! Every metric that Switchback exports. All begin with `switchback_`; labels have known values: services and
+//! sides from the configuration, outcomes and reasons from [`Cause`](crate::model::Cause).
+
+/// Tries that ended, by `service`, `side`, `outcome` (`ok` or the cause) and `fault` (`none`, `client`, `side`, `proxy`).
+pub(crate) const TRIES: &str = "switchback_tries_total";
+/// Seconds from asking an endpoint to the head of its answer, by `service` and `side`.
+pub(crate) const ANSWER_SECONDS: &str = "switchback_answer_seconds";
+/// Answers that clients got, by `service` and `class` (`2xx` …).
+pub(crate) const ANSWERS: &str = "switchback_answers_total";
+/// Requests that failed on Kubernetes, by `service` and `result`: `rescued`, `unrescued` (the client was told),
+/// `over_budget`.
+pub(crate) const RESCUES: &str = "switchback_rescues_total";
+/// Requests that belong to no service, by `reason`.
+pub(crate) const REFUSED: &str = "switchback_refused_requests_total";
+/// The weight in force, in percent, by `service`.
+pub(crate) const WEIGHT: &str = "switchback_weight_percent";
+/// 1 while a service is held, by `service`.
+pub(crate) const HELD: &str = "switchback_held";
+/// Reverts, by `service` and `by`: `judge` or `person`.
+pub(crate) const REVERTS: &str = "switchback_reverts_total";
+/// 1 if the configuration that was read last is in force, 0 if it had faults.
+pub(crate) const CONFIGURATION_GOOD: &str = "switchback_configuration_good";
+/// When the configuration in force was loaded, in seconds since 1970.
+pub(crate) const CONFIGURATION_LOADED: &str = "switchback_configuration_loaded_timestamp_seconds";
+/// Clients' connections, by `worker`.
+pub(crate) const CONNECTIONS: &str = "switchback_connections";
+/// Times that a worker stopped accepting because it had as many connections as it may.
+pub(crate) const ACCEPTS_PAUSED: &str = "switchback_accepts_paused_total";
+/// The generation of the latest snapshot.
+pub(crate) const GENERATION: &str = "switchback_snapshot_generation";
+/// Records that could not be written to the state directory.
+pub(crate) const WRITE_FAILURES: &str = "switchback_state_write_failures_total";
+/// Votes that were lost because too many waited.
+pub(crate) const VOTES_LOST: &str = "switchback_votes_lost_total";
+/// Always 1; `version` is the program's.
+pub(crate) const BUILD: &str = "switchback_build_info";
+
+/// What each name means, and what kind it is.
+pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
+    (TRIES, Kind::Counter, "Tries that ended, by service, side, outcome and fault."),
+    (ANSWER_SECONDS, Kind::Histogram, "Seconds from asking an endpoint to the head of its answer."),
+    (ANSWERS, Kind::Counter, "Answers that clients got, by service and class."),
+    (RESCUES, Kind::Counter, "Requests that failed on Kubernetes, by service and result."),
+    (REFUSED, Kind::Counter, "Requests that belong to no service, by reason."),
+    (WEIGHT, Kind::Gauge, "The weight in force, in percent."),
+    (HELD, Kind::Gauge, "1 while a service is held."),
+    (REVERTS, Kind::Counter, "Reverts, by service and by whom."),
+    (CONFIGURATION_GOOD, Kind::Gauge, "1 if the configuration that was read last is in force."),
+    (CONFIGURATION_LOADED, Kind::Gauge, "When the configuration in force was loaded, Unix seconds."),
+    (CONNECTIONS, Kind::Gauge, "Connections of clients, by worker."),
+    (ACCEPTS_PAUSED, Kind::Counter, "Times that a worker stopped accepting for too many connections."),
+    (GENERATION, Kind::Gauge, "The generation of the latest snapshot."),
+    (WRITE_FAILURES, Kind::Counter, "Records that could not be written to the state directory."),
+    (VOTES_LOST, Kind::Counter, "Votes that were lost because too many waited."),
+    (BUILD, Kind::Gauge, "Always 1; the version is a label."),
+];
+
+/// Kinds of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
