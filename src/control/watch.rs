@@ -29,9 +29,12 @@ pub(super) async fn run(
     out: mpsc::Sender<Result<Loaded, Vec<Fault>>>,
 ) {
     let (telling, mut told) = mpsc::channel::<()>(1);
-    let mut watcher = notify::recommended_watcher(move |_event| {
-        // One that waits to be seen is as good as many.
-        let _ = telling.try_send(());
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading is no change: it is what comes of one.
+        if !event.is_ok_and(|event| event.kind.is_access()) {
+            // One that waits to be seen is as good as many.
+            let _ = telling.try_send(());
+        }
     })
     .ok();
     let mut hangup = signal(SignalKind::hangup()).ok();

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use http::request::Parts;
+use futures_util::future::{Either, TryFutureExt};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -10,109 +10,136 @@ use crate::config::Protocol;
 use crate::model::Cause;
 
 use super::body::{Fate, Kept, RequestBody};
-use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
 use super::rescue::is_idempotent;
-use super::waits::{Expired, Limit, within};
 
-/// A request that is to be sent to an endpoint.
+/// A request that is to be sent to an endpoint, perhaps twice.
 pub(super) struct Asking {
-    head: Parts,
-    body: RequestBody,
+    /// What is sent next; absent while it is under way and must not be sent again.
+    request: Option<Request<RequestBody>>,
     origin: Origin,
 }
 
-/// What a request's copies share.
-#[derive(Clone)]
-struct Origin {
-    has_body: bool,
-    fate: Rc<Fate>,
-    kept: Option<Rc<Kept>>,
+/// Where a request's body comes from.
+enum Origin {
+    NoBody,
+    /// From the client, once.
+    Once(Rc<Fate>),
+    /// From the client, and the beginning is kept.
+    Kept(Rc<Kept>),
 }
 
-/// A copy of a request that may be sent twice, for when the first is lost.
-pub(super) struct Unsent {
-    head: Parts,
-    origin: Origin,
+/// Why there is no answer, and the request itself if no byte of it has left.
+pub(super) struct Unanswered {
+    error: hyper::Error,
+    unsent: Option<Box<Request<RequestBody>>>,
 }
 
 impl Asking {
-    /// A prepared head and the client's body. Of the body of an idempotent request, up to `room` bytes are
-    /// kept.
-    pub(super) fn new(head: Parts, body: Incoming, room: usize) -> Self {
-        let (has_body, fate) = (!body.is_end_stream(), Rc::new(Fate::default()));
-        if has_body && is_idempotent(&head.method) && room > 0 {
-            let (body, kept) = RequestBody::kept(body, room, &fate);
-            return Self { head, body, origin: Origin { has_body, fate, kept: Some(kept) } };
+    /// A prepared request. Of the body of an idempotent one, up to `room` bytes are kept.
+    pub(super) fn new(request: Request<Incoming>, room: usize) -> Self {
+        if request.body().is_end_stream() {
+            return Self { request: Some(request.map(|_| RequestBody::Empty)), origin: Origin::NoBody };
         }
-        let body = RequestBody::once(body, &fate);
-        Self { head, body, origin: Origin { has_body, fate, kept: None } }
+        if is_idempotent(request.method()) && room > 0 {
+            let mut kept = None;
+            let request = request.map(|incoming| {
+                let source = kept.insert(Kept::new(incoming, room));
+                source.again().unwrap_or(RequestBody::Empty)
+            });
+            let origin = kept.map_or(Origin::NoBody, Origin::Kept);
+            return Self { request: Some(request), origin };
+        }
+        let fate = Rc::new(Fate::default());
+        let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
+        Self { request: Some(request), origin: Origin::Once(fate) }
     }
 
-    /// A copy, if the request is one that may be sent twice.
-    pub(super) fn spare(&self) -> Option<Unsent> {
-        let repeatable =
-            is_idempotent(&self.head.method) && (!self.origin.has_body || self.origin.kept.is_some());
-        repeatable.then(|| Unsent { head: self.head.clone(), origin: self.origin.clone() })
-    }
-}
-
-impl Unsent {
-    /// The request again, if its body has been kept to here.
-    pub(super) fn revive(self) -> Option<Asking> {
-        let body = match &self.origin.kept {
-            Some(kept) => kept.again()?,
-            None => RequestBody::Empty,
+    /// Whether it can be sent, for the first time or again.
+    pub(super) fn is_ready(&self) -> bool {
+        let is_whole = match &self.origin {
+            Origin::NoBody | Origin::Once(_) => true,
+            Origin::Kept(kept) => kept.is_whole(),
         };
-        Some(Asking { head: self.head, body, origin: self.origin })
+        is_whole && self.request.is_some()
+    }
+
+    /// Sends it over a connection; what comes of it can be waited for. Where that is safe, a copy stays here to
+    /// be sent again.
+    pub(super) fn send(
+        &mut self,
+        lease: &mut Lease,
+        protocol: Protocol,
+    ) -> Result<impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<>, Cause> {
+        let Some(mut request) = self.request.take() else { return Err(Cause::ClientBody) };
+        if let Origin::Kept(kept) = &self.origin
+            && matches!(request.body(), RequestBody::Empty)
+        {
+            *request.body_mut() = kept.again().ok_or(Cause::ClientBody)?;
+        }
+        headers::address(&mut request, protocol, !matches!(self.origin, Origin::NoBody))?;
+        let is_repeatable = is_idempotent(request.method()) && !matches!(self.origin, Origin::Once(_));
+        if is_repeatable {
+            self.request = Some(copy(&request));
+        }
+        // With a copy at hand the request itself need not come back if it was not sent.
+        Ok(match (lease, is_repeatable) {
+            (Lease::Http1(sender), true) => {
+                Either::Left(Either::Left(sender.send_request(request).map_err(Unanswered::from)))
+            }
+            (Lease::Http1(sender), false) => {
+                Either::Left(Either::Right(sender.try_send_request(request).map_err(Unanswered::from)))
+            }
+            (Lease::Http2(stream), true) => {
+                Either::Right(Either::Left(stream.sender().send_request(request).map_err(Unanswered::from)))
+            }
+            (Lease::Http2(stream), false) => Either::Right(Either::Right(
+                stream.sender().try_send_request(request).map_err(Unanswered::from),
+            )),
+        })
+    }
+
+    /// Says why there is no answer, and takes the request back if it was not sent.
+    pub(super) fn explain(&mut self, unanswered: Unanswered) -> Cause {
+        let Unanswered { error, unsent } = unanswered;
+        let is_broken = match &self.origin {
+            Origin::NoBody => false,
+            Origin::Once(fate) => fate.is_broken(),
+            Origin::Kept(kept) => kept.is_broken(),
+        };
+        if let Some(unsent) = unsent {
+            self.request = Some(*unsent);
+        }
+        if is_broken {
+            Cause::ClientBody
+        } else if error.is_parse() || error.is_parse_too_large() {
+            Cause::Protocol
+        } else {
+            Cause::Reset
+        }
     }
 }
 
-/// Sends a request over a connection, and waits for the head of the answer. With the cause of a failure comes
-/// the request itself, if no byte of it has left.
-pub(super) async fn send(
-    core: &Rc<Core>,
-    lease: Lease,
-    asking: Asking,
-    protocol: Protocol,
-    limit: Limit,
-) -> Result<(Response<Incoming>, Lease), (Cause, Option<Asking>)> {
-    let Asking { mut head, body, origin } = asking;
-    headers::address(&mut head, protocol, origin.has_body).map_err(|cause| (cause, None))?;
-    let request = Request::from_parts(head, body);
-    let (sent, lease) = match lease {
-        Lease::Http1(mut sender) => {
-            let sent = within(core, limit, sender.try_send_request(request)).await;
-            (sent, Lease::Http1(sender))
-        }
-        Lease::Http2(stream) => {
-            let mut sender = stream.sender();
-            let sent = within(core, limit, sender.try_send_request(request)).await;
-            (sent, Lease::Http2(stream))
-        }
-    };
-    match sent {
-        Ok(Ok(response)) => Ok((response, lease)),
-        Ok(Err(error)) => Err(unsent(error, origin)),
-        Err(Expired::Late) => Err((Cause::HeaderTimeout, None)),
-        Err(Expired::TakenBack) => Err((Cause::TakenBack, None)),
+/// A copy of a request's head. Its body, if it has one, is read from where the original's is kept.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    *copy.version_mut() = request.version();
+    copy
+}
+
+impl From<hyper::Error> for Unanswered {
+    fn from(error: hyper::Error) -> Self {
+        Self { error, unsent: None }
     }
 }
 
-fn unsent(mut error: TrySendError<Request<RequestBody>>, origin: Origin) -> (Cause, Option<Asking>) {
-    let request = error.take_message();
-    let error = error.into_error();
-    let cause = if origin.fate.is_broken() {
-        Cause::ClientBody
-    } else if error.is_parse() || error.is_parse_too_large() {
-        Cause::Protocol
-    } else {
-        Cause::Reset
-    };
-    let again = request.map(|request| {
-        let (head, body) = request.into_parts();
-        Asking { head, body, origin }
-    });
-    (cause, again)
+impl From<TrySendError<Request<RequestBody>>> for Unanswered {
+    fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
+        let unsent = error.take_message().map(Box::new);
+        Self { error: error.into_error(), unsent }
+    }
 }

@@ -1,21 +1,12 @@
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::model::{Cause, Fault, Micros, Outcome, Side};
 use crate::snapshot::ServiceView;
 use crate::verdict::{Latency, Ticket};
 
-use super::body::BodyError;
 use super::core::Core;
 use super::endpoints::{EndpointState, Lease};
 use super::service::Service;
-use super::waits::{Limit, Place};
 
 /// One try of one request on one side, from being dealt there to the end of the answer. However it ends, also
 /// by being dropped, it is counted once: the latter means that the client has left.
@@ -46,8 +37,8 @@ impl Try {
         view: &ServiceView,
         side: Side,
         counts: Counts,
+        begun: Micros,
     ) -> Self {
-        let begun = core.now();
         let ticket = (counts == Counts::AsEvidence && view.judged)
             .then(|| service.ballot.borrow_mut().enter(side, begun, &view.thresholds));
         core.note_active(service);
@@ -69,12 +60,15 @@ impl Try {
         self.endpoint = Some(endpoint.clone());
     }
 
-    pub(super) fn begun(&self) -> Micros {
-        self.begun
-    }
-
     pub(super) fn side(&self) -> Side {
         self.side
+    }
+
+    /// The answer is complete: its connection can carry the next request.
+    pub(super) fn give_back(&self, lease: Lease) {
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.pool.give_back(lease, self.core.recently());
+        }
     }
 
     /// The endpoint does not answer: nothing more is sent over connections that it may have forgotten.
@@ -146,125 +140,5 @@ impl Try {
 impl Drop for Try {
     fn drop(&mut self) {
         self.end(Outcome::Failed(Cause::ClientGone));
-    }
-}
-
-/// What is sent to a client.
-pub(super) enum AnswerBody {
-    Empty,
-    Text(Option<Bytes>),
-    Streamed(Streamed),
-}
-
-/// An endpoint's answer on its way to the client; its end is the try's.
-pub(super) struct Streamed {
-    incoming: Incoming,
-    attempt: Option<Try>,
-    lease: Option<Lease>,
-    /// What the try comes to if nothing more goes wrong.
-    outcome: Outcome,
-    idle: Duration,
-    silent_until: Option<Micros>,
-    place: Place,
-}
-
-impl Streamed {
-    /// The body of an answer whose head has come to `outcome`. Without a try, it has been counted already.
-    pub(super) fn body(
-        core: &Rc<Core>,
-        incoming: Incoming,
-        attempt: Option<Try>,
-        lease: Lease,
-        outcome: Outcome,
-        idle: Duration,
-    ) -> AnswerBody {
-        let place = Place::new(core.clone());
-        let lease = Some(lease);
-        let mut streamed = Self { incoming, attempt, lease, outcome, idle, silent_until: None, place };
-        if streamed.incoming.is_end_stream() {
-            streamed.end_well();
-            return AnswerBody::Empty;
-        }
-        AnswerBody::Streamed(streamed)
-    }
-
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                if self.silent_until.take().is_some() {
-                    self.place.leave();
-                }
-                if self.incoming.is_end_stream() {
-                    self.end_well();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(None) => {
-                self.end_well();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => {
-                self.end(Outcome::Failed(Cause::Truncated));
-                Poll::Ready(Some(Err(BodyError::Side(error))))
-            }
-            Poll::Pending => self.poll_silence(cx),
-        }
-    }
-
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let until = *self.silent_until.get_or_insert_with(|| self.place.core().now().after(self.idle));
-        if self.place.poll(cx, Limit { until, if_held: None }).is_none() {
-            return Poll::Pending;
-        }
-        self.end(Outcome::Failed(Cause::IdleTimeout));
-        Poll::Ready(Some(Err(BodyError::Silent)))
-    }
-
-    /// The answer is complete: its connection can carry the next request.
-    fn end_well(&mut self) {
-        if let (Some(attempt), Some(lease)) = (&self.attempt, self.lease.take())
-            && let Some(endpoint) = &attempt.endpoint
-        {
-            endpoint.pool.give_back(lease, attempt.core.now());
-        }
-        self.end(self.outcome);
-    }
-
-    fn end(&mut self, outcome: Outcome) {
-        if let Some(attempt) = self.attempt.take() {
-            attempt.finish(outcome);
-        }
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
-            Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Streamed(streamed) => streamed.poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Text(text) => text.is_none(),
-            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
-            Self::Streamed(streamed) => streamed.incoming.size_hint(),
-        }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Fate {
 /// A client's body, of which the beginning is kept up to a bound.
 pub(super) struct Kept {
     source: RefCell<Source>,
-    fate: Rc<Fate>,
+    fate: Fate,
     /// The reader that may read; those before it may not.
     turn: Cell<u32>,
 }
@@ -58,20 +58,6 @@ pub(super) enum BodyError {
     Elsewhere,
 }
 
-impl RequestBody {
-    /// A body that can be sent once.
-    pub(super) fn once(incoming: Incoming, fate: &Rc<Fate>) -> Self {
-        if incoming.is_end_stream() { Self::Empty } else { Self::Streamed(incoming, fate.clone()) }
-    }
-
-    /// A body that can be sent again while it has not exceeded `room` bytes.
-    pub(super) fn kept(incoming: Incoming, room: usize, fate: &Rc<Fate>) -> (Self, Rc<Kept>) {
-        let source = Source { incoming, frames: Vec::new(), trailers: None, room, too_large: false };
-        let kept = Rc::new(Kept { source: source.into(), fate: fate.clone(), turn: Cell::new(0) });
-        (Self::Kept(kept.clone(), Reader { turn: 0, next: 0 }), kept)
-    }
-}
-
 impl Fate {
     /// Whether the client's body broke off.
     pub(super) fn is_broken(&self) -> bool {
@@ -80,9 +66,25 @@ impl Fate {
 }
 
 impl Kept {
+    /// Keeps up to `room` bytes of what comes in.
+    pub(super) fn new(incoming: Incoming, room: usize) -> Rc<Self> {
+        let source = Source { incoming, frames: Vec::new(), trailers: None, room, too_large: false };
+        Rc::new(Self { source: source.into(), fate: Fate::default(), turn: Cell::new(0) })
+    }
+
+    /// Whether all that has been read is kept.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.source.borrow().too_large && !self.is_broken()
+    }
+
+    /// Whether the client's body broke off.
+    pub(super) fn is_broken(&self) -> bool {
+        self.fate.is_broken()
+    }
+
     /// The body from its beginning; `None` if it was too large to be kept. Whoever was reading stops.
     pub(super) fn again(self: &Rc<Self>) -> Option<RequestBody> {
-        if self.source.borrow().too_large || self.fate.is_broken() {
+        if !self.is_whole() {
             return None;
         }
         self.turn.set(self.turn.get() + 1);

@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -24,7 +23,7 @@ const HTTP1_BUFFER: usize = 64 << 10;
 /// How connections are served: HTTP/1 or HTTP/2, as the client begins.
 pub(super) fn protocols() -> auto::Builder<LocalTasks> {
     let mut builder = auto::Builder::new(LocalTasks);
-    builder.http1().pipeline_flush(false).max_buf_size(HTTP1_BUFFER);
+    builder.http1().pipeline_flush(false).max_buf_size(HTTP1_BUFFER).writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -41,11 +40,7 @@ pub(super) async fn run(
     stream: TcpStream,
     client: Client,
 ) {
-    let client = Rc::new(client);
-    let answers = service_fn(|request| {
-        let answer = serve(core.clone(), client.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
+    let answers = service_fn(|request| serve(core.clone(), &client, request));
     let seat = core.drain.sit();
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), answers));
     let mut called = false;

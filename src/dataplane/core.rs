@@ -21,6 +21,7 @@ pub(super) struct Core {
     pub(super) drain: Drain,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) accepts_paused: Cell<u64>,
+    recently: Cell<Micros>,
     subscription: RefCell<Subscription>,
     view: RefCell<Rc<View>>,
     services: RefCell<Vec<Option<Rc<Service>>>>,
@@ -58,6 +59,7 @@ impl Core {
             drain: Drain::default(),
             reports,
             accepts_paused: Cell::new(0),
+            recently: Cell::new(clock.micros()),
             subscription: RefCell::new(subscription),
             view: RefCell::new(Rc::new(View { snapshot: Arc::default() })),
             services: RefCell::default(),
@@ -70,7 +72,14 @@ impl Core {
     }
 
     pub(super) fn now(&self) -> Micros {
-        self.clock.micros()
+        let now = self.clock.micros();
+        self.recently.set(now);
+        now
+    }
+
+    /// When the time was last read: not long ago on a worker that has anything to do, and free.
+    pub(super) fn recently(&self) -> Micros {
+        self.recently.get()
     }
 
     /// The latest view. Where nothing has changed this costs one load of a shared pointer.

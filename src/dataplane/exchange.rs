@@ -1,30 +1,38 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Response;
-use http::request::Parts;
+use http::response::Parts;
+use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Micros, Outcome, Side};
 use crate::verdict::Question;
 
-use super::asking::{Asking, Unsent, send};
-use super::attempt::{AnswerBody, Counts, Streamed, Try};
+use super::answer::{AnswerBody, Stream};
+use super::asking::Asking;
+use super::attempt::{Counts, Try};
 use super::core::{Core, Located};
 use super::endpoints::{Fresh, Lease};
 use super::headers;
 use super::rescue::{is_failure, is_worth_asking_again};
 use super::respond;
 use super::service::Service;
-use super::waits::Limit;
+use super::waits::{Expired, Limit, Place, within};
 
-/// One request, from the choice of its side to its answer: one side is asked, and then, if that was Kubernetes
-/// and it failed, Helios.
+/// One request, from the choice of its side to the end of its answer: one side is asked, and then, if that was
+/// Kubernetes and it failed, Helios.
+///
+/// It has one place in memory for as long as it lives. Its steps borrow it, and in the end it is the answer's
+/// body: what is large is moved as little as can be.
 pub(super) struct Exchange {
-    core: Rc<Core>,
+    pub(super) core: Rc<Core>,
+    pub(super) stream: Stream,
     view: Located,
     service: Rc<Service>,
     started: Micros,
+    side: Side,
+    counts: Counts,
+    asking: Asking,
 }
 
 /// Whether Helios is asked when Kubernetes fails.
@@ -34,20 +42,20 @@ enum Otherwise {
     Fail,
 }
 
-/// An endpoint has answered. Without a try, the try has been counted already.
-struct Answered {
-    response: Response<Incoming>,
-    attempt: Option<Try>,
-    lease: Lease,
+/// One try's task.
+#[derive(Clone, Copy)]
+struct Plan {
+    side: Side,
+    counts: Counts,
+    otherwise: Otherwise,
+    begun: Micros,
 }
 
-/// A try that failed.
+/// A try that failed. If the request may be asked again, `asking` is ready.
 struct Lost {
     cause: Cause,
-    /// The request, if it may be asked again.
-    again: Option<Asking>,
-    /// The answer, if there was one: better than none.
-    answer: Option<Answered>,
+    /// The answer, if there was one: better than none. Its try has been counted.
+    answer: Option<Box<(Response<Incoming>, Lease)>>,
 }
 
 /// Endpoints of one side that are asked for a connection before giving up.
@@ -58,47 +66,68 @@ const MOST_ENDPOINTS: u32 = 3;
 const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Exchange {
-    pub(super) fn new(core: Rc<Core>, view: Located, service: Rc<Service>) -> Self {
-        let started = core.now();
-        Self { core, view, service, started }
-    }
-
-    /// Asks `side`, and Helios after it where that helps. What was forced is not rescued: who asks for
-    /// Kubernetes by name wants to see what Kubernetes does.
-    pub(super) async fn run(
-        self,
+    /// A prepared request that was dealt to a side.
+    pub(super) fn new(
+        core: Rc<Core>,
+        view: Located,
+        service: Rc<Service>,
         side: Side,
         counts: Counts,
-        head: Parts,
-        body: Incoming,
-    ) -> Response<AnswerBody> {
-        let otherwise = self.otherwise(side, counts);
-        let asking = Asking::new(head, body, self.view.config.rescue.body_bytes);
-        let mut lost = match self.ask(side, counts, otherwise, asking).await {
-            Ok(answered) => return self.answer(answered),
-            Err(lost) => lost,
+        request: Request<Incoming>,
+    ) -> Box<Self> {
+        let asking = Asking::new(request, view.config.rescue.body_bytes);
+        let stream = Stream::new(Place::new(core.clone()), view.config.timeouts.idle);
+        Box::new(Self { started: core.now(), core, stream, view, service, side, counts, asking })
+    }
+
+    /// Asks the chosen side, and Helios after it where that helps. What was forced is not rescued: who asks
+    /// for Kubernetes by name wants to see what Kubernetes does.
+    pub(super) async fn run(mut self: Box<Self>) -> Response<AnswerBody> {
+        let otherwise = self.otherwise();
+        let plan = Plan { side: self.side, counts: self.counts, otherwise, begun: self.started };
+        let answered = match self.ask(plan).await {
+            Ok(head) => Ok(head),
+            // Rare, and large: it gets a place of its own only when it happens.
+            Err(lost) => Box::pin(self.recover(lost, otherwise)).await,
         };
-        if let Some(again) = self.rescuable(otherwise, &mut lost) {
-            match self.ask(Side::Helios, Counts::AsTraffic, Otherwise::Fail, again).await {
-                Ok(answered) => {
-                    self.count_rescue(!is_failure(answered.response.status()));
-                    return self.answer(answered);
-                }
-                Err(second) => lost.answer = lost.answer.or(second.answer),
-            }
-        }
-        if side == Side::Kubernetes {
-            self.count_rescue(false);
-        }
-        match lost.answer {
-            Some(answered) => self.answer(answered),
-            None => respond::problem(lost.cause, Some(side), Some(self.view.config.name.as_str())),
+        let status = match &answered {
+            Ok(head) => head.status,
+            Err(cause) => respond::status(*cause),
+        };
+        self.service.tally.borrow_mut().answer(status);
+        match answered {
+            Ok(head) => Response::from_parts(head, AnswerBody::of(self)),
+            Err(cause) => respond::problem(cause, Some(self.side), Some(self.view.config.name.as_str())),
         }
     }
 
-    fn otherwise(&self, side: Side, counts: Counts) -> Otherwise {
+    /// Asks Helios in place of Kubernetes if it may be asked; else answers with what there is.
+    async fn recover(&mut self, lost: Lost, otherwise: Otherwise) -> Result<Parts, Cause> {
+        let Lost { cause, mut answer } = lost;
+        if self.may_rescue(otherwise, cause) {
+            let begun = self.core.now();
+            let plan =
+                Plan { side: Side::Helios, counts: Counts::AsTraffic, otherwise: Otherwise::Fail, begun };
+            match self.ask(plan).await {
+                Ok(head) => {
+                    self.count_rescue(!is_failure(head.status));
+                    return Ok(head);
+                }
+                Err(second) => answer = answer.or(second.answer),
+            }
+        }
+        if self.side == Side::Kubernetes {
+            self.count_rescue(false);
+        }
+        match answer {
+            Some(answer) => Ok(self.answer(answer.0, None, answer.1)),
+            None => Err(cause),
+        }
+    }
+
+    fn otherwise(&self) -> Otherwise {
         let rescue = &self.view.config.rescue;
-        let helps = side == Side::Kubernetes && counts == Counts::AsEvidence;
+        let helps = self.side == Side::Kubernetes && self.counts == Counts::AsEvidence;
         if helps && rescue.enabled && self.view.config.is_on(Side::Helios) {
             self.service.budget.borrow_mut().earn(rescue.budget);
             return Otherwise::AskHelios;
@@ -106,18 +135,18 @@ impl Exchange {
         Otherwise::Fail
     }
 
-    /// The request once more, if asking Helios is safe and worth it, in time, and within the budget.
-    fn rescuable(&self, otherwise: Otherwise, lost: &mut Lost) -> Option<Asking> {
+    /// Whether asking Helios is safe and worth it, in time, and within the budget.
+    fn may_rescue(&self, otherwise: Otherwise, cause: Cause) -> bool {
         let now = self.core.now();
-        if otherwise == Otherwise::Fail || !is_worth_asking_again(lost.cause) || now >= self.deadline() {
-            return None;
+        let helps = otherwise == Otherwise::AskHelios && is_worth_asking_again(cause);
+        if !helps || now >= self.deadline() || !self.asking.is_ready() {
+            return false;
         }
-        let again = lost.again.take()?;
-        if self.service.budget.borrow_mut().spend(now) {
-            return Some(again);
+        let affordable = self.service.budget.borrow_mut().spend(now);
+        if !affordable {
+            self.service.tally.borrow_mut().over_budget += 1;
         }
-        self.service.tally.borrow_mut().over_budget += 1;
-        None
+        affordable
     }
 
     /// One try: an endpoint, a connection, the request, the head of an answer.
@@ -125,103 +154,86 @@ impl Exchange {
     /// A connection that cannot be made is tried at another endpoint, unless Helios can answer instead. One
     /// that was closed just as it was used again is no failure of the side, as endpoints close idle
     /// connections: the request is sent anew, once, where that is safe.
-    async fn ask(
-        &self,
-        side: Side,
-        counts: Counts,
-        otherwise: Otherwise,
-        mut asking: Asking,
-    ) -> Result<Answered, Box<Lost>> {
-        let mut attempt = Try::begin(&self.core, &self.service, &self.view, side, counts);
+    async fn ask(&mut self, plan: Plan) -> Result<Parts, Lost> {
+        let Plan { side, counts, begun, otherwise } = plan;
+        let mut attempt = Try::begin(&self.core, &self.service, &self.view, side, counts, begun);
         let (mut fresh, mut refusals) = (Fresh::Any, 0);
-        loop {
-            let (lease, reused) = match self.connect(side, &mut attempt, otherwise, fresh).await {
+        let cause = loop {
+            let (mut lease, reused) = match self.connect(plan, &mut attempt, fresh).await {
                 Ok(connected) => connected,
                 Err(cause) => {
                     refusals += 1;
                     let enough = cause == Cause::NoEndpoint || refusals == MOST_ENDPOINTS;
-                    if otherwise == Otherwise::AskHelios || enough || self.core.now() >= self.deadline() {
-                        attempt.finish(Outcome::Failed(cause));
-                        return Err(Box::new(Lost { cause, again: Some(asking), answer: None }));
+                    if enough || otherwise == Otherwise::AskHelios || self.core.now() >= self.deadline() {
+                        break cause;
                     }
                     attempt.blame(cause);
                     continue;
                 }
             };
-            let spare = asking.spare();
-            let limit = self.limit(&attempt, otherwise, spare.is_some());
-            let protocol = self.view.config.sides[side].protocol;
-            let (cause, unsent) = match send(&self.core, lease, asking, protocol, limit).await {
-                Ok((response, lease)) => {
-                    attempt.answered();
-                    let answered = Answered { response, attempt: Some(attempt), lease };
-                    return Self::judge_status(answered, otherwise, || spare.and_then(Unsent::revive));
-                }
-                Err(failed) => failed,
+            let sent = match self.asking.send(&mut lease, self.view.config.sides[side].protocol) {
+                Ok(sent) => within(&self.core, self.limit(plan, self.asking.is_ready()), sent),
+                Err(cause) => break cause,
             };
-            let again = unsent.or_else(|| spare.and_then(Unsent::revive));
-            match again {
-                Some(again) if cause == Cause::Reset && reused && fresh == Fresh::Any => {
-                    (asking, fresh) = (again, Fresh::Only);
+            let cause = match sent.await {
+                Ok(Ok(response)) if otherwise == Otherwise::AskHelios && is_failure(response.status()) => {
+                    // Held back while Helios is asked.
+                    attempt.answered();
+                    attempt.finish(Outcome::Failed(Cause::Status));
+                    return Err(Lost { cause: Cause::Status, answer: Some(Box::new((response, lease))) });
                 }
-                again => {
-                    if cause == Cause::HeaderTimeout {
-                        attempt.close_idle();
-                    }
-                    attempt.finish(Outcome::Failed(cause));
-                    return Err(Box::new(Lost { cause, again, answer: None }));
+                Ok(Ok(response)) => {
+                    attempt.answered();
+                    return Ok(self.answer(response, Some(attempt), lease));
                 }
+                Ok(Err(unanswered)) => self.asking.explain(unanswered),
+                Err(Expired::Late) => Cause::HeaderTimeout,
+                Err(Expired::TakenBack) => Cause::TakenBack,
+            };
+            if cause == Cause::Reset && reused && fresh == Fresh::Any && self.asking.is_ready() {
+                fresh = Fresh::Only;
+                continue;
             }
+            break cause;
+        };
+        if cause == Cause::HeaderTimeout {
+            attempt.close_idle();
         }
+        attempt.finish(Outcome::Failed(cause));
+        Err(Lost { cause, answer: None })
     }
 
-    async fn connect(
-        &self,
-        side: Side,
-        attempt: &mut Try,
-        otherwise: Otherwise,
-        fresh: Fresh,
-    ) -> Result<(Lease, bool), Cause> {
-        let now = self.core.now();
+    async fn connect(&self, plan: Plan, attempt: &mut Try, fresh: Fresh) -> Result<(Lease, bool), Cause> {
+        let (side, now) = (plan.side, self.core.recently());
         let endpoints = &self.view.endpoints[side];
         let protocol = self.view.config.sides[side].protocol;
         let picked = self.service.sides[side].pick(now, endpoints, protocol, |bound| self.core.draw(bound));
         let endpoint = picked.ok_or(Cause::NoEndpoint)?;
         attempt.asks(&endpoint);
-        let mut limit = self.limit(attempt, otherwise, true);
-        limit.until = limit.until.min(now.after(self.view.config.timeouts.connect));
-        let leased = endpoint.pool.lease(&self.core, &endpoint, limit, fresh).await?;
-        Ok((leased.lease, leased.reused))
+        if fresh == Fresh::Any
+            && let Some(lease) = endpoint.pool.take()
+        {
+            return Ok((lease, true));
+        }
+        let mut limit = self.limit(plan, true);
+        limit.until = limit.until.min(self.core.now().after(self.view.config.timeouts.connect));
+        // Rare, and large.
+        let made = Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh)).await?;
+        Ok((made, false))
     }
 
-    /// An answer of 500 or more from Kubernetes is held back while Helios is asked.
-    fn judge_status(
-        mut answered: Answered,
-        otherwise: Otherwise,
-        again: impl FnOnce() -> Option<Asking>,
-    ) -> Result<Answered, Box<Lost>> {
-        if otherwise == Otherwise::Fail || !is_failure(answered.response.status()) {
-            return Ok(answered);
-        }
-        let cause = Cause::Status;
-        if let Some(attempt) = answered.attempt.take() {
-            attempt.finish(Outcome::Failed(cause));
-        }
-        Err(Box::new(Lost { cause, again: again(), answer: Some(answered) }))
-    }
-
-    fn answer(&self, answered: Answered) -> Response<AnswerBody> {
-        let Answered { response, attempt, lease } = answered;
+    /// Makes an endpoint's answer the client's. Without a try, that has been counted already.
+    fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
-        headers::answer(&mut head.headers, head.version);
+        headers::answer(&mut head.headers);
         head.extensions.clear();
         let failed = is_failure(head.status);
         let outcome = if failed { Outcome::Failed(Cause::Status) } else { Outcome::Ok };
         if failed && attempt.as_ref().is_some_and(|attempt| attempt.side() == Side::Kubernetes) {
             self.count_rescue(false);
         }
-        let idle = self.view.config.timeouts.idle;
-        Response::from_parts(head, Streamed::body(&self.core, incoming, attempt, lease, outcome, idle))
+        self.stream.begin(incoming, attempt, lease, outcome);
+        head
     }
 
     fn count_rescue(&self, rescued: bool) {
@@ -237,11 +249,13 @@ impl Exchange {
         self.started.after(self.view.config.timeouts.request)
     }
 
-    fn limit(&self, attempt: &Try, otherwise: Otherwise, can_ask_again: bool) -> Limit {
-        let header = self.core.now().after(self.view.config.timeouts.header);
-        let leaves = otherwise == Otherwise::AskHelios && can_ask_again;
-        let slowest = self.view.thresholds.age(Side::Helios, Question::Slow99).unwrap_or_default();
-        let patience = attempt.begun().after(PATIENCE.max(Duration::from_micros(slowest.0)));
-        Limit { until: header.min(self.deadline()), if_held: leaves.then_some((self.service.id, patience)) }
+    fn limit(&self, plan: Plan, can_ask_again: bool) -> Limit {
+        let header = plan.begun.after(self.view.config.timeouts.header);
+        let leaves = plan.otherwise == Otherwise::AskHelios && can_ask_again;
+        let patience = || {
+            let slowest = self.view.thresholds.age(Side::Helios, Question::Slow99).unwrap_or_default();
+            plan.begun.after(PATIENCE.max(Duration::from_micros(slowest.0)))
+        };
+        Limit { until: header.min(self.deadline()), if_held: leaves.then(|| (self.service.id, patience())) }
     }
 }

@@ -2,9 +2,8 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Uri, Version};
+use http::{Request, Uri, Version};
 
 use crate::config::Protocol;
 use crate::model::Cause;
@@ -12,7 +11,6 @@ use crate::model::Cause;
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What a client's connection adds to each of its requests.
@@ -22,94 +20,99 @@ pub(super) struct Forwarded {
 
 /// The host that a request names: its authority, else its one `Host` header. HTTP/1.1 asks for exactly one
 /// (RFC 9112, section 3.2).
-pub(super) fn host(head: &Parts) -> Result<Option<&str>, Cause> {
-    let mut named = head.headers.get_all(HOST).iter();
+pub(super) fn host<B>(request: &Request<B>) -> Result<Option<&str>, Cause> {
+    let mut named = request.headers().get_all(HOST).iter();
     let (first, second) = (named.next(), named.next());
     if second.is_some() {
         return Err(Cause::BadRequest);
     }
-    if let Some(authority) = head.uri.authority() {
+    if let Some(authority) = request.uri().authority() {
         return Ok(Some(without_user(authority)));
     }
     match first {
         Some(host) => host.to_str().map(Some).map_err(|_| Cause::BadRequest),
-        None if head.version == Version::HTTP_11 => Err(Cause::BadRequest),
+        None if request.version() == Version::HTTP_11 => Err(Cause::BadRequest),
         None => Ok(None),
     }
 }
 
 /// Makes a client's head an endpoint's: what belonged to the client's connection is taken off, what tells the
 /// endpoint where it came from is put on.
-pub(super) fn prepare(head: &mut Parts, forwarded: &Forwarded) -> Result<(), Cause> {
-    let by_http2 = head.version == Version::HTTP_2;
-    if let Some(authority) = head.uri.authority() {
+pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Result<(), Cause> {
+    let by_http2 = request.version() == Version::HTTP_2;
+    if let Some(authority) = request.uri().authority() {
         // The authority is what counts (RFC 9112, section 3.2.2); both forms agree from here on.
         let host = host_value(authority)?;
-        head.headers.insert(HOST, host);
+        request.headers_mut().insert(HOST, host);
     }
-    let trailers = accepts_trailers(&head.headers);
-    strip(&mut head.headers);
+    request.extensions_mut().clear();
+    let headers = request.headers_mut();
+    let present = Present::in_(headers);
+    let trailers = present.te && accepts_trailers(headers);
+    strip(headers, present);
     if trailers {
-        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    // hyper has told the client to go on by the time that its body is asked for.
-    head.headers.remove(EXPECT);
-    if by_http2 {
-        join_cookies(&mut head.headers);
+    if present.expect {
+        // hyper has told the client to go on by the time that its body is asked for.
+        headers.remove(EXPECT);
     }
-    append(&mut head.headers, FORWARDED_FOR, &forwarded.client);
-    if let Some(host) = head.headers.get(HOST).cloned() {
-        head.headers.entry(FORWARDED_HOST).or_insert(host);
+    if by_http2 && present.cookie {
+        join_cookies(headers);
     }
-    head.headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    append(headers, FORWARDED_FOR, &forwarded.client);
+    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
     let via = if by_http2 { "2 switchback" } else { "1.1 switchback" };
-    append(&mut head.headers, VIA, &HeaderValue::from_static(via));
-    head.extensions.clear();
+    append(headers, VIA, &HeaderValue::from_static(via));
     Ok(())
 }
 
 /// Puts a prepared head into the form that the endpoint's protocol asks for, whatever form it had before.
 /// `has_body` says that bytes will follow.
-pub(super) fn address(head: &mut Parts, protocol: Protocol, has_body: bool) -> Result<(), Cause> {
-    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    head.version = Version::HTTP_11;
+pub(super) fn address<B>(request: &mut Request<B>, protocol: Protocol, has_body: bool) -> Result<(), Cause> {
     match protocol {
         Protocol::Http1 => {
-            if head.headers.contains_key(TE) {
-                head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
+            *request.version_mut() = Version::HTTP_11;
+            if let Some(authority) = request.uri().authority() {
+                let (host, path) = (host_value(authority)?, path(request.uri()));
+                request.headers_mut().entry(HOST).or_insert(host);
+                *request.uri_mut() = Uri::from(path);
             }
-            if has_body && !head.headers.contains_key(CONTENT_LENGTH) {
+            let headers = request.headers_mut();
+            if headers.contains_key(TE) {
+                headers.insert(CONNECTION, HeaderValue::from_static("te"));
+            }
+            if has_body && !headers.contains_key(CONTENT_LENGTH) {
                 // Said outright: for GET hyper would otherwise take a body of unknown length for none.
-                head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-            if let Some(authority) = head.uri.authority() {
-                head.headers.entry(HOST).or_insert(host_value(authority)?);
-                head.uri = Uri::from(path);
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
         }
         Protocol::Http2 => {
-            head.version = Version::HTTP_2;
-            head.headers.remove(TRANSFER_ENCODING);
-            head.headers.remove(CONNECTION);
-            let authority = match head.headers.remove(HOST) {
+            *request.version_mut() = Version::HTTP_2;
+            let headers = request.headers_mut();
+            headers.remove(TRANSFER_ENCODING);
+            headers.remove(CONNECTION);
+            let authority = match headers.remove(HOST) {
                 Some(host) => Authority::try_from(host.as_bytes()).map_err(|_| Cause::BadRequest)?,
-                None => head.uri.authority().cloned().ok_or(Cause::BadRequest)?,
+                None => request.uri().authority().cloned().ok_or(Cause::BadRequest)?,
             };
             let mut parts = http::uri::Parts::default();
             parts.scheme = Some(Scheme::HTTP);
             parts.authority = Some(authority);
-            parts.path_and_query = Some(path);
-            head.uri = Uri::from_parts(parts).map_err(|_| Cause::BadRequest)?;
+            parts.path_and_query = Some(path(request.uri()));
+            *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Cause::BadRequest)?;
         }
     }
     Ok(())
 }
 
+fn path(uri: &Uri) -> PathAndQuery {
+    uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
+}
+
 /// Makes an endpoint's head an answer's.
-pub(super) fn answer(headers: &mut HeaderMap, by: Version) {
-    strip(headers);
-    let via = if by == Version::HTTP_2 { "2 switchback" } else { "1.1 switchback" };
-    append(headers, VIA, &HeaderValue::from_static(via));
+pub(super) fn answer(headers: &mut HeaderMap) {
+    strip(headers, Present::in_(headers));
 }
 
 /// The value of a cookie.
@@ -120,22 +123,69 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]>
     })
 }
 
-/// Takes off what belongs to one connection only (RFC 9110, section 7.6.1).
-fn strip(headers: &mut HeaderMap) {
-    if let Entry::Occupied(connection) = headers.entry(CONNECTION) {
-        let (_, values) = connection.remove_entry_mult();
-        let values: Vec<HeaderValue> = values.collect();
-        for name in values.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')) {
-            if let Ok(name) = HeaderName::try_from(name.trim()) {
-                // A sender must not list what is meant for the far end; doing so must not strip it.
-                if !matches!(name, HOST | CONTENT_LENGTH) {
-                    headers.remove(name);
-                }
+/// Which of the headers that matter to a proxy are there. Looking once through the names is cheaper than
+/// asking for each of a dozen that are seldom there.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says that a header is there")]
+struct Present {
+    connection: bool,
+    hop_by_hop: bool,
+    te: bool,
+    expect: bool,
+    cookie: bool,
+}
+
+impl Present {
+    fn in_(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for name in headers.keys() {
+            let name = name.as_str();
+            match name.len() {
+                2 if name == "te" => (present.te, present.hop_by_hop) = (true, true),
+                6 if name == "expect" => present.expect = true,
+                6 if name == "cookie" => present.cookie = true,
+                7 if name == "upgrade" => present.hop_by_hop = true,
+                10 if name == "connection" => present.connection = true,
+                10 if name == "keep-alive" => present.hop_by_hop = true,
+                16 if name == "proxy-connection" => present.hop_by_hop = true,
+                17 if name == "transfer-encoding" => present.hop_by_hop = true,
+                _ => {}
             }
         }
+        present
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
+}
+
+/// Takes off what belongs to one connection only (RFC 9110, section 7.6.1).
+fn strip(headers: &mut HeaderMap, present: Present) {
+    if present.connection {
+        strip_connection(headers);
+    }
+    if present.hop_by_hop {
+        for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Takes off `Connection`, and every header that it names.
+fn strip_connection(headers: &mut HeaderMap) {
+    // What is nearly always there names no header.
+    let is_plain = |value: &HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"close" | b"Keep-Alive");
+    if headers.get_all(CONNECTION).iter().all(is_plain) {
+        headers.remove(CONNECTION);
+        return;
+    }
+    let lists = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named =
+        lists.flat_map(|list| list.split(',')).filter_map(|name| HeaderName::try_from(name.trim()).ok());
+    let named: Vec<HeaderName> = named.collect();
+    headers.remove(CONNECTION);
+    for name in named {
+        // A sender must not list what is meant for the far end; doing so must not strip it.
+        if !matches!(name, HOST | CONTENT_LENGTH) {
+            headers.remove(name);
+        }
     }
 }
 
@@ -188,10 +238,9 @@ fn without_user(authority: &Authority) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Request;
 
-    fn head(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Parts {
-        build(Request::builder()).body(()).unwrap().into_parts().0
+    fn head(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Request<()> {
+        build(Request::builder()).body(()).unwrap()
     }
 
     fn forwarded() -> Forwarded {
@@ -217,20 +266,12 @@ mod tests {
                 .header("expect", "100-continue")
         });
         prepare(&mut head, &forwarded()).unwrap();
-        let mut left: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+        let mut left: Vec<&str> = head.headers().keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        let expected = [
-            "content-length",
-            "host",
-            "te",
-            "via",
-            "x-forwarded-for",
-            "x-forwarded-host",
-            "x-forwarded-proto",
-            "x-public",
-        ];
+        let expected =
+            ["content-length", "host", "te", "via", "x-forwarded-for", "x-forwarded-proto", "x-public"];
         assert_eq!(left, expected);
-        assert_eq!(head.headers["te"], "trailers");
+        assert_eq!(head.headers()["te"], "trailers");
     }
 
     #[test]
@@ -244,10 +285,9 @@ mod tests {
                 .header("via", "1.0 edge")
         });
         prepare(&mut head, &forwarded()).unwrap();
-        assert_eq!(head.headers["x-forwarded-for"], "1.1.1.1, 10.0.0.7");
-        assert_eq!(head.headers["x-forwarded-host"], "a:8080");
-        assert_eq!(head.headers["x-forwarded-proto"], "https");
-        assert_eq!(head.headers["via"], "1.0 edge, 1.1 switchback");
+        assert_eq!(head.headers()["x-forwarded-for"], "1.1.1.1, 10.0.0.7");
+        assert_eq!(head.headers()["x-forwarded-proto"], "https");
+        assert_eq!(head.headers()["via"], "1.0 edge, 1.1 switchback");
     }
 
     #[test]
@@ -263,13 +303,13 @@ mod tests {
         let mut to_http1 = absolute(Version::HTTP_2);
         address(&mut to_http1, Protocol::Http1, false).unwrap();
         assert_eq!(
-            (to_http1.uri.to_string().as_str(), &to_http1.headers["host"]),
+            (to_http1.uri().to_string().as_str(), &to_http1.headers()["host"]),
             ("/x?y", &HeaderValue::from_static("a.example.net:8080"))
         );
         let mut to_http2 = absolute(Version::HTTP_11);
         address(&mut to_http2, Protocol::Http2, false).unwrap();
-        assert_eq!(to_http2.uri.to_string(), "http://a.example.net:8080/x?y");
-        assert!(!to_http2.headers.contains_key("host"));
+        assert_eq!(to_http2.uri().to_string(), "http://a.example.net:8080/x?y");
+        assert!(!to_http2.headers().contains_key("host"));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! with whose fault it was, also when it is dropped. What waits for a peer waits in [`waits::Waits`], with a
 //! limit, and without a timer of its own.
 
+mod answer;
 mod asking;
 mod attempt;
 mod beat;

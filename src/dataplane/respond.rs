@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::model::{Cause, Side};
 
-use super::attempt::AnswerBody;
+use super::answer::AnswerBody;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -49,7 +49,8 @@ fn quoted(text: Option<&str>) -> String {
     text.map_or_else(|| "null".to_owned(), |text| format!("\"{text}\""))
 }
 
-fn status(cause: Cause) -> StatusCode {
+/// The status that stands for a cause.
+pub(super) fn status(cause: Cause) -> StatusCode {
     match cause {
         Cause::NoEndpoint | Cause::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         Cause::ConnectTimeout | Cause::HeaderTimeout | Cause::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,

@@ -1,7 +1,7 @@
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
@@ -9,7 +9,8 @@ use crate::model::{Cause, Side};
 use crate::snapshot::ServiceView;
 use crate::splitter::{Point, Sticky, Why};
 
-use super::attempt::{AnswerBody, Counts};
+use super::answer::AnswerBody;
+use super::attempt::Counts;
 use super::core::{Core, Located};
 use super::exchange::Exchange;
 use super::headers::{self, Forwarded};
@@ -32,40 +33,44 @@ impl Client {
     }
 }
 
-/// Answers one request.
-pub(super) async fn serve(
+/// Answers one request. All that can be done at once is done before there is anything to wait for, so that
+/// what waits is small.
+pub(super) fn serve(
     core: Rc<Core>,
-    client: Rc<Client>,
+    client: &Client,
     request: Request<Incoming>,
-) -> Response<AnswerBody> {
-    let (mut head, body) = request.into_parts();
-    let view = match locate(&core, &client, &head) {
-        Ok(view) => view,
-        Err(cause) => {
-            core.refuse(cause);
-            return respond::problem(cause, None, None);
-        }
-    };
-    let service = core.service(&view);
-    let forced = forced(&view, &client, &head.headers);
-    let user = user(&view, &client, &head.headers);
-    let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
-    let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
-    if let Err(cause) = headers::prepare(&mut head, &client.forwarded) {
-        core.refuse(cause);
-        return respond::problem(cause, None, Some(view.config.name.as_str()));
+) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
+    let opened = open(core, client, request);
+    async move {
+        Ok(match opened {
+            Ok(exchange) => exchange.run().await,
+            Err(cause) => respond::problem(cause, None, None),
+        })
     }
-    let response = Exchange::new(core, view, service.clone()).run(choice.side, counts, head, body).await;
-    service.tally.borrow_mut().answer(response.status());
-    response
 }
 
-fn locate(core: &Rc<Core>, client: &Client, head: &Parts) -> Result<Located, Cause> {
-    if head.method == Method::CONNECT {
+/// Finds the service, and chooses the side.
+fn open(core: Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Result<Box<Exchange>, Cause> {
+    let refuse = |cause| {
+        core.refuse(cause);
+        cause
+    };
+    let view = locate(&core, client, &request).map_err(refuse)?;
+    let service = core.service(&view);
+    let forced = forced(&view, client, request.headers());
+    let user = user(&view, client, request.headers());
+    let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
+    let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
+    headers::prepare(&mut request, &client.forwarded).map_err(refuse)?;
+    Ok(Exchange::new(core, view, service, choice.side, counts, request))
+}
+
+fn locate(core: &Rc<Core>, client: &Client, request: &Request<Incoming>) -> Result<Located, Cause> {
+    if request.method() == Method::CONNECT {
         return Err(Cause::BadRequest);
     }
-    let host = headers::host(head)?;
-    core.view().find(client.listener, host, head.uri.path()).ok_or(Cause::NoService)
+    let host = headers::host(request)?;
+    core.view().find(client.listener, host, request.uri().path()).ok_or(Cause::NoService)
 }
 
 /// The side that a trusted caller names.

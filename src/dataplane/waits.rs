@@ -1,9 +1,9 @@
 use std::cell::RefCell;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use pin_project_lite::pin_project;
 use slab::Slab;
 
 use crate::model::Micros;
@@ -50,22 +50,34 @@ pub(super) struct Place {
     key: Option<usize>,
 }
 
+pin_project! {
+    /// A future within a limit. (A struct, and not an async function, which would keep the future twice.)
+    pub(super) struct Within<F> {
+        place: Place,
+        limit: Limit,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = Result<F::Output, Expired>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Ok(value)),
+            Poll::Pending => match this.place.poll(cx, *this.limit) {
+                Some(expired) => Poll::Ready(Err(expired)),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
 /// Waits for a future within a limit.
-pub(super) async fn within<T>(
-    core: &Rc<Core>,
-    limit: Limit,
-    future: impl Future<Output = T>,
-) -> Result<T, Expired> {
-    let mut future = pin!(future);
-    let mut place = Place::new(core.clone());
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Ok(value)),
-        Poll::Pending => match place.poll(cx, limit) {
-            Some(expired) => Poll::Ready(Err(expired)),
-            None => Poll::Pending,
-        },
-    })
-    .await
+pub(super) fn within<F: Future>(core: &Rc<Core>, limit: Limit, future: F) -> Within<F> {
+    Within { place: Place::new(core.clone()), limit, future }
 }
 
 impl Waits {

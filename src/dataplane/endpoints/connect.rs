@@ -23,7 +23,7 @@ pub(super) async fn http1(
     limit: Limit,
 ) -> Result<http1::SendRequest<RequestBody>, Cause> {
     let stream = tcp(core, address, limit).await?;
-    let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
+    let handshake = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
     tokio::task::spawn_local(async move {
         // Whatever ends it is seen by the request in flight, or by nobody.
@@ -64,7 +64,7 @@ async fn tcp(core: &Rc<Core>, address: SocketAddr, limit: Limit) -> Result<TcpSt
     Ok(stream)
 }
 
-fn in_words(expired: Expired) -> Cause {
+pub(super) fn in_words(expired: Expired) -> Cause {
     match expired {
         Expired::Late => Cause::ConnectTimeout,
         Expired::TakenBack => Cause::TakenBack,

@@ -10,7 +10,7 @@ use crate::model::{Cause, Micros};
 
 use super::super::body::RequestBody;
 use super::super::core::Core;
-use super::super::waits::{Expired, Limit, within};
+use super::super::waits::{Limit, within};
 use super::{EndpointState, connect};
 
 /// One endpoint's connections on one worker.
@@ -45,12 +45,6 @@ pub(in crate::dataplane) enum Lease {
 /// A stream's place on its connection, given up when dropped.
 pub(in crate::dataplane) struct Stream(Rc<Shared>);
 
-/// A connection, and whether it has carried requests before: then it may have been closed just now.
-pub(in crate::dataplane) struct Leased {
-    pub(in crate::dataplane) lease: Lease,
-    pub(in crate::dataplane) reused: bool,
-}
-
 /// Idle connections kept for each endpoint. More than this means that the peak is over.
 const MOST_IDLE: usize = 256;
 /// How long an idle connection is kept. Endpoints that close sooner are noticed when they do.
@@ -66,32 +60,32 @@ impl Pool {
         }
     }
 
-    /// A connection that is open and free, or a new one. `fresh` passes over those that have been used.
-    pub(in crate::dataplane) async fn lease(
+    /// A connection that is open and free.
+    pub(in crate::dataplane) fn take(&self) -> Option<Lease> {
+        match self {
+            Pool::Http1(idle) => take_idle(idle).map(Lease::Http1),
+            Pool::Http2 { open, .. } => take_stream(open).map(Lease::Http2),
+        }
+    }
+
+    /// A new connection; over HTTP/2 also one that somebody else has made meanwhile, unless it must be fresh.
+    pub(in crate::dataplane) async fn make(
         &self,
         core: &Rc<Core>,
         endpoint: &EndpointState,
         limit: Limit,
         fresh: Fresh,
-    ) -> Result<Leased, Cause> {
-        if fresh == Fresh::Any
-            && let Some(lease) = self.take()
-        {
-            return Ok(Leased { lease, reused: true });
-        }
+    ) -> Result<Lease, Cause> {
+        let address = endpoint.endpoint.address;
         let made = match self {
-            Pool::Http1(_) => connect::http1(core, endpoint.endpoint.address, limit).await.map(Lease::Http1),
+            Pool::Http1(_) => connect::http1(core, address, limit).await.map(Lease::Http1),
             Pool::Http2 { open, making } => {
-                let turn = within(core, limit, making.acquire()).await.map_err(|expired| match expired {
-                    Expired::Late => Cause::ConnectTimeout,
-                    Expired::TakenBack => Cause::TakenBack,
-                })?;
-                if fresh == Fresh::Any
-                    && let Some(stream) = take_stream(open)
-                {
-                    return Ok(Leased { lease: Lease::Http2(stream), reused: false });
+                let turn = within(core, limit, making.acquire()).await.map_err(connect::in_words)?;
+                let shared = if fresh == Fresh::Any { take_stream(open) } else { None };
+                if let Some(stream) = shared {
+                    return Ok(Lease::Http2(stream));
                 }
-                let made = connect::http2(core, endpoint.endpoint.address, limit).await;
+                let made = connect::http2(core, address, limit).await;
                 drop(turn);
                 made.map(|sender| Lease::Http2(add_shared(open, sender, core.now())))
             }
@@ -103,14 +97,7 @@ impl Pool {
             }
             Err(_) => {}
         }
-        made.map(|lease| Leased { lease, reused: false })
-    }
-
-    fn take(&self) -> Option<Lease> {
-        match self {
-            Pool::Http1(idle) => take_idle(idle).map(Lease::Http1),
-            Pool::Http2 { open, .. } => take_stream(open).map(Lease::Http2),
-        }
+        made
     }
 
     /// Takes back a connection whose answer has ended.

@@ -1,0 +1,148 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::model::{Cause, Micros, Outcome};
+
+use super::attempt::Try;
+use super::body::BodyError;
+use super::endpoints::Lease;
+use super::exchange::Exchange;
+use super::waits::{Limit, Place};
+
+/// What is sent to a client.
+pub(super) enum AnswerBody {
+    Empty,
+    Text(Option<Bytes>),
+    /// An endpoint's answer.
+    Streamed(Box<Exchange>),
+}
+
+/// An endpoint's answer on its way to the client. Its end is the try's.
+pub(super) struct Stream {
+    incoming: Option<Incoming>,
+    /// Absent if it has been counted already.
+    attempt: Option<Try>,
+    lease: Option<Lease>,
+    /// What the try comes to if nothing more goes wrong.
+    outcome: Outcome,
+    /// The longest silence.
+    idle: Duration,
+    silent_until: Option<Micros>,
+    place: Place,
+}
+
+impl AnswerBody {
+    /// The body of the answer that an exchange has come to.
+    pub(super) fn of(mut exchange: Box<Exchange>) -> Self {
+        if exchange.stream.is_at_end() {
+            exchange.stream.end_well();
+            return Self::Empty;
+        }
+        Self::Streamed(exchange)
+    }
+}
+
+impl Stream {
+    pub(super) fn new(place: Place, idle: Duration) -> Self {
+        let outcome = Outcome::Ok;
+        Self { incoming: None, attempt: None, lease: None, outcome, idle, silent_until: None, place }
+    }
+
+    /// The head has come, and it means `outcome`; the body follows.
+    pub(super) fn begin(&mut self, incoming: Incoming, attempt: Option<Try>, lease: Lease, outcome: Outcome) {
+        self.incoming = Some(incoming);
+        self.attempt = attempt;
+        self.lease = Some(lease);
+        self.outcome = outcome;
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        match Pin::new(incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if self.silent_until.take().is_some() {
+                    self.place.leave();
+                }
+                if self.is_at_end() {
+                    self.end_well();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.end_well();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.end(Outcome::Failed(Cause::Truncated));
+                Poll::Ready(Some(Err(BodyError::Side(error))))
+            }
+            Poll::Pending => self.poll_silence(cx),
+        }
+    }
+
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let until = *self.silent_until.get_or_insert_with(|| self.place.core().now().after(self.idle));
+        if self.place.poll(cx, Limit { until, if_held: None }).is_none() {
+            return Poll::Pending;
+        }
+        self.end(Outcome::Failed(Cause::IdleTimeout));
+        Poll::Ready(Some(Err(BodyError::Silent)))
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    /// The answer is complete: its connection can carry the next request.
+    fn end_well(&mut self) {
+        if let (Some(attempt), Some(lease)) = (&self.attempt, self.lease.take()) {
+            attempt.give_back(lease);
+        }
+        self.end(self.outcome);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.finish(outcome);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Streamed(exchange) => exchange.stream.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Text(text) => text.is_none(),
+            Self::Streamed(exchange) => exchange.stream.is_at_end(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Streamed(exchange) => {
+                exchange.stream.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+            }
+        }
+    }
+}
