@@ -1,10 +1,6 @@
 //! The judge over whole stories in virtual time: what it must see, how soon, and what it must never do.
 
-mod support {
-    pub(crate) mod traffic;
-}
-
-use support::traffic::{Behaviour, Traffic};
+use crate::support::traffic::{Behaviour, Traffic};
 use switchback::model::PerSide;
 use switchback::verdict::{Question, Verdict};
 

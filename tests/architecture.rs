@@ -1,0 +1,100 @@
+//! Holds two rules, and no more: a module uses only lower layers, and the pure ones are pure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules by layer, and what each may use. `dataplane` and `control` never name each other.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("clock", &["model"]),
+    ("splitter", &["model"]),
+    ("verdict", &["model"]),
+    ("rollout", &["model"]),
+    ("config", &["model", "splitter", "verdict"]),
+    ("telemetry", &["model"]),
+    ("snapshot", &["model", "splitter", "verdict", "config"]),
+    ("tally", &["model", "verdict", "snapshot"]),
+    ("dataplane", &["model", "clock", "splitter", "verdict", "config", "telemetry", "snapshot", "tally"]),
+    ("control", &["model", "clock", "verdict", "rollout", "config", "telemetry", "snapshot", "splitter", "tally"]),
+    ("admin", &["model", "rollout", "config", "control"]),
+    ("app", &["clock", "config", "telemetry", "snapshot", "tally", "dataplane", "control", "admin"]),
+    ("cli", &["model", "clock", "config", "telemetry", "control", "admin", "app"]),
+];
+
+/// What a pure module may not name: they are given time, chance and input, and give back values.
+const IMPURE: &[&str] = &["tokio", "hyper", "tracing", "metrics", "clock", "fastrand", "std::fs", "std::io", "std::net::Tcp", "Instant", "SystemTime"];
+const PURE: &[&str] = &["model", "splitter", "verdict", "rollout"];
+/// Pure files of a module that is not.
+const PURE_FILES: &[&str] = &["control/step.rs", "control/state.rs", "control/entry.rs", "control/receipt.rs", "control/traffic.rs"];
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        found.extend(if path.is_dir() { files(&path) } else { vec![path] });
+    }
+    found
+}
+
+fn files_of(module: &str) -> Vec<PathBuf> {
+    let folder = source().join(module);
+    if folder.is_dir() { files(&folder) } else { vec![folder.with_extension("rs")] }
+}
+
+/// The file's code: without comments, and without its tests, which may use what they like.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let text = text.split("#[cfg(test)]").next().unwrap();
+    text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_module_uses_only_lower_layers() {
+    let mut wrong = Vec::new();
+    for (module, may_use) in MAY_USE {
+        for path in files_of(module) {
+            let code = code(&path);
+            for (other, _) in MAY_USE {
+                let names = [format!("crate::{other}::"), format!("crate::{other};"), format!("crate::{{{other}")];
+                let uses = names.iter().any(|name| code.contains(name.as_str()));
+                if uses && other != module && !may_use.contains(other) {
+                    wrong.push(format!("{} uses {other}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_module_has_its_layer() {
+    for entry in fs::read_dir(source()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let known = ["lib", "main"].contains(&name) || MAY_USE.iter().any(|(module, _)| *module == name);
+        assert!(known, "{name} has no layer: give it one above");
+    }
+}
+
+#[test]
+fn pure_modules_are_given_time_chance_and_input() {
+    let pure = PURE.iter().flat_map(|module| files_of(module));
+    let mut wrong = Vec::new();
+    for path in pure.chain(PURE_FILES.iter().map(|file| source().join(file))) {
+        let code = code(&path);
+        for name in IMPURE {
+            let named = code.contains(&format!("{name}::")) || code.contains(&format!("use {name};"));
+            if named {
+                wrong.push(format!("{} names {name}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

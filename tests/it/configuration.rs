@@ -1,0 +1,137 @@
+//! Configuration files: the shipped ones, and every way to get one wrong.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use switchback::config::{SchemaOf, load, schema, show};
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folder = repository().join("tests/broken");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    cases
+}
+
+/// Copies a folder's files over another's.
+fn lay(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            lay(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn check(config: &Path, extra: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_switchback"))
+        .arg("check")
+        .arg("config")
+        .args(extra)
+        .current_dir(config.parent().unwrap())
+        .output()
+        .unwrap()
+}
+
+/// Each folder of `tests/broken` has a `config` that is laid over a good one, and what is then said of it in
+/// `expected.txt`. `UPDATE_EXPECTED=1` writes that anew; read the difference before you keep it.
+#[test]
+fn every_broken_configuration_is_explained_with_its_place_and_the_mend() {
+    let cases = cases();
+    assert!(cases.len() >= 25, "{} cases", cases.len());
+    let mut wrong = Vec::new();
+    for case in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config");
+        fs::create_dir_all(config.join("services")).unwrap();
+        let good = "[listeners.http]\naddress = \"127.0.0.1:8080\"\n[state]\ndirectory = \"state\"\n";
+        fs::write(config.join("switchback.toml"), good).unwrap();
+        lay(&case.join("config"), &config);
+        if case.join("without-switchback-toml").exists() {
+            fs::remove_file(config.join("switchback.toml")).unwrap();
+        }
+        let output = check(&config, &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = case.join("expected.txt");
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            fs::write(&expected, &said).unwrap();
+        }
+        let wanted = fs::read_to_string(&expected).unwrap_or_default();
+        if said != wanted || output.status.code() != Some(1) {
+            wrong.push(format!("{}:\n{said}\ninstead of\n{wanted}", case.display()));
+        }
+        let json = check(&config, &["--json"]);
+        let faults: Vec<serde_json::Value> = serde_json::from_slice(&json.stdout).unwrap();
+        let told = said.matches("error: ").count();
+        assert_eq!(faults.len(), told, "{}: as many for programs as for people", case.display());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn the_shipped_configuration_has_no_faults() {
+    let output = check(&repository().join("config"), &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("no faults in 3 files: 2 services"), "{said}");
+}
+
+#[test]
+fn what_is_shown_of_a_service_reads_back_to_the_same() {
+    let shipped = load(&repository().join("config")).unwrap().config;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("services")).unwrap();
+    fs::copy(repository().join("config/switchback.toml"), folder.path().join("switchback.toml")).unwrap();
+    for (name, service) in &shipped.services {
+        fs::write(folder.path().join(format!("services/{name}.toml")), show(service)).unwrap();
+    }
+    let again = load(folder.path()).map_err(|faults| switchback::config::render(&faults, false)).unwrap();
+    assert_eq!(again.config.services, shipped.services);
+}
+
+/// An editor that goes by the schema must like what is shipped, and dislike a mistake.
+#[test]
+fn the_schema_fits_the_shipped_files_and_finds_mistakes() {
+    for (of, path) in [
+        (SchemaOf::Process, "config/switchback.toml"),
+        (SchemaOf::Service, "config/services/playlist.toml"),
+        (SchemaOf::Service, "config/services/search.toml"),
+    ] {
+        let validator = jsonschema::validator_for(&schema(of)).unwrap();
+        let text = fs::read_to_string(repository().join(path)).unwrap();
+        let value: serde_json::Value = toml::from_str(&text).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{path}: {errors:?}");
+        let mut mistaken = value.clone();
+        mistaken["nonsense"] = serde_json::json!(1);
+        assert!(!validator.is_valid(&mistaken), "{path}: an unknown key");
+    }
+    let validator = jsonschema::validator_for(&schema(SchemaOf::Service)).unwrap();
+    let wrong: serde_json::Value = toml::from_str("[split]\nkubernetes = \"five\"").unwrap();
+    assert!(!validator.is_valid(&wrong));
+}
+
+#[test]
+fn a_folder_of_five_thousand_services_is_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("services")).unwrap();
+    fs::copy(repository().join("config/switchback.toml"), folder.path().join("switchback.toml")).unwrap();
+    for number in 0..5_000 {
+        let text = format!(
+            "team = \"t\"\n[match]\nhosts = [\"s{number}.test\"]\n[helios]\nsource = {{ addresses = [\"10.0.0.1:80\"] }}\n"
+        );
+        fs::write(folder.path().join(format!("services/s{number}.toml")), text).unwrap();
+    }
+    let loaded = load(folder.path()).map_err(|faults| faults.len()).unwrap();
+    let by_host: BTreeMap<_, _> = loaded.config.services.iter().map(|(name, s)| (name, &s.matches.hosts)).collect();
+    assert_eq!(by_host.len(), 5_000);
+}

@@ -1,0 +1,19 @@
+//! The real program under real traffic: one test crate, so that it is built and linked once.
+#![expect(clippy::disallowed_methods, reason = "tests run their own peers on their own threads")]
+
+mod support;
+
+mod admin;
+mod command_line;
+mod configuration;
+mod demo;
+mod holds;
+mod judge;
+mod outage;
+mod proxying;
+mod refusals;
+mod reload;
+mod rescue;
+mod shutdown;
+mod splitting;
+mod weights;

@@ -1,0 +1,144 @@
+//! What clients are told when there is no answer to give.
+
+use std::net::SocketAddr;
+
+use http::{HeaderValue, Method};
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::client::{Answer, Client, Over, request, send};
+use crate::support::endpoint::Endpoint;
+use crate::support::proxy::{Proxy, Service};
+
+fn check(got: &Answer, status: u16, reason: &str, side: Option<&str>) {
+    assert_eq!(got.status, status, "{reason}: {}", got.text());
+    assert_eq!(got.header("content-type"), "application/problem+json", "{reason}");
+    let body = got.json();
+    assert_eq!(body["reason"], reason);
+    assert_eq!(body["status"], status);
+    assert_eq!(body["side"], serde_json::json!(side), "{reason}");
+    let proxy_status = got.header("proxy-status");
+    assert!(proxy_status.starts_with("switchback; error="), "{reason}: {proxy_status}");
+    let timing = format!("{};desc=\"{reason}\"", side.unwrap_or("switchback"));
+    assert_eq!(got.header("server-timing"), timing);
+    if let Some(side) = side {
+        assert!(proxy_status.ends_with(&format!("next-hop={side}")), "{reason}: {proxy_status}");
+    }
+}
+
+async fn asked(endpoint: SocketAddr, timeouts: &str) -> Answer {
+    let service = Service::new("a").helios(endpoint).rest(&format!("[timeouts]\n{timeouts}"));
+    Proxy::start(&[service]).get("a.test", "/").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_service_is_404() {
+    let endpoint = Endpoint::named("a").await;
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address)]);
+    check(&proxy.get("b.test", "/").await, 404, "no_service", None);
+    proxy.counted("switchback_refused_requests_total", &["reason=\"no_service\""], 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_endpoint_is_503_with_retry_after() {
+    let endpoint = Endpoint::named("a").await;
+    let force = "force = { header = \"x-side\", from = [\"127.0.0.1\"] }";
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address).split(force)]);
+    let mut sent = request(Over::Http1, Method::GET, "a.test", "/", "");
+    sent.headers_mut().insert("x-side", HeaderValue::from_static("kubernetes"));
+    let got = send(proxy.address, sent).await;
+    check(&got, 503, "no_endpoint", Some("kubernetes"));
+    assert_eq!(got.header("retry-after"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_connection_is_502() {
+    let got = asked(Endpoint::refusing().await, "").await;
+    check(&got, 502, "connect_refused", Some("helios"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_not_made_in_time_is_504() {
+    // A listener whose queue is full drops what comes.
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap();
+    let _first = TcpStream::connect(address).await.unwrap();
+    let got = asked(address, "connect = \"100ms\"").await;
+    check(&got, 504, "connect_timeout", Some("helios"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_does_not_begin_in_time_is_504() {
+    let hanging = Endpoint::hanging().await;
+    let got = asked(hanging.address, "header = \"100ms\"").await;
+    check(&got, 504, "header_timeout", Some("helios"));
+    let got = asked(hanging.address, "header = \"100ms\"\nrequest = \"100ms\"").await;
+    check(&got, 504, "header_timeout", Some("helios"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_ends_without_an_answer_is_502() {
+    let endpoint = Endpoint::raw(async |mut stream| {
+        let mut head = [0; 1_024];
+        let _ = stream.read(&mut head).await;
+    })
+    .await;
+    check(&asked(endpoint.address, "").await, 502, "reset", Some("helios"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_http_is_502() {
+    let endpoint = Endpoint::raw(async |mut stream| {
+        let mut head = [0; 1_024];
+        let _ = stream.read(&mut head).await;
+        let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n\r\n").await;
+    })
+    .await;
+    check(&asked(endpoint.address, "").await, 502, "protocol", Some("helios"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_broken_off_for_the_client_too() {
+    for (timeouts, stays, outcome) in [("", false, "truncated"), ("idle = \"100ms\"", true, "idle_timeout")] {
+        let endpoint = Endpoint::raw(move |mut stream| async move {
+            let mut head = [0; 1_024];
+            let _ = stream.read(&mut head).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+            if stays {
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        let service = Service::new("a").helios(endpoint.address).rest(&format!("[timeouts]\n{timeouts}"));
+        let proxy = Proxy::start(&[service]);
+        let mut client = Client::connect(proxy.address, Over::Http1).await;
+        let got = client.try_send(request(Over::Http1, Method::GET, "a.test", "/", "")).await;
+        assert!(got.is_err(), "{outcome}: half an answer must not look whole");
+        let outcome = format!("outcome=\"{outcome}\"");
+        proxy.counted("switchback_tries_total", &[&outcome, "fault=\"side\""], 1.0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_cannot_be_understood_is_400_and_reaches_nobody() {
+    let endpoint = Endpoint::named("a").await;
+    let proxy = Proxy::start(&[Service::new("a").host("*").helios(endpoint.address)]);
+    for asked in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n",
+        "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a.test\r\n\r\n",
+        "NONSENSE\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let mut buffer = vec![0; 4_096];
+        let count = stream.read(&mut buffer).await.unwrap();
+        let got = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        assert!(got.starts_with("HTTP/1.1 400"), "{asked:?}: {got}");
+    }
+    assert_eq!(endpoint.hits(), 0);
+}

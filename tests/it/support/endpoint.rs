@@ -1,0 +1,183 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// What an endpoint sends back.
+pub(crate) type Answer = Response<BoxBody<Bytes, std::io::Error>>;
+
+/// A server that keeps what it was asked.
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<AtomicUsize>,
+    tasks: Option<JoinSet<()>>,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+impl Endpoint {
+    /// Answers 200 with its name as the body.
+    pub(crate) async fn named(name: &'static str) -> Self {
+        Self::start(move |_| async move { answer(200, name) }).await
+    }
+
+    /// Answers with this status.
+    pub(crate) async fn status(status: u16) -> Self {
+        Self::start(move |_| async move { answer(status, "as told") }).await
+    }
+
+    /// Reads each request whole, and answers with what `handle` makes of it.
+    pub(crate) async fn start<F>(handle: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let handle = Arc::new(handle);
+        Self::streaming(move |request| {
+            let handle = handle.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let Ok(body) = body.collect().await else { return answer(400, "broken") };
+                let trailers = body.trailers().cloned();
+                let body = body.to_bytes();
+                let seen = Seen {
+                    method: head.method,
+                    uri: head.uri,
+                    version: head.version,
+                    headers: head.headers,
+                    body,
+                    trailers,
+                };
+                handle(seen).await
+            }
+        })
+        .await
+    }
+
+    /// Answers with what `handle` makes of a request whose body it may read.
+    pub(crate) async fn streaming<F>(handle: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let handle = Arc::new(handle);
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let log = seen.clone();
+        Self::serve(seen, move |stream| {
+            let (handle, log) = (handle.clone(), log.clone());
+            async move {
+                let service = service_fn(move |request: Request<Incoming>| {
+                    log.lock().unwrap().push(Seen {
+                        method: request.method().clone(),
+                        uri: request.uri().clone(),
+                        version: request.version(),
+                        headers: request.headers().clone(),
+                        body: Bytes::new(),
+                        trailers: None,
+                    });
+                    let answered = handle(request);
+                    async move { Ok::<_, Infallible>(answered.await) }
+                });
+                let server = auto::Builder::new(TokioExecutor::new());
+                let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            }
+        })
+        .await
+    }
+
+    /// Does with each connection what `handle` does, below HTTP.
+    pub(crate) async fn raw<F>(handle: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::serve(Arc::default(), handle).await
+    }
+
+    /// Takes connections and never answers.
+    pub(crate) async fn hanging() -> Self {
+        Self::raw(async |stream| {
+            std::future::pending::<()>().await;
+            drop(stream);
+        })
+        .await
+    }
+
+    /// Refuses connections: an address that nobody listens on.
+    pub(crate) async fn refusing() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    async fn serve<F>(
+        seen: Arc<Mutex<Vec<Seen>>>,
+        handle: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let counter = connections.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut open = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                counter.fetch_add(1, Ordering::SeqCst);
+                open.spawn(handle(stream));
+            }
+        });
+        Self { address, seen, connections, tasks: Some(tasks) }
+    }
+
+    /// How many requests have arrived.
+    pub(crate) fn hits(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    /// The heads of the requests that have arrived.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Is gone: connections break off, and new ones are refused.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(mut tasks) = self.tasks.take() {
+            tasks.shutdown().await;
+        }
+    }
+}
+
+/// An answer with a text.
+pub(crate) fn answer(status: u16, text: impl Into<Bytes>) -> Answer {
+    let body = Full::new(text.into()).map_err(|never: Infallible| match never {}).boxed();
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
+}

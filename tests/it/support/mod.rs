@@ -1,0 +1,23 @@
+//! What the tests share: endpoints that answer as they are told to, clients, and the program itself, in process
+//! or as a process.
+
+pub(crate) mod client;
+pub(crate) mod endpoint;
+pub(crate) mod load;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod traffic;
+
+use std::time::{Duration, Instant};
+
+/// How long something that is bound to happen may take, on a busy machine.
+const BOUND: Duration = Duration::from_secs(20);
+
+/// Waits until something is so. What never becomes so fails the test.
+pub(crate) async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !so().await {
+        assert!(begun.elapsed() < BOUND, "not within {BOUND:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
