@@ -1,4 +1,5 @@
 //! Holds two rules, and no more: a module uses only lower layers, and the pure ones are pure.
+#![expect(clippy::unwrap_used, reason = "what a test cannot read fails it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,17 +16,33 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("snapshot", &["model", "splitter", "verdict", "config"]),
     ("tally", &["model", "verdict", "snapshot"]),
     ("dataplane", &["model", "clock", "splitter", "verdict", "config", "telemetry", "snapshot", "tally"]),
-    ("control", &["model", "clock", "verdict", "rollout", "config", "telemetry", "snapshot", "splitter", "tally"]),
+    (
+        "control",
+        &["model", "clock", "verdict", "rollout", "config", "telemetry", "snapshot", "splitter", "tally"],
+    ),
     ("admin", &["model", "rollout", "config", "control"]),
     ("app", &["clock", "config", "telemetry", "snapshot", "tally", "dataplane", "control", "admin"]),
     ("cli", &["model", "clock", "config", "telemetry", "control", "admin", "app"]),
 ];
 
 /// What a pure module may not name: they are given time, chance and input, and give back values.
-const IMPURE: &[&str] = &["tokio", "hyper", "tracing", "metrics", "clock", "fastrand", "std::fs", "std::io", "std::net::Tcp", "Instant", "SystemTime"];
+const IMPURE: &[&str] = &[
+    "tokio",
+    "hyper",
+    "tracing",
+    "metrics",
+    "clock",
+    "fastrand",
+    "std::fs",
+    "std::io",
+    "std::net::Tcp",
+    "Instant",
+    "SystemTime",
+];
 const PURE: &[&str] = &["model", "splitter", "verdict", "rollout"];
 /// Pure files of a module that is not.
-const PURE_FILES: &[&str] = &["control/step.rs", "control/state.rs", "control/entry.rs", "control/receipt.rs", "control/traffic.rs"];
+const PURE_FILES: &[&str] =
+    &["control/step.rs", "control/state.rs", "control/entry.rs", "control/receipt.rs", "control/traffic.rs"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -62,7 +79,8 @@ fn a_module_uses_only_lower_layers() {
         for path in files_of(module) {
             let code = code(&path);
             for (other, _) in MAY_USE {
-                let names = [format!("crate::{other}::"), format!("crate::{other};"), format!("crate::{{{other}")];
+                let names =
+                    [format!("crate::{other}::"), format!("crate::{other};"), format!("crate::{{{other}")];
                 let uses = names.iter().any(|name| code.contains(name.as_str()));
                 if uses && other != module && !may_use.contains(other) {
                     wrong.push(format!("{} uses {other}", path.display()));

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,16 +60,18 @@ pub(super) fn duration(raw: Option<At<String>>, default: Duration, faults: &mut 
 pub(super) fn address(raw: &At<String>, faults: &mut Faults<'_>) -> Option<SocketAddr> {
     let address = raw.value.trim().parse::<SocketAddr>().ok();
     if address.is_none() {
-        let host_name = raw.value.chars().any(|c| c.is_ascii_alphabetic()) && !raw.value.contains('[');
-        let fault =
-            faults.at(&raw.span, "not an address and port", "such as 10.4.1.17:8080 or [fd00::7]:8080");
-        fault.help(if host_name {
-            "write the IP address: host names are not resolved here"
-        } else if raw.value.parse::<std::net::IpAddr>().is_ok() {
-            "the port is missing"
-        } else {
-            "IPv6 addresses stand in brackets"
-        });
+        let ip = |text: &str| text.parse::<IpAddr>().is_ok();
+        let help = match raw.value.trim().rsplit_once(':') {
+            _ if raw.value.contains('[') || raw.value.matches(':').count() > 1 => {
+                "an IPv6 address stands in brackets, with the port behind them"
+            }
+            Some((host, _)) if ip(host) => "the port is a number, 1 to 65535",
+            None if ip(raw.value.trim()) => "the port is missing",
+            Some(_) | None => "write the IP address: host names are not resolved here",
+        };
+        faults
+            .at(&raw.span, "not an address and port", "such as 10.4.1.17:8080 or [fd00::7]:8080")
+            .help(help);
     }
     address
 }
@@ -97,7 +99,9 @@ fn listeners(
     for (name, listener) in raw {
         let Some(raw) = listener.value.address else {
             if !lost.has("address") {
-                faults.at(&listener.span, "a listener without an address", "needs address = \"…\"");
+                faults
+                    .at(&listener.span, "a listener without an address", "where do clients connect?")
+                    .help("add address = \"127.0.0.1:8080\"");
             }
             continue;
         };
@@ -106,7 +110,7 @@ fn listeners(
         let twin = listeners.iter().find(|other| other.address == address && address.port() != 0);
         if let Some(twin) = twin {
             let label = format!("also the address of listener {}", twin.name);
-            faults.at(&raw.span, "two listeners on one address", label);
+            faults.at(&raw.span, "two listeners on one address", label).help("give each its own port");
         }
         listeners.push(ListenerConfig { name: name.into(), address });
     }

@@ -37,16 +37,17 @@ pub(super) fn check(
     process: &ProcessConfig,
     faults: &mut Faults<'_>,
 ) -> (ServiceConfig, Vec<Range<usize>>) {
+    let team = team(raw.team, lost, faults);
+    let (matches, host_places) = matches(raw.matches, lost, process, faults);
     let split = raw.split.unwrap_or_default();
     let sides = PerSide {
         helios: side(raw.helios, Side::Helios, lost, process, faults),
         kubernetes: side(raw.kubernetes, Side::Kubernetes, lost, process, faults),
     };
     let weight = weight(split.kubernetes.as_ref(), &sides, lost, faults);
-    let (matches, host_places) = matches(raw.matches, lost, process, faults);
     let service = ServiceConfig {
         name,
-        team: team(raw.team, lost, faults),
+        team,
         phase: raw.phase.map_or(Phase::Experiment, |phase| match phase.value {
             RawPhase::Experiment => Phase::Experiment,
             RawPhase::Alpha => Phase::Alpha,
@@ -97,7 +98,8 @@ fn matches(
             for raw in &raw.value {
                 let Some(host) = host_pattern(raw, faults) else { continue };
                 if hosts.iter().any(|(other, _)| *other == host) {
-                    faults.at(&raw.span, "the same host twice", "once is enough");
+                    faults.at(&raw.span, "the same host twice", "once is enough").help("leave this one out");
+                    continue;
                 }
                 hosts.push((host, raw.span.clone()));
             }
@@ -208,12 +210,18 @@ fn weight(
             continue;
         }
         let message = format!("weight for a side that is not there: {side}");
-        let label = format!("at {weight} {} gets requests, but has no addresses", side.title());
+        let label = format!("at {weight} % {} gets requests, but has no addresses", side.title());
         let fault = match raw {
             Some(raw) => faults.at(&raw.span, &message, label),
             None => faults.whole(&message, label),
         };
-        fault.help(format!("add source = {{ addresses = [\"…\"] }} to [{side}], or give it no weight"));
+        let without = match side {
+            Side::Helios => 100,
+            Side::Kubernetes => 0,
+        };
+        fault.help(format!(
+            "add source = {{ addresses = [\"…\"] }} to [{side}], or kubernetes = {without} to [split]"
+        ));
     }
     weight
 }
@@ -330,12 +338,18 @@ fn side(
         let Some(address) = address(raw, faults) else { continue };
         let endpoint = Endpoint { address };
         if endpoints.contains(&endpoint) {
-            faults.at(&raw.span, "the same endpoint twice", "it would get twice its share");
+            faults
+                .at(&raw.span, "the same endpoint twice", "it would get twice its share")
+                .help("leave this one out");
         } else if let Some(own) = process.listeners.iter().find(|own| own.address == address) {
             let label = format!("this is Switchback's own listener {}", own.name);
-            faults.at(&raw.span, "requests would go in circles", label);
+            faults
+                .at(&raw.span, "requests would go in circles", label)
+                .help("write the address at which the service itself listens");
         } else if address.port() == 0 {
-            faults.at(&raw.span, "no port", "port 0 cannot be connected to");
+            faults
+                .at(&raw.span, "no port", "port 0 cannot be connected to")
+                .help("write the port at which the service itself listens");
         }
         endpoints.push(endpoint);
     }

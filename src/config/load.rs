@@ -58,6 +58,8 @@ pub fn load(folder: &Path) -> Result<Loaded, Vec<Fault>> {
         }
     }
     check_conflicts(&claims, &mut found);
+    // As one reads a file: from its top.
+    found.sort_by(|a, b| (a.path(), a.line_and_column()).cmp(&(b.path(), b.line_and_column())));
     let services: BTreeMap<ServiceName, Arc<ServiceConfig>> =
         claims.into_iter().map(|claim| (claim.service.name.clone(), claim.service)).collect();
     match process {

@@ -23,7 +23,10 @@ pub(super) fn parse<T: DeserializeOwned + Default>(
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
         broken_lines.push(source.place(span.start).0);
-        faults.at(&span, "not TOML", error.message());
+        let fault = faults.at(&span, "not TOML", error.message());
+        if let Some(help) = mend_of_syntax(error.message(), &source.text[..span.start]) {
+            fault.help(help);
+        }
         lost.anything = true;
     }
     let raw = loop {
@@ -81,28 +84,50 @@ fn explain(faults: &mut Faults<'_>, span: &Range<usize>, message: &str) -> Optio
             None
         }
         Some(_) | None => {
-            faults.at(span, "wrong type", in_toml_words(message));
+            let (label, help) = in_toml_words(message);
+            let fault = faults.at(span, "wrong type", label);
+            if let Some(help) = help {
+                fault.help(help);
+            }
             None
         }
     }
 }
 
-/// serde speaks of Rust's types.
-fn in_toml_words(message: &str) -> String {
+/// How to mend the mistakes in TOML that people make most.
+fn mend_of_syntax(message: &str, before: &str) -> Option<&'static str> {
+    if message.contains("duplicate key") {
+        Some("keep one of the two")
+    } else if message.contains("invalid basic string") {
+        Some("close the string with a quotation mark")
+    } else if before.ends_with(|c: char| c.is_ascii_digit()) {
+        Some("write a fraction with a point, as in 5.5, and nothing behind it")
+    } else if message.contains("key") {
+        Some("one key = value a line")
+    } else {
+        None
+    }
+}
+
+/// What serde says in Rust's words: what was expected and found, and how to mend that.
+fn in_toml_words(message: &str) -> (String, Option<&'static str>) {
     let (found, wanted) = message.split_once(", expected ").unwrap_or((message, ""));
-    let found = found.trim_start_matches("invalid type: ");
-    let wanted = match wanted {
-        "f64" => "a number",
-        "i64" => "a whole number",
-        "a sequence" => "a list: [\"…\", \"…\"]",
-        "a map" => "a table",
-        other if other.starts_with("struct ") => "a table",
-        other => other,
+    let found = found.trim_start_matches("invalid type: ").replace('`', "");
+    let (wanted, help) = match wanted {
+        "f64" => ("a number", Some("write the number alone, as in 5.0: no quotation marks, no unit")),
+        "i64" => ("a whole number", Some("write the number alone, as in 4: no quotation marks, no unit")),
+        "a boolean" => ("true or false", Some("write true or false without quotation marks")),
+        "a string" => ("a string", Some("put it in quotation marks, with its unit if it has one")),
+        "a sequence" => ("a list", Some("put it in brackets: [\"…\", \"…\"]")),
+        other if other == "a map" || other.starts_with("struct ") => {
+            ("a table", Some("write { key = value }, or its keys below a [heading]"))
+        }
+        other => (other, None),
     };
-    match (found, wanted) {
-        ("wanted string or table", _) => "expected a string".to_owned(),
-        (found, "") => found.to_owned(),
-        (found, wanted) => format!("expected {wanted}, found {}", found.replace('`', "")),
+    match (found.as_str(), wanted) {
+        ("wanted string or table", _) => ("expected a string".to_owned(), None),
+        (_, "") => (found, None),
+        (_, wanted) => (format!("expected {wanted}, found {found}"), help),
     }
 }
 
@@ -123,13 +148,16 @@ fn list(words: &[&str]) -> String {
     }
 }
 
-/// Takes the smallest entry out of the document whose key or value begins around this byte; tells its key.
+/// Takes the smallest entry out of the document whose key or value begins around this byte; tells the key
+/// that lost something.
 fn take_out(table: &mut DeTable<'_>, at: usize) -> Option<String> {
     let here = |span: Range<usize>| span.contains(&at) || span.start == at;
     let mut doomed = None;
     for (key, value) in table.iter_mut() {
-        if !here(key.span()) && take_out_of(value, at) {
-            return Some(key.get_ref().to_string());
+        if !here(key.span())
+            && let Some(taken) = take_out_of(key.get_ref(), value, at)
+        {
+            return Some(taken);
         }
         if here(key.span()) || here(value.span()) {
             doomed = Some(key.clone());
@@ -140,24 +168,24 @@ fn take_out(table: &mut DeTable<'_>, at: usize) -> Option<String> {
     table.remove(&key).map(|_| key.get_ref().to_string())
 }
 
-fn take_out_of(value: &mut Spanned<DeValue<'_>>, at: usize) -> bool {
+fn take_out_of(key: &str, value: &mut Spanned<DeValue<'_>>, at: usize) -> Option<String> {
     match value.get_mut() {
-        DeValue::Table(table) => take_out(table, at).is_some(),
+        DeValue::Table(table) => take_out(table, at),
         DeValue::Array(array) => {
-            if array.iter_mut().any(|element| take_out_of(element, at)) {
-                return true;
-            }
-            let count = array.len();
-            let kept = std::mem::replace(array, DeArray::new())
-                .into_iter()
-                .filter(|element| !element.span().contains(&at));
-            *array = kept.collect::<DeArray<'_>>();
-            array.len() < count
+            let inside = array.iter_mut().find_map(|element| take_out_of(key, element, at));
+            inside.or_else(|| {
+                let count = array.len();
+                let kept = std::mem::replace(array, DeArray::new())
+                    .into_iter()
+                    .filter(|element| !element.span().contains(&at));
+                *array = kept.collect::<DeArray<'_>>();
+                (array.len() < count).then(|| key.to_owned())
+            })
         }
         DeValue::String(_)
         | DeValue::Integer(_)
         | DeValue::Float(_)
         | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => false,
+        | DeValue::Datetime(_) => None,
     }
 }

@@ -57,7 +57,12 @@ async fn a_night_with_the_command_line() {
     assert!(out(&revert).starts_with("a: weight 25.00 → 0.00, held"), "{}", out(&revert));
 
     let explained = out(&run(&proxy, &["explain", "a"]).await);
-    for part in ["a was reverted by ", "INC-4711 checkout errors", "weight 25.00 → 0.00 on 2 of 2 workers", "held. To end:"] {
+    for part in [
+        "a was reverted by ",
+        "INC-4711 checkout errors",
+        "weight 25.00 → 0.00 on 2 of 2 workers",
+        "held. To end:",
+    ] {
         assert!(explained.contains(part), "{part:?} in\n{explained}");
     }
     let one = out(&run(&proxy, &["status", "a"]).await);

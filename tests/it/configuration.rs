@@ -132,6 +132,7 @@ fn a_folder_of_five_thousand_services_is_read_whole() {
         fs::write(folder.path().join(format!("services/s{number}.toml")), text).unwrap();
     }
     let loaded = load(folder.path()).map_err(|faults| faults.len()).unwrap();
-    let by_host: BTreeMap<_, _> = loaded.config.services.iter().map(|(name, s)| (name, &s.matches.hosts)).collect();
+    let by_host: BTreeMap<_, _> =
+        loaded.config.services.iter().map(|(name, s)| (name, &s.matches.hosts)).collect();
     assert_eq!(by_host.len(), 5_000);
 }

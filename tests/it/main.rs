@@ -1,5 +1,6 @@
 //! The real program under real traffic: one test crate, so that it is built and linked once.
 #![expect(clippy::disallowed_methods, reason = "tests run their own peers on their own threads")]
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a peer fails the test")]
 
 mod support;
 

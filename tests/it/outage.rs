@@ -44,7 +44,7 @@ impl World {
     }
 
     /// Waits for the revert, and checks that nobody has noticed. Gives back the receipt.
-    async fn is_taken_back(self, since: u64) -> Value {
+    async fn taken_back(self, since: u64) -> Value {
         let Self { kubernetes, proxy, load, .. } = self;
         eventually("the service is taken back", async || {
             proxy.weight("a").await == 0.0 && proxy.status("a").await["why"] == "held"
@@ -57,7 +57,9 @@ impl World {
         let (good, failed, broken) = load.end().await;
         let receipt = receipt(&proxy).await;
         let took_ms = receipt["reverted_unix_ms"].as_u64().unwrap().saturating_sub(since);
-        eprintln!("reverted after {took_ms} ms; {good} requests, {failed} failed, {broken} connections broke");
+        eprintln!(
+            "reverted after {took_ms} ms; {good} requests, {failed} failed, {broken} connections broke"
+        );
         assert_eq!((failed, broken), (0, 0), "of {good} requests");
         drop(kubernetes);
         receipt
@@ -92,7 +94,7 @@ async fn all_kubernetes_endpoints_are_killed_and_no_user_request_fails() {
     for (endpoint, _) in &mut world.kubernetes {
         endpoint.kill();
     }
-    let receipt = world.is_taken_back(since).await;
+    let receipt = world.taken_back(since).await;
     check(&receipt, &["failure"]);
     assert!(receipt["rescued"].as_u64().unwrap() > 0);
     let blamed = receipt["blamed"].as_array().unwrap();
@@ -109,7 +111,7 @@ async fn all_kubernetes_endpoints_hang_and_no_user_request_fails() {
         endpoint.signal(Signal::SIGSTOP);
     }
     // In its first minute only failures and stalls are looked at.
-    check(&world.is_taken_back(since).await, &["failure"]);
+    check(&world.taken_back(since).await, &["failure"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +123,7 @@ async fn all_kubernetes_endpoints_answer_500_and_no_user_request_fails() {
         let order = request(Over::Http1, Method::PUT, "endpoint", "/-/behave", order);
         assert_eq!(send(*address, order).await.status, 200);
     }
-    let receipt = world.is_taken_back(since).await;
+    let receipt = world.taken_back(since).await;
     check(&receipt, &["failure"]);
     assert!(receipt["blamed"].as_array().unwrap().iter().all(|blamed| blamed["cause"] == "status"));
 }

@@ -117,7 +117,8 @@ async fn what_is_read_at_start_only_asks_for_a_restart() {
     })
     .await;
     std::fs::write(&file, text).unwrap();
-    eventually("it is taken back", async || process(&proxy).await["needs_restart"] == serde_json::json!([])).await;
+    eventually("it is taken back", async || process(&proxy).await["needs_restart"] == serde_json::json!([]))
+        .await;
     assert_eq!(proxy.get("a.test", "/").await.text(), "one");
 }
 

@@ -23,12 +23,12 @@ fn service(helios: &Endpoint, kubernetes: std::net::SocketAddr) -> Service {
 /// Kubernetes endpoints that fail, each in its way, before any byte of an answer.
 async fn failing() -> Vec<(&'static str, Endpoint)> {
     let closes = Endpoint::raw(async |mut stream| {
-        let mut head = [0; 70_000];
+        let mut head = vec![0; 70_000];
         let _ = stream.read(&mut head).await;
     })
     .await;
     let babbles = Endpoint::raw(async |mut stream| {
-        let mut head = [0; 70_000];
+        let mut head = vec![0; 70_000];
         let _ = stream.read(&mut head).await;
         let _ = stream.write_all(b"\x16\x03\x01 not http\r\n\r\n").await;
     })
@@ -81,7 +81,7 @@ async fn a_kept_body_is_sent_again_whole_and_a_larger_one_is_not_sent_twice() {
     let kubernetes = Endpoint::start(async move |_| answer(500, "")).await;
     let proxy = Proxy::start(&[service(&helios, kubernetes.address)]);
     for size in [1, 1_000, 65_536] {
-        let body = Bytes::from((0..size).map(|i| (i % 251) as u8).collect::<Vec<_>>());
+        let body = Bytes::from((0..=250).cycle().take(size).collect::<Vec<_>>());
         let got = send(proxy.address, request(Over::Http1, Method::PUT, "a.test", "/", body.clone())).await;
         assert!(got.status == 200 && got.body == body, "{size} bytes");
     }
@@ -115,8 +115,7 @@ async fn where_helios_cannot_answer_either_the_client_gets_what_kubernetes_said(
     .await;
     let refusing = Endpoint::refusing().await;
     let rest = "[judge]\nmode = \"off\"\n";
-    let service =
-        Service::new("a").weight(100.0).helios(refusing).kubernetes(kubernetes.address).rest(rest);
+    let service = Service::new("a").weight(100.0).helios(refusing).kubernetes(kubernetes.address).rest(rest);
     let proxy = Proxy::start(&[service]);
     let got = proxy.get("a.test", "/").await;
     assert_eq!((got.status.as_u16(), got.text()), (503, "kubernetes says no"));

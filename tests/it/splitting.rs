@@ -36,8 +36,7 @@ fn users(count: usize) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_hundred_requests_on_a_worker_have_their_exact_share() {
     let (helios, kubernetes) = sides().await;
-    let service =
-        Service::new("a").weight(5.0).helios(helios.address).kubernetes(kubernetes.address);
+    let service = Service::new("a").weight(5.0).helios(helios.address).kubernetes(kubernetes.address);
     let proxy = Proxy::start(&[service]);
     // One connection is one worker's.
     let mut client = Client::connect(proxy.address, Over::Http1).await;
@@ -74,8 +73,7 @@ async fn a_user_keeps_one_side_and_raising_the_weight_moves_users_only_toward_ku
         ("sticky = { header = \"x-user-id\" }", "x-user-id", "{}"),
         ("sticky = { cookie = \"session\" }", "cookie", "a=b; session={}"),
     ] {
-        let service =
-            Service::new("a").helios(helios.address).kubernetes(kubernetes.address).split(sticky);
+        let service = Service::new("a").helios(helios.address).kubernetes(kubernetes.address).split(sticky);
         let proxy = Proxy::start(&[service]);
         let users: Vec<String> = users(200).iter().map(|name| user.replace("{}", name)).collect();
         let mut before = served(&proxy, header, &users).await;
@@ -127,16 +125,11 @@ async fn only_trusted_callers_choose_the_side() {
     let (helios, kubernetes) = sides().await;
     for (from, trusted) in [("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
         let force = format!("force = {{ header = \"x-side\", from = [\"{from}\"] }}");
-        let service =
-            Service::new("a").helios(helios.address).kubernetes(kubernetes.address).split(&force);
+        let service = Service::new("a").helios(helios.address).kubernetes(kubernetes.address).split(&force);
         let proxy = Proxy::start(&[service]);
         let wanted = ["kubernetes", "helios", "Kubernetes", "nowhere"].map(str::to_owned);
         let got = served(&proxy, "x-side", &wanted).await;
-        let expected = if trusted {
-            ["kubernetes", "helios", "kubernetes", "helios"]
-        } else {
-            ["helios"; 4]
-        };
+        let expected = if trusted { ["kubernetes", "helios", "kubernetes", "helios"] } else { ["helios"; 4] };
         assert_eq!(got, expected, "from {from}");
     }
 }

@@ -22,7 +22,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
-    tasks: Option<JoinSet<()>>,
+    /// Its connections; they break off when it is dropped.
+    _tasks: JoinSet<()>,
 }
 
 /// A request as it arrived.
@@ -33,7 +34,6 @@ pub(crate) struct Seen {
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Endpoint {
@@ -58,7 +58,6 @@ impl Endpoint {
             async move {
                 let (head, body) = request.into_parts();
                 let Ok(body) = body.collect().await else { return answer(400, "broken") };
-                let trailers = body.trailers().cloned();
                 let body = body.to_bytes();
                 let seen = Seen {
                     method: head.method,
@@ -66,7 +65,6 @@ impl Endpoint {
                     version: head.version,
                     headers: head.headers,
                     body,
-                    trailers,
                 };
                 handle(seen).await
             }
@@ -92,7 +90,6 @@ impl Endpoint {
                         version: request.version(),
                         headers: request.headers().clone(),
                         body: Bytes::new(),
-                        trailers: None,
                     });
                     let answered = handle(request);
                     async move { Ok::<_, Infallible>(answered.await) }
@@ -148,7 +145,7 @@ impl Endpoint {
                 open.spawn(handle(stream));
             }
         });
-        Self { address, seen, connections, tasks: Some(tasks) }
+        Self { address, seen, connections, _tasks: tasks }
     }
 
     /// How many requests have arrived.
@@ -164,13 +161,6 @@ impl Endpoint {
     /// How many connections were made.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
-    }
-
-    /// Is gone: connections break off, and new ones are refused.
-    pub(crate) async fn kill(&mut self) {
-        if let Some(mut tasks) = self.tasks.take() {
-            tasks.shutdown().await;
-        }
     }
 }
 

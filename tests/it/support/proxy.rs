@@ -50,12 +50,12 @@ impl Service {
     }
 
     pub(crate) fn host(mut self, host: &str) -> Self {
-        self.host = host.to_owned();
+        host.clone_into(&mut self.host);
         self
     }
 
     pub(crate) fn path(mut self, path: &str) -> Self {
-        self.path = path.to_owned();
+        path.clone_into(&mut self.path);
         self
     }
 
@@ -82,13 +82,13 @@ impl Service {
 
     /// More lines of `[split]`.
     pub(crate) fn split(mut self, lines: &str) -> Self {
-        self.split = lines.to_owned();
+        lines.clone_into(&mut self.split);
         self
     }
 
     /// More sections.
     pub(crate) fn rest(mut self, sections: &str) -> Self {
-        self.rest = sections.to_owned();
+        sections.clone_into(&mut self.rest);
         self
     }
 
@@ -121,7 +121,8 @@ impl Folder {
         let state = folder.state();
         folder.write_process(&format!(
             "workers = 2\n[listeners.http]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
-             [state]\ndirectory = {state:?}\n[shutdown]\ndeadline = \"5s\"\n"
+             [state]\ndirectory = \"{}\"\n[shutdown]\ndeadline = \"5s\"\n",
+            state.display()
         ));
         for service in services {
             folder.write(service);
