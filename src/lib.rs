@@ -1,4 +1,89 @@
-//! Switchback.
+//! Switchback: a layer-7 proxy for services that run on two platforms at once while they move from **Helios**
+//! to **Kubernetes**. It splits each service's requests by weight, compares the two sides, and takes a service
+//! back to Helios by itself when Kubernetes degrades.
+//!
+//! *To use it*, read [`guide`]. *To work on it*, read on: this page is the map.
+//!
+//! # Flow, one way each
+//!
+//! ```text
+//! request   listener → connection → serve ─ routes ─ splitter::choose ─ exchange: attempt, (rescue) → answer
+//!                                                                          └─ when the answer ends: one Outcome
+//! control   files · reports · the disk · people · time ──Event──▶ step ──Effect──▶ run
+//!           reports ─ each tick ─▶ Block ─▶ Judge ─▶ Finding ─▶ Rollout ─▶ Snapshot ──swap──▶ every worker
+//! ```
+//!
+//! **The data plane** is one thread a worker, each with its own runtime, listeners (`SO_REUSEPORT`), connection
+//! pools, timers and tallies: `Rc` and `Cell`, no locks. **The control plane** is one thread with one loop.
+//! They touch in two places: the [`snapshot`] goes down, the [`tally`] comes up. A worker never waits for
+//! control; if control dies, workers keep the last snapshot, and `/healthz` says so.
+//!
+//! # Layers
+//!
+//! A module uses only lower layers, and `dataplane` and `control` never name each other: `tests/architecture.rs`
+//! holds both rules.
+//!
+//! | layer | module | what |
+//! |---|---|---|
+//! | 0 | [`model`] | the words that everyone shares, as types that cannot be wrong |
+//! | 0 | [`clock`] | the one file that reads the clock |
+//! | 1, pure | [`splitter`] | which side serves this request |
+//! | 1, pure | [`verdict`] | is Kubernetes worse than Helios? |
+//! | 1, pure | [`rollout`] | what weight is in force, and why |
+//! | 2 | [`config`] | TOML to raw types with places, to checked types; every fault at once |
+//! | 2 | [`telemetry`] | every metric's name, and the log |
+//! | 3 | [`snapshot`] | DOWN: the one value that control publishes and workers read |
+//! | 3 | [`tally`] | UP: the counts that workers report each tick |
+//! | 4 | [`dataplane`] | what happens to a request; once per worker, sharing nothing |
+//! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `watch` (files) |
+//! | 5 | [`admin`] | the HTTP API by which people look and steer |
+//! | 6 | [`app`] | build (every socket open, nothing spawned) · start · stop |
+//! | 7 | [`cli`] | one file a subcommand; the demo |
+//!
+//! # Invariants
+//!
+//! 1. A service with no valid plan goes to Helios. Every doubt resolves to Helios.
+//! 2. Toward Helios: act, then write it down. Toward Kubernetes: write it down, then act.
+//! 3. Holds load before any listener opens; an unreadable hold means held.
+//! 4. A worker never waits for control; between `choose` and the choice of an endpoint there is no await and
+//!    no lock.
+//! 5. Each try that reached a side yields exactly one outcome, counted when its answer's body ends. Whether it
+//!    was slow is voted on when it passes the latency limits that are being watched, not when it ends. It names
+//!    whose fault it was.
+//! 6. Only the control loop swaps the snapshot; only `clock.rs` reads time; what must agree is swapped together.
+//! 7. The judge gives the same answer for the same blocks, on every machine and in replay.
+//! 8. Nothing grows without a bound that has a name; when a bound is hit, refuse or drop, and count it.
+//! 9. Blocks of evidence add up: the sum over workers is the process's.
+//!
+//! # Reading order
+//!
+//! [`model`], then [`splitter`] and [`rollout`]: what is decided. `dataplane/serve.rs` and
+//! `dataplane/exchange.rs`: one request, top to bottom. [`verdict`]'s page and `verdict/judge.rs`: how it is
+//! judged. `control/step.rs`: all that can happen. `app/` last: how it is put together.
+//!
+//! # Decisions that the code does not show
+//!
+//! - *An exchange is one allocation.* A request's state, from the choice of its side to the last byte of its
+//!   answer, is one boxed [`Exchange`](dataplane), which its steps borrow and which in the end is the answer's
+//!   body. Moving large futures about had cost a quarter of the CPU of a request.
+//! - *Timers of the request path are a slab of deadlines* that a worker looks over every 25 ms, and not a
+//!   runtime timer for each wait: a limit of seconds needs no better, and arming one costs more than parsing
+//!   a header.
+//! - *No task of our own for a request.* Driving an endpoint's HTTP/1.1 connection within the request's task
+//!   was tried, and gained nothing measurable: wake-ups within one thread are cheap.
+//! - *`writev` is off* on both sides of HTTP/1.1: for heads and bodies of common size one copy into one buffer
+//!   costs less than the kernel's gathering.
+//! - *A panic unwinds.* It costs the one connection that it happened on. Aborting would take every service's
+//!   connections down for one bad request.
+//! - *`force` works while a service is held.* A hold is about users; whoever mends Kubernetes needs to reach
+//!   it. What is forced is neither evidence nor rescued.
+//! - *No `X-Forwarded-Host`*: `Host` is kept, so it would say the same; no `Via` on answers: it would tell
+//!   every user how the company routes.
+//! - *A weight toward a side that a service does not have is moved to the side that it has*, when a person's
+//!   word or a file leads there: 404 and 503 are for services that have no side at all.
+//! - *The rescue budget is 100 % unless a file says less*: a budget below it fails users exactly when all of
+//!   Kubernetes is gone, which is what Switchback is for. It exists for services whose Helios side is small.
+
 mod admin;
 pub mod app;
 pub mod cli;
@@ -6,6 +91,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 mod dataplane;
+pub mod guide;
 pub mod model;
 pub mod rollout;
 mod snapshot;

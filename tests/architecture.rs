@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer, and what each may use. `dataplane` and `control` never name each other.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("guide", &[]),
     ("model", &[]),
     ("clock", &["model"]),
     ("splitter", &["model"]),

@@ -1,4 +1,4 @@
-//! The program as a value: [`build`] opens every socket and spawns nothing, [`Bound::start`] starts the
+//! The program as a value: [`build()`] opens every socket and spawns nothing, [`Bound::start`] starts the
 //! threads, [`Running::stop`] ends them. Tests and the demo run the real program in process this way, on
 //! port 0.
 //!

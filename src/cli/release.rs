@@ -15,7 +15,7 @@ pub(super) struct Release {
     /// The weight from here on, in percent.
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
     to: f64,
-    /// Why. Others will read it at 3 a.m.
+    /// Why: others will read it at three in the morning
     #[arg(long)]
     reason: String,
     /// Prints what the admin interface answers.

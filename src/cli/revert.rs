@@ -16,7 +16,7 @@ pub(super) struct Revert {
     /// Every service that gets requests on Kubernetes.
     #[arg(long)]
     all: bool,
-    /// Why. Others will read it at 3 a.m.
+    /// Why: others will read it at three in the morning
     #[arg(long)]
     reason: String,
     /// Prints what the admin interface answers.

@@ -19,7 +19,7 @@ pub(super) struct SetWeight {
     /// Ends the override: the configuration file decides again.
     #[arg(long)]
     clear: bool,
-    /// Why. Others will read it at 3 a.m.
+    /// Why: others will read it at three in the morning
     #[arg(long)]
     reason: String,
     /// How long, such as 2h; then the configuration file decides again.

@@ -1,7 +1,7 @@
 //! The control plane: one thread, one loop.
 //!
-//! Everything that can happen is one [`Event`]; [`step`] is pure, and says what is to be done as a list of
-//! [`Effect`]s; [`run`] performs them. Only it publishes snapshots.
+//! Everything that can happen is one [`event::Event`]; [`step`] is pure, and says what is to be done as a list of
+//! [`event::Effect`]s; [`run`] performs them. Only it publishes snapshots.
 //!
 //! ```text
 //! files · workers' reports · the disk · people · time ──Event──▶ step ──Effect──▶ run

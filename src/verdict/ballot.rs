@@ -28,6 +28,8 @@ const MAX_BUCKETS: usize = 64;
 pub struct Ballot {
     waiting: PerSide<PerQuestion<Queue>>,
     cast: Block,
+    /// Requests that voted for having stalled, and have no answer yet.
+    hanging: PerSide<u32>,
     lost: u64,
 }
 
@@ -88,7 +90,15 @@ impl Ballot {
         // Whether it fails is known at its end. Unless it has stalled, it no longer can.
         match waiting[Question::Failure].at(ticket.places[Question::Failure]) {
             Some(bucket) if age <= bucket.threshold => bucket.waiting -= 1,
-            Some(_) | None => ticket.stalled = true,
+            Some(bucket) => {
+                bucket.waiting -= 1;
+                self.cast.votes[ticket.side][Question::Failure].cast(true);
+                ticket.stalled = true;
+            }
+            None => {
+                self.hangs_no_more(ticket.side);
+                ticket.stalled = true;
+            }
         }
     }
 
@@ -107,10 +117,11 @@ impl Ballot {
         if ticket.answered {
             return;
         }
-        let waiting = &mut self.waiting[ticket.side];
         for question in Question::ALL {
-            if let Some(bucket) = waiting[question].at(ticket.places[question]) {
+            if let Some(bucket) = self.waiting[ticket.side][question].at(ticket.places[question]) {
                 bucket.waiting -= 1;
+            } else if question == Question::Failure {
+                self.hangs_no_more(ticket.side);
             }
         }
     }
@@ -120,9 +131,13 @@ impl Ballot {
     pub fn collect(&mut self, now: Micros) -> Block {
         for side in Side::ALL {
             for question in Question::ALL {
-                self.waiting[side][question].mature(now, &mut self.cast.votes[side][question]);
+                let bad = self.waiting[side][question].mature(now, &mut self.cast.votes[side][question]);
+                if question == Question::Failure {
+                    self.hanging[side] += bad;
+                }
             }
         }
+        self.cast.hanging = self.hanging;
         std::mem::take(&mut self.cast)
     }
 
@@ -139,12 +154,18 @@ impl Ballot {
     /// Whether somebody still waits to vote, or has voted since the last [`Ballot::collect`].
     pub fn is_idle(&self) -> bool {
         self.cast.is_empty()
+            && self.hanging == PerSide::default()
             && Side::ALL.iter().all(|side| self.waiting[*side].0.iter().all(|queue| queue.buckets.is_empty()))
     }
 
     /// Votes that were lost since the last call because more buckets waited than may.
     pub fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
+    }
+
+    /// A stalled request has ended. One whose vote was lost never hung here: it must not make the count wrap.
+    fn hangs_no_more(&mut self, side: Side) {
+        self.hanging[side] = self.hanging[side].saturating_sub(1);
     }
 }
 
@@ -171,13 +192,16 @@ impl Queue {
         self.buckets.get_mut(offset as usize)
     }
 
-    fn mature(&mut self, now: Micros, votes: &mut Votes) {
+    /// Casts the votes of those that are old enough, and tells how many of them were bad.
+    fn mature(&mut self, now: Micros, votes: &mut Votes) -> u32 {
+        let before = votes.bad;
         while let Some(bucket) =
             self.buckets.pop_front_if(|bucket| bucket.is_empty() || bucket.is_mature(now))
         {
             self.first = self.first.wrapping_add(1);
             *votes += Votes { cast: bucket.waiting + bucket.in_time, bad: bucket.waiting };
         }
+        votes.bad - before
     }
 
     /// Forgets who waits.
@@ -233,6 +257,22 @@ mod tests {
         let late = ballot.collect(Micros(100 * MS));
         assert_eq!(votes(&late, Side::Helios, Question::Slow50), (1, 0));
         assert_eq!(votes(&late, Side::Helios, Question::Failure), (0, 0), "once only");
+        assert!(ballot.is_idle());
+    }
+
+    #[test]
+    fn who_hangs_is_counted_from_the_stall_until_an_answer_or_the_client_ends_it() {
+        let (mut ballot, thresholds) = (Ballot::default(), thresholds());
+        let mut tickets: Vec<Ticket> =
+            (0..3).map(|_| ballot.enter(Side::Kubernetes, Micros(0), &thresholds)).collect();
+        assert_eq!(ballot.collect(Micros(900 * MS)).hanging.kubernetes, 0);
+        assert_eq!(ballot.collect(Micros(1_200 * MS)).hanging.kubernetes, 3);
+        ballot.finish(tickets.remove(0), Micros(1_300 * MS), true);
+        ballot.withdraw(tickets.remove(0));
+        assert_eq!(ballot.collect(Micros(1_300 * MS)).hanging.kubernetes, 1);
+        assert!(!ballot.is_idle(), "it is told for as long as it is so");
+        ballot.finish(tickets.remove(0), Micros(1_400 * MS), false);
+        ballot.collect(Micros(1_400 * MS));
         assert!(ballot.is_idle());
     }
 

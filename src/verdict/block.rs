@@ -22,6 +22,8 @@ pub struct Block {
     pub asked: PerSide<u32>,
     /// The votes cast on each side.
     pub votes: PerSide<PerQuestion<Votes>>,
+    /// Requests that have stalled, and voted so, and still have no answer at the end of the tick.
+    pub hanging: PerSide<u32>,
 }
 
 impl Votes {
@@ -50,6 +52,7 @@ impl AddAssign<&Block> for Block {
     fn add_assign(&mut self, other: &Block) {
         for side in crate::model::Side::ALL {
             self.asked[side] = self.asked[side].saturating_add(other.asked[side]);
+            self.hanging[side] = self.hanging[side].saturating_add(other.hanging[side]);
             for (mine, theirs) in self.votes[side].0.iter_mut().zip(other.votes[side].0) {
                 *mine += theirs;
             }

@@ -10,6 +10,10 @@ pub const GATE: f64 = 7.0;
 /// of one endpoint lasts. Acting on less would be acting on restarts.
 const TICKS_TO_SURE: f64 = 12.0;
 
+/// What a tick has beyond its cap is kept for the next ticks while at least this share of the requests that it
+/// came from still hang. Less than all, because reports of several workers may fall on either side of a tick.
+const STILL_HANGING: f64 = 0.25;
+
 /// A detector's evidence is kept below this many times the promise, so that a long shared event is forgotten
 /// quickly once it is over.
 const CEILING: f64 = 100.0;
@@ -18,7 +22,10 @@ const CEILING: f64 = 100.0;
 #[derive(Clone, Debug)]
 pub(super) struct Detector {
     /// Evidence against history, in seconds: every second is a possible start of trouble.
-    pub(super) seconds: f64,
+    seconds: f64,
+    /// The same from starts since something was withheld, which is none of theirs.
+    late_seconds: f64,
+    withheld: Evidence,
     /// Evidence against history since the episode began, in nats: at zero or below the episode is over.
     run: f64,
     /// Evidence against right now since the episode began, in nats.
@@ -26,11 +33,36 @@ pub(super) struct Detector {
     pub(super) episode: Episode,
 }
 
+/// Evidence in nats.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Evidence {
+    pub(super) history: f64,
+    pub(super) right_now: f64,
+}
+
+/// Whether what a tick's evidence came from is still so: the requests that failed because they hang, hang on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Persistence {
+    /// The most bad votes or hanging requests that withheld evidence came from.
+    behind: u32,
+}
+
 /// When a detector's evidence began to grow, and what had been counted by then.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Episode {
     pub(super) since: Millis,
     pub(super) counted: Counts,
+}
+
+/// A tick, as all detectors of a question see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tick {
+    /// The nats of each kind that count now.
+    pub(super) room: f64,
+    /// The time in which Kubernetes may have become worse unseen, in seconds.
+    pub(super) head_start_s: f64,
+    /// The episode that begins here if the last is over.
+    pub(super) fresh: Episode,
 }
 
 /// What one detector of a question may use of the promise.
@@ -55,31 +87,128 @@ impl Share {
 
 impl Detector {
     pub(super) fn new() -> Self {
-        Self { seconds: 0.0, run: 0.0, gate: 0.0, episode: Episode::default() }
+        Self {
+            seconds: 0.0,
+            late_seconds: 0.0,
+            withheld: Evidence::default(),
+            run: 0.0,
+            gate: 0.0,
+            episode: Episode::default(),
+        }
     }
 
-    /// Takes in a tick's evidence in nats, `history` and `right_now`, both already capped; `head_start_s` is
-    /// the time in which Kubernetes may have become worse unseen. `fresh` begins a new episode if the last is
-    /// over.
-    pub(super) fn update(
-        &mut self,
-        history: f64,
-        right_now: f64,
-        head_start_s: f64,
-        share: &Share,
-        fresh: Episode,
-    ) {
+    /// Takes in a tick's evidence, of which `room` nats of each kind count now. The rest is withheld if
+    /// `persists`, and counts in the next ticks; else it is lost.
+    ///
+    /// Withholding only delays what a start of trouble has earned, and gives it to no later start, so the sum
+    /// over starts stays a supermartingale.
+    pub(super) fn update(&mut self, evidence: Evidence, persists: bool, tick: &Tick, share: &Share) {
         if self.run <= 0.0 {
             self.gate = 0.0;
-            self.episode = fresh;
+            self.episode = tick.fresh;
         }
+        let before = if persists { self.withheld } else { Evidence::default() };
+        let (history, history_left) = grant(evidence.history + before.history, tick.room);
+        let (right_now, right_now_left) = grant(evidence.right_now + before.right_now, tick.room);
         self.gate = self.gate.max(0.0) + right_now;
         self.run = self.run.max(0.0) + history;
-        self.seconds = ((self.seconds + head_start_s) * history.exp()).min(share.ceiling);
+        if before.history > 0.0 {
+            self.late_seconds =
+                (self.late_seconds + tick.head_start_s) * evidence.history.min(tick.room).exp();
+        } else {
+            self.seconds += std::mem::take(&mut self.late_seconds) + tick.head_start_s;
+        }
+        self.seconds = (self.seconds * history.exp()).min(share.ceiling);
+        self.withheld = if persists {
+            Evidence { history: history_left, right_now: right_now_left }
+        } else {
+            Evidence::default()
+        };
+    }
+
+    /// Evidence against history, in seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        self.seconds + self.late_seconds
+    }
+
+    /// Whether there is something to release.
+    pub(super) fn withholds(&self) -> bool {
+        self.withheld.history > 0.0 || self.withheld.right_now > 0.0
     }
 
     /// Whether what is seen cannot well be a shared event.
     pub(super) fn is_open(&self) -> bool {
         self.gate >= GATE
+    }
+}
+
+impl Persistence {
+    /// Whether the requests behind this tick's bad votes, and behind what was withheld before it, still hang.
+    pub(super) fn observe(&mut self, bad: u32, hanging: u32) -> bool {
+        self.behind = self.behind.max(bad).max(hanging);
+        let persists = hanging > 0 && f64::from(hanging) >= STILL_HANGING * f64::from(self.behind);
+        if !persists {
+            self.behind = 0;
+        }
+        persists
+    }
+}
+
+/// What counts now, and what is left.
+fn grant(nats: f64, room: f64) -> (f64, f64) {
+    let granted = nats.min(room);
+    (granted, (nats - granted).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tick(head_start_s: f64) -> Tick {
+        Tick { room: 1.0, head_start_s, fresh: Episode::default() }
+    }
+
+    fn share() -> Share {
+        Share { weight: 1.0, cap: 1.0, ceiling: f64::MAX }
+    }
+
+    #[test]
+    fn what_is_withheld_counts_later_while_requests_hang_and_is_never_more_than_was_earned() {
+        let mut detector = Detector::new();
+        detector.update(Evidence { history: 3.5, right_now: 2.5 }, true, &tick(1.0), &share());
+        assert!(detector.withholds());
+        for _ in 0..10 {
+            detector.update(Evidence::default(), true, &tick(0.0), &share());
+        }
+        assert!(!detector.withholds());
+        assert!((detector.seconds() - 3.5_f64.exp()).abs() < 1e-9, "{detector:?}");
+        assert!((detector.gate - 2.5).abs() < 1e-9, "{detector:?}");
+    }
+
+    #[test]
+    fn what_is_withheld_is_lost_when_the_requests_have_ended() {
+        let mut detector = Detector::new();
+        detector.update(Evidence { history: 9.0, right_now: 9.0 }, true, &tick(1.0), &share());
+        detector.update(Evidence { history: 0.0, right_now: 0.0 }, false, &tick(0.0), &share());
+        assert!(!detector.withholds());
+        assert!((detector.gate - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_later_start_gets_nothing_of_what_was_withheld() {
+        let mut detector = Detector::new();
+        detector.update(Evidence { history: 2.0, right_now: 0.0 }, true, &tick(1.0), &share());
+        detector.update(Evidence { history: 0.0, right_now: 0.0 }, true, &tick(5.0), &share());
+        assert!((detector.seconds() - (2.0_f64.exp() + 5.0)).abs() < 1e-9, "{detector:?}");
+    }
+
+    #[test]
+    fn failures_that_do_not_hang_withhold_nothing() {
+        let mut persistence = Persistence::default();
+        assert!(!persistence.observe(25, 0));
+        assert!(!persistence.observe(25, 1), "one that hangs does not speak for 25 that failed");
+        assert!(persistence.observe(20, 20));
+        assert!(persistence.observe(0, 10), "half of them still hang");
+        assert!(!persistence.observe(0, 4));
     }
 }

@@ -5,7 +5,7 @@ use crate::model::{Millis, PerSide};
 use super::TICK_MS;
 use super::bets::{Bets, LADDER};
 use super::block::{Counts, Votes};
-use super::detector::{Detector, Episode, Share};
+use super::detector::{Detector, Episode, Evidence, Persistence, Share, Tick};
 use super::noise::Noise;
 use super::question::Question;
 use super::reference::{MUTE, Reference};
@@ -21,6 +21,7 @@ pub(super) struct Inquiry {
     noise: Noise,
     open: Option<Open>,
     detectors: [Detector; LADDER.len()],
+    persistence: Persistence,
     counted: Counts,
     kubernetes_voted: Option<Millis>,
 }
@@ -80,18 +81,22 @@ impl Inquiry {
             noise: Noise::default(),
             open: None,
             detectors: std::array::from_fn(|_| Detector::new()),
+            persistence: Persistence::default(),
             counted: Counts::default(),
             kubernetes_voted: None,
         }
     }
 
-    /// Takes in the votes of one tick, `elapsed_s` after the one before.
-    pub(super) fn observe(&mut self, now: Millis, elapsed_s: f64, votes: PerSide<Votes>) {
+    /// Takes in the votes of one tick, `elapsed_s` after the one before; `hanging` requests on Kubernetes have
+    /// voted bad, and go on being so.
+    pub(super) fn observe(&mut self, now: Millis, elapsed_s: f64, votes: PerSide<Votes>, hanging: u32) {
         self.reference.fade(elapsed_s);
         let before = self.counted;
         self.counted += votes;
-        if votes.helios.cast + votes.kubernetes.cast > 0 {
-            self.weigh(now, votes, Episode { since: now, counted: before });
+        let persists = self.persistence.observe(votes.kubernetes.bad, hanging);
+        let releases = persists && self.detectors.iter().any(Detector::withholds);
+        if votes.helios.cast + votes.kubernetes.cast > 0 || releases {
+            self.weigh(now, votes, persists, Episode { since: now, counted: before });
         }
         self.noise.learn(now, votes.helios, self.reference.expected());
         self.reference.learn(votes.helios);
@@ -104,6 +109,7 @@ impl Inquiry {
     pub(super) fn clear(&mut self) {
         self.open = None;
         self.detectors = std::array::from_fn(|_| Detector::new());
+        self.persistence = Persistence::default();
         self.kubernetes_voted = None;
     }
 
@@ -115,17 +121,17 @@ impl Inquiry {
 
     /// The evidence of all bets whose gate is open, in seconds.
     pub(super) fn evidence_s(&self) -> f64 {
-        self.detectors.iter().filter(|d| d.is_open()).map(|d| d.seconds).sum::<f64>() * self.share.weight
+        self.detectors.iter().filter(|d| d.is_open()).map(Detector::seconds).sum::<f64>() * self.share.weight
     }
 
     /// The same, whether or not the gates are open.
     pub(super) fn ungated_s(&self) -> f64 {
-        self.detectors.iter().map(|d| d.seconds).sum::<f64>() * self.share.weight
+        self.detectors.iter().map(Detector::seconds).sum::<f64>() * self.share.weight
     }
 
     /// What the strongest bet with an open gate has to say; without one, what the strongest has.
     pub(super) fn finding(&self, now: Millis, evidence_s: f64, promise_s: f64) -> Finding {
-        let strength = |d: &Detector| (d.is_open(), d.seconds);
+        let strength = |d: &Detector| (d.is_open(), d.seconds());
         let lead = self
             .detectors
             .iter()
@@ -159,21 +165,28 @@ impl Inquiry {
         self.share
     }
 
-    fn weigh(&mut self, now: Millis, votes: PerSide<Votes>, fresh: Episode) {
+    fn weigh(&mut self, now: Millis, votes: PerSide<Votes>, persists: bool, fresh: Episode) {
         let noise = self.noise.factor();
         let bets = Bets::against(self.reference.bound(self.tolerated));
         let mute = bets.bound() >= MUTE;
         let closed = self.fill(now, votes, bets, noise);
-        if closed.is_none() && votes.kubernetes.cast == 0 {
+        let releases = persists && self.detectors.iter().any(Detector::withholds);
+        if closed.is_none() && votes.kubernetes.cast == 0 && !releases {
             return;
         }
         let silence_s = self.kubernetes_voted.map_or(TICK_S, |at| now.since(at).seconds());
-        let room = self.share.cap * (silence_s / TICK_S).clamp(1.0, MOST_ROOM);
-        let head_start_s = if votes.kubernetes.cast > 0 { silence_s.min(LONGEST_HEAD_START_S) } else { 0.0 };
+        let tick = match votes.kubernetes.cast {
+            0 => Tick { room: self.share.cap, head_start_s: 0.0, fresh },
+            _ => Tick {
+                room: self.share.cap * (silence_s / TICK_S).clamp(1.0, MOST_ROOM),
+                head_start_s: silence_s.min(LONGEST_HEAD_START_S),
+                fresh,
+            },
+        };
         for (bet, detector) in self.detectors.iter_mut().enumerate() {
             let history = if mute { 0.0 } else { bets.history(bet, votes.kubernetes) / noise };
             let right_now = closed.map_or(0.0, |block| block.evidence(bet, self.tolerated));
-            detector.update(history.min(room), right_now.min(room), head_start_s, &self.share, fresh);
+            detector.update(Evidence { history, right_now }, persists, &tick, &self.share);
         }
     }
 

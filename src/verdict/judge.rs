@@ -97,7 +97,8 @@ impl Judge {
                 helios: block.votes.helios[question],
                 kubernetes: if abstains { Votes::default() } else { kubernetes },
             };
-            self.inquiries[question].observe(now, elapsed_s, votes);
+            let hanging = if question == Question::Failure { block.hanging.kubernetes } else { 0 };
+            self.inquiries[question].observe(now, elapsed_s, votes, hanging);
         }
         self.worse(now)
     }

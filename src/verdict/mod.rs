@@ -26,6 +26,10 @@
 //! its tolerance, so the mean time to a false finding is at least `false_revert_every`, at any traffic and
 //! however often one looks.
 //!
+//! A tick adds at most a twelfth of what a finding takes, so that the burst of a restart is not enough. What it
+//! has beyond that is lost, unless the requests that it came from hang on: then it counts in the ticks that
+//! follow. Otherwise a side that hangs would silence the judge, because clients that wait ask nothing more.
+//!
 //! What is here judges each service as a whole. Reading order: [`Question`], [`Ballot`], [`Judge`], then
 //! `inquiry`, `reference`, `bets` and `detector` for the mathematics.
 

@@ -61,6 +61,20 @@ fn a_hanging_side_is_seen_also_in_its_first_minute() {
     }
 }
 
+/// Once all wait for an answer that does not come, nobody asks any more, and no further vote is cast.
+#[test]
+fn a_hang_that_leaves_no_client_free_to_ask_is_seen() {
+    for (seed, settled_s) in (0..9).flat_map(|seed| [(seed, 10.0), (seed, 120.0)]) {
+        let mut traffic = Traffic::new(seed, 500.0, 50.0);
+        traffic.clients = 40;
+        assert!(traffic.run(settled_s).is_none());
+        traffic.sides.kubernetes.hangs = true;
+        let (delay, finding) = traffic.run(60.0).expect("seen");
+        assert_eq!(finding.question, Question::Failure, "{finding:?}");
+        assert!(delay <= 3.0, "seed {seed}: {delay}");
+    }
+}
+
 #[test]
 fn slower_answers_are_seen() {
     let slower = Behaviour { median_ms: 40.0, ..Behaviour::default() };

@@ -111,7 +111,13 @@ async fn all_kubernetes_endpoints_hang_and_no_user_request_fails() {
         endpoint.signal(Signal::SIGSTOP);
     }
     // In its first minute only failures and stalls are looked at.
-    check(&world.taken_back(since).await, &["failure"]);
+    let receipt = world.taken_back(since).await;
+    check(&receipt, &["failure"]);
+    let blamed = receipt["blamed"].as_array().unwrap();
+    assert!(
+        blamed.iter().all(|blamed| blamed["cause"] != "header_timeout"),
+        "nobody waited that long: {receipt:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,8 @@ pub(crate) struct Traffic {
     per_second: f64,
     weight: Weight,
     pub(crate) sides: PerSide<Behaviour>,
+    /// Clients, each of which waits for its answer before it asks again.
+    pub(crate) clients: usize,
     now: Micros,
     next_tick: Micros,
     ballot: Ballot,
@@ -51,6 +53,7 @@ impl Traffic {
             per_second,
             weight,
             sides: PerSide::default(),
+            clients: usize::MAX,
             now: Micros(0),
             next_tick: Micros(TICK_MS * 1_000),
             ballot: Ballot::default(),
@@ -77,7 +80,9 @@ impl Traffic {
                 self.next_tick = Micros(self.next_tick.0 + TICK_MS * 1_000);
             }
             self.now = arrival;
-            self.ask(arrival);
+            if self.open.len() < self.clients {
+                self.ask(arrival);
+            }
         }
         None
     }

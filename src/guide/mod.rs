@@ -1,0 +1,26 @@
+//! For the people who use Switchback. Each page lies beside the code that it explains.
+//!
+//! - [`requests`]: what happens to a request, and what an answer says about where it came from.
+//! - [`configuration`]: the files, every key, and what happens when one is wrong.
+//! - [`operations`]: what to type by day, and at 3 a.m.
+//! - [`judge`]: what is compared, what is promised, and how to read a receipt.
+//! - [`admin_api`]: the same as the command line, for programs.
+//! - [`metrics`]: what to put on a dashboard, and what to wake somebody for.
+
+#[doc = include_str!("../dataplane/guide.md")]
+pub mod requests {}
+
+#[doc = include_str!("../config/guide.md")]
+pub mod configuration {}
+
+#[doc = include_str!("../cli/guide.md")]
+pub mod operations {}
+
+#[doc = include_str!("../verdict/guide.md")]
+pub mod judge {}
+
+#[doc = include_str!("../admin/guide.md")]
+pub mod admin_api {}
+
+#[doc = include_str!("../telemetry/guide.md")]
+pub mod metrics {}
