@@ -11,6 +11,7 @@ mod demo;
 mod holds;
 mod judge;
 mod outage;
+mod peers;
 mod proxying;
 mod refusals;
 mod reload;

@@ -1,0 +1,104 @@
+//! Programs that others have written, as clients and as endpoints: curl, nghttp2's, Python's.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use http::Method;
+
+use crate::support::client::{Over, request, send};
+use crate::support::endpoint::{Endpoint, answer};
+use crate::support::proxy::{Proxy, Service};
+
+async fn run(program: &str, arguments: &[&str]) -> String {
+    let output = tokio::process::Command::new(program).args(arguments).output().await;
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; tests/run installs it"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
+/// Tells how much it was sent.
+async fn counting() -> Endpoint {
+    Endpoint::start(async |seen| answer(200, format!("{} {}\n", seen.method, seen.body.len()))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_gets_answers_and_sends_bodies_over_both_protocols() {
+    let endpoint = counting().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("body");
+    std::fs::write(&file, vec![7_u8; 3_000_000]).unwrap();
+    let file = file.display().to_string();
+    for protocol in ["http/1.1", "http/2"] {
+        let proxy =
+            Proxy::start(&[Service::new("a").helios(endpoint.address).protocols(protocol, "http/1.1")]);
+        let url = format!("http://{}/", proxy.address);
+        for version in ["--http1.1", "--http2-prior-knowledge"] {
+            let common = ["-sS", "--fail", version, "-H", "Host: a.test"];
+            let curl = async |more: &[&str]| run("curl", &[&common[..], more].concat()).await;
+            assert_eq!(curl(&[&url]).await, "GET 0\n", "{protocol} {version}");
+            // A body of this size makes curl ask for `100 Continue` first.
+            assert_eq!(curl(&["-T", &file, &url]).await, "PUT 3000000\n");
+            let chunked = ["-X", "POST", "-H", "Transfer-Encoding: chunked", "--data-binary"];
+            let body = format!("@{file}");
+            if version == "--http1.1" {
+                assert_eq!(curl(&[&chunked[..], &[&body, &url]].concat()).await, "POST 3000000\n");
+            }
+            let head = curl(&["-I", &url]).await;
+            assert!(
+                head.lines().next().unwrap().ends_with("200 OK") || head.starts_with("HTTP/2 200"),
+                "{head}"
+            );
+            let connects =
+                curl(&["-w", "%{num_connects} ", "-o", "/dev/null", &url, "-o", "/dev/null", &url]).await;
+            assert_eq!(connects, "1 0 ", "one connection serves both");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nghttp_and_h2load_are_content() {
+    let endpoint = counting().await;
+    let proxy = Proxy::start(&[Service::new("a").host("*").helios(endpoint.address)]);
+    let url = format!("http://{}/", proxy.address);
+    let said = run("nghttp", &["-v", "--trailer", "x-sum: 1", "-d", "Cargo.toml", &url]).await;
+    assert!(said.contains(":status: 200"), "{said}");
+    assert!(!said.contains("PROTOCOL_ERROR"), "{said}");
+    let said = run("h2load", &["-n", "4000", "-c", "4", "-m", "100", &url]).await;
+    assert!(said.contains("4000 succeeded, 0 failed, 0 errored"), "{said}");
+    assert!(said.contains("4000 2xx"), "{said}");
+}
+
+/// Python's own server speaks HTTP/1.0: a body may end with its connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_speaks_http_1_0_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("page.txt"), "hello").unwrap();
+    let (mut server, address) = python(folder.path());
+    let proxy = Proxy::start(&[Service::new("a").helios(address)]);
+    for over in [Over::Http1, Over::Http2] {
+        for _ in 0..3 {
+            let got = send(proxy.address, request(over, Method::GET, "a.test", "/page.txt", "")).await;
+            assert_eq!((got.status.as_u16(), got.text()), (200, "hello"));
+        }
+        let got = send(proxy.address, request(over, Method::GET, "a.test", "/missing", "")).await;
+        assert_eq!(got.status, 404);
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+fn python(folder: &std::path::Path) -> (Child, SocketAddr) {
+    let mut command = Command::new("python3");
+    command.args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory"]).arg(folder);
+    let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let port = line.split("port ").nth(1).unwrap().split(' ').next().unwrap();
+    (server, format!("127.0.0.1:{port}").parse().unwrap())
+}
