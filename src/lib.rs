@@ -73,6 +73,10 @@
 //!   was tried, and gained nothing measurable: wake-ups within one thread are cheap.
 //! - *`writev` is off* on both sides of HTTP/1.1: for heads and bodies of common size one copy into one buffer
 //!   costs less than the kernel's gathering.
+//! - *A stall is a question of its own*, and evidence that a tick's cap has kept back counts while requests hang.
+//!   As a kind of failure it was seen after the header timeout only, when clients with a bounded number of
+//!   connections all waited: then nobody asks, no vote is cast, and Helios' votes of the same moments are long
+//!   past. Asked at the same age on both sides, those who came together are compared.
 //! - *A panic unwinds.* It costs the one connection that it happened on. Aborting would take every service's
 //!   connections down for one bad request.
 //! - *`force` works while a service is held.* A hold is about users; whoever mends Kubernetes needs to reach

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, AdminSeed};
@@ -21,6 +21,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     control: Option<JoinHandle<()>>,
     admin: Option<JoinHandle<()>>,
+    reload: Arc<Notify>,
     stop_workers: watch::Sender<Stop>,
     stop_control: watch::Sender<bool>,
     deadline: Duration,
@@ -47,6 +48,7 @@ impl Bound {
         let (reporting, reports) = tally::channel();
         let (stop_workers, stopped) = watch::channel(Stop::No);
         let (stop_control, control_stopped) = watch::channel(false);
+        let reload = Arc::new(Notify::new());
         let (control, handle) = control::start(control::Seed {
             clock: self.clock,
             loaded: self.loaded,
@@ -55,6 +57,7 @@ impl Bound {
             kept: self.kept,
             publisher,
             reports,
+            reload: reload.clone(),
             stop: control_stopped.clone(),
         })?;
         let mut by_worker: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
@@ -95,6 +98,7 @@ impl Bound {
             workers: threads,
             control: Some(control),
             admin: Some(admin),
+            reload,
             stop_workers,
             stop_control,
             deadline: process.shutdown,
@@ -124,6 +128,11 @@ impl Running {
             ("worker", self.workers.iter().any(JoinHandle::is_finished)),
         ];
         named.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect()
+    }
+
+    /// Has the configuration read, whether or not it seems to have changed.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Tells the program to end. Can be called again to make it end sooner.

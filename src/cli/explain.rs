@@ -84,6 +84,7 @@ pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> Stri
 fn what(finding: &FindingRecord) -> String {
     let kind = match finding.question.as_str() {
         "failure" => "failures",
+        "stall" => "requests that hang",
         "slow50" => "answers slower than Helios' median",
         "slow90" => "answers slower than nine in ten of Helios'",
         "slow99" => "answers slower than 99 in 100 of Helios'",

@@ -60,11 +60,16 @@ impl Serve {
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 }
 
@@ -89,6 +94,7 @@ async fn watch(running: &Running, signals: &mut Signals) {
                 }
                 stopping = true;
             }
+            _ = signals.hangup.recv() => running.reload(),
             _ = look.tick() => {
                 if stopping && running.has_ended() {
                     return;

@@ -23,6 +23,8 @@ pub(super) struct Entry {
     pub(super) written: u64,
     judge: Judge,
     block: Block,
+    /// Requests that hang, by worker, as each has told last.
+    hanging: Vec<PerSide<u32>>,
     thresholds: Thresholds,
     /// Answers of Helios since the thresholds were learned.
     news: usize,
@@ -30,8 +32,10 @@ pub(super) struct Entry {
     advised: Option<Millis>,
 }
 
-/// How often thresholds are learned anew.
+/// How often thresholds are learned anew …
 const LEARN_EVERY: Millis = Millis(5_000);
+/// … and sooner while there is a quantile that nothing is known of: until then a stall takes long to be one.
+const LEARN_AT_FIRST: Millis = Millis(500);
 /// Where the judge may only advise, it does so at most this often.
 const ADVISE_EVERY: Millis = Millis(600_000);
 
@@ -61,6 +65,7 @@ impl Entry {
             traffic: Traffic::default(),
             receipt,
             block: Block::default(),
+            hanging: Vec::new(),
             thresholds: Thresholds::default(),
             news: 0,
             learned: None,
@@ -77,14 +82,20 @@ impl Entry {
     }
 
     /// Adds what a worker counted.
-    pub(super) fn add(&mut self, now: Millis, block: &Block, tally: &ServiceTally) {
+    pub(super) fn add(&mut self, now: Millis, worker: usize, block: &Block, tally: &ServiceTally) {
         self.block += block;
+        if self.hanging.len() <= worker {
+            self.hanging.resize(worker + 1, PerSide::default());
+        }
+        self.hanging[worker] = block.hanging;
         self.news += tally.sides.helios.latencies.len();
         self.traffic.add(now, tally);
     }
 
     /// Judges what was counted since the last tick.
     pub(super) fn tick(&mut self, now: Millis) -> Judged {
+        // Reports do not keep step with ticks: two of one worker are not twice as many that hang.
+        self.block.hanging = PerSide::from_fn(|side| self.hanging.iter().map(|hanging| hanging[side]).sum());
         if self.block.is_empty() {
             return Judged::Fine;
         }
@@ -106,7 +117,8 @@ impl Entry {
 
     /// Learns thresholds from Helios' last answers, if it is time; tells whether they have changed.
     pub(super) fn learn(&mut self, now: Millis) -> bool {
-        let due = self.learned.is_none_or(|at| now.since(at) >= LEARN_EVERY);
+        let every = if self.thresholds.is_complete() { LEARN_EVERY } else { LEARN_AT_FIRST };
+        let due = self.learned.is_none_or(|at| now.since(at) >= every);
         if self.news == 0 || !due {
             return false;
         }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{broadcast, mpsc, oneshot, watch as signal};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch as signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
@@ -34,6 +34,8 @@ pub(crate) struct Seed {
     pub(crate) kept: Kept,
     pub(crate) publisher: Publisher,
     pub(crate) reports: mpsc::Receiver<Report>,
+    /// Rung when a person wants the configuration to be read.
+    pub(crate) reload: Arc<Notify>,
     pub(crate) stop: signal::Receiver<bool>,
 }
 
@@ -106,6 +108,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         asked,
         own: own_events,
         stop: seed.stop,
+        reload: seed.reload,
         folder: seed.folder,
         fingerprint: seed.loaded.fingerprint,
     };
@@ -125,6 +128,7 @@ struct Inputs {
     asked: mpsc::Receiver<(Command, oneshot::Sender<Answer>)>,
     own: mpsc::Receiver<Event>,
     stop: signal::Receiver<bool>,
+    reload: Arc<Notify>,
     folder: PathBuf,
     fingerprint: String,
 }
@@ -145,9 +149,10 @@ struct Loop {
 
 impl Loop {
     async fn run(mut self, inputs: Inputs) {
-        let Inputs { mut reports, mut written, mut asked, mut own, mut stop, folder, fingerprint } = inputs;
+        let Inputs { mut reports, mut written, mut asked, mut own, mut stop, reload, folder, fingerprint } =
+            inputs;
         let (configuring, mut configured) = mpsc::channel(1);
-        tokio::task::spawn_local(watch::run(folder, fingerprint, configuring));
+        tokio::task::spawn_local(watch::run(folder, fingerprint, reload, configuring));
         let mut tick = interval(Duration::from_millis(TICK_MS));
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut upkeep = interval(UPKEEP);

@@ -102,7 +102,7 @@ fn count(state: &mut State, report: &Report, now: Now) {
     }
     for service in &report.services {
         if let Some(entry) = state.entry_of(service.id) {
-            entry.add(now.mono, &service.block, &service.tally);
+            entry.add(now.mono, report.worker, &service.block, &service.tally);
             state.to_judge.insert(service.id.slot as usize);
         }
     }

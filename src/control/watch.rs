@@ -2,11 +2,11 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -21,14 +21,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Where it does not.
 const LOOK_OFTEN: Duration = Duration::from_secs(2);
 
-/// Reads the configuration again when a file changes, when a mounted `ConfigMap` is swapped, and on SIGHUP;
-/// sends what came of it if that is something new. `fingerprint` is that of the configuration in force.
+/// Reads the configuration again when a file changes, when a mounted `ConfigMap` is swapped, and when
+/// `reload` is rung; sends what came of it if that is something new. `fingerprint` is that of the configuration
+/// in force.
 pub(super) async fn run(
     folder: PathBuf,
     mut fingerprint: String,
+    reload: Arc<Notify>,
     out: mpsc::Sender<Result<Loaded, Vec<Fault>>>,
 ) {
     let (telling, mut told) = mpsc::channel::<()>(1);
+    // What has changed since the configuration was read, and before anybody watched.
+    let _ = telling.try_send(());
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading is no change: it is what comes of one.
         if !event.is_ok_and(|event| event.kind.is_access()) {
@@ -37,12 +41,11 @@ pub(super) async fn run(
         }
     })
     .ok();
-    let mut hangup = signal(SignalKind::hangup()).ok();
     let mut faults = Vec::new();
     loop {
         let is_told = follow(watcher.as_mut(), &folder);
         let seen = signature(folder.clone()).await;
-        let asked = wait(&folder, seen, is_told, &mut told, hangup.as_mut()).await;
+        let asked = wait(&folder, seen, is_told, &mut told, &reload).await;
         let from = folder.clone();
         let Ok(result) = tokio::task::spawn_blocking(move || load(&from)).await else { continue };
         let news = match &result {
@@ -80,7 +83,7 @@ async fn wait(
     seen: u64,
     is_told: bool,
     told: &mut mpsc::Receiver<()>,
-    mut hangup: Option<&mut Signal>,
+    reload: &Notify,
 ) -> Asked {
     let look = if is_told { LOOK_EVERY } else { LOOK_OFTEN };
     loop {
@@ -91,22 +94,13 @@ async fn wait(
                 let _ = timeout(PATIENCE, settle).await;
                 return Asked::ByChange;
             }
-            () = hung_up(hangup.as_deref_mut()) => return Asked::ByPerson,
+            () = reload.notified() => return Asked::ByPerson,
             () = tokio::time::sleep(look) => {
                 if signature(folder.to_owned()).await != seen {
                     return Asked::ByChange;
                 }
             }
         }
-    }
-}
-
-async fn hung_up(signal: Option<&mut Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
     }
 }
 

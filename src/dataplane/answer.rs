@@ -53,9 +53,15 @@ impl Stream {
         Self { incoming: None, attempt: None, lease: None, outcome, idle, silent_until: None, place }
     }
 
-    /// The head has come, and it means `outcome`; the body follows.
-    pub(super) fn begin(&mut self, incoming: Incoming, attempt: Option<Try>, lease: Lease, outcome: Outcome) {
-        self.incoming = Some(incoming);
+    /// The head has come, and it means `outcome`; the body follows, if there is one.
+    pub(super) fn begin(
+        &mut self,
+        incoming: Option<Incoming>,
+        attempt: Option<Try>,
+        lease: Lease,
+        outcome: Outcome,
+    ) {
+        self.incoming = incoming;
         self.attempt = attempt;
         self.lease = Some(lease);
         self.outcome = outcome;

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use futures_util::future::{Either, TryFutureExt};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -19,6 +19,8 @@ pub(super) struct Asking {
     /// What is sent next; absent while it is under way and must not be sent again.
     request: Option<Request<RequestBody>>,
     origin: Origin,
+    /// Whether it is a HEAD, whose answer has no body.
+    pub(super) is_head: bool,
 }
 
 /// Where a request's body comes from.
@@ -39,8 +41,10 @@ pub(super) struct Unanswered {
 impl Asking {
     /// A prepared request. Of the body of an idempotent one, up to `room` bytes are kept.
     pub(super) fn new(request: Request<Incoming>, room: usize) -> Self {
+        let is_head = *request.method() == Method::HEAD;
         if request.body().is_end_stream() {
-            return Self { request: Some(request.map(|_| RequestBody::Empty)), origin: Origin::NoBody };
+            let request = Some(request.map(|_| RequestBody::Empty));
+            return Self { request, origin: Origin::NoBody, is_head };
         }
         if is_idempotent(request.method()) && room > 0 {
             let mut kept = None;
@@ -49,11 +53,11 @@ impl Asking {
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
-            return Self { request: Some(request), origin };
+            return Self { request: Some(request), origin, is_head };
         }
         let fate = Rc::new(Fate::default());
         let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
-        Self { request: Some(request), origin: Origin::Once(fate) }
+        Self { request: Some(request), origin: Origin::Once(fate), is_head }
     }
 
     /// Whether it can be sent, for the first time or again.

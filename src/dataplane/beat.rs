@@ -26,9 +26,10 @@ pub(super) async fn run(core: Rc<Core>) {
         }
         tokio::time::sleep(BEAT).await;
         let now = core.now();
-        if now.since(last) >= STANDSTILL {
+        let passed = now.since(last);
+        if passed >= STANDSTILL {
             for service in core.active().borrow().iter() {
-                service.ballot.borrow_mut().abstain();
+                service.ballot.borrow_mut().abstain(passed);
             }
         }
         last = now;

@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::response::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Micros, Outcome, Side};
@@ -232,7 +232,9 @@ impl Exchange {
         if failed && attempt.as_ref().is_some_and(|attempt| attempt.side() == Side::Kubernetes) {
             self.count_rescue(false);
         }
-        self.stream.begin(incoming, attempt, lease, outcome);
+        // What an endpoint sends where nothing may be sent is not passed on (RFC 9110, section 6.4.1).
+        let has_body = !self.asking.is_head && !has_no_content(head.status);
+        self.stream.begin(has_body.then_some(incoming), attempt, lease, outcome);
         head
     }
 
@@ -258,4 +260,8 @@ impl Exchange {
         };
         Limit { until: header.min(self.deadline()), if_held: leaves.then(|| (self.service.id, patience())) }
     }
+}
+
+fn has_no_content(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

@@ -20,7 +20,7 @@ const MAX_BUCKETS: usize = 64;
 ///
 /// A request votes on a latency question at age T by the fact "not answered yet", whether or not it is
 /// answered later: a hung request is seen after one threshold, and a fast one does not vote before a slow one
-/// that arrived with it. On `failure` it votes when it ends, or when it has had no answer for the stall time.
+/// that arrived with it. On `failure` it votes when it ends.
 ///
 /// No timer is kept for a request. Requests are counted into buckets by arrival; when a bucket is older than
 /// the threshold that was in force when it was opened, who has not left it votes bad.
@@ -41,7 +41,6 @@ pub struct Ticket {
     arrived: Micros,
     places: PerQuestion<Option<u32>>,
     answered: bool,
-    stalled: bool,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +68,7 @@ impl Ballot {
         let places = PerQuestion::from_fn(|question| {
             thresholds.age(side, question).map(|threshold| waiting[question].enter(now, threshold, lost))
         });
-        Ticket { side, arrived: now, places, answered: false, stalled: false }
+        Ticket { side, arrived: now, places, answered: false }
     }
 
     /// The head of the answer has arrived, or there will be none.
@@ -78,26 +77,15 @@ impl Ballot {
             return;
         }
         let age = now.since(ticket.arrived);
-        let waiting = &mut self.waiting[ticket.side];
-        for question in Question::LATENCY {
-            if let Some(bucket) = waiting[question].at(ticket.places[question])
-                && age <= bucket.threshold
-            {
-                bucket.waiting -= 1;
-                bucket.in_time += 1;
-            }
-        }
-        // Whether it fails is known at its end. Unless it has stalled, it no longer can.
-        match waiting[Question::Failure].at(ticket.places[Question::Failure]) {
-            Some(bucket) if age <= bucket.threshold => bucket.waiting -= 1,
-            Some(bucket) => {
-                bucket.waiting -= 1;
-                self.cast.votes[ticket.side][Question::Failure].cast(true);
-                ticket.stalled = true;
-            }
-            None => {
-                self.hangs_no_more(ticket.side);
-                ticket.stalled = true;
+        for question in Question::AGED {
+            match self.waiting[ticket.side][question].at(ticket.places[question]) {
+                // The process may have stood still: a stall is what has been found to be one.
+                Some(bucket) if age <= bucket.threshold || question == Question::Stall => {
+                    bucket.waiting -= 1;
+                    bucket.in_time += 1;
+                }
+                None if question == Question::Stall => self.hangs_no_more(ticket.side),
+                Some(_) | None => {}
             }
         }
     }
@@ -105,9 +93,7 @@ impl Ballot {
     /// The request has ended and this was the side's doing.
     pub fn finish(&mut self, mut ticket: Ticket, now: Micros, failed: bool) {
         self.answer(&mut ticket, now);
-        if !ticket.stalled {
-            self.cast.votes[ticket.side][Question::Failure].cast(failed);
-        }
+        self.cast.votes[ticket.side][Question::Failure].cast(failed);
     }
 
     /// The request has ended and this was not the side's doing: the client left, or the proxy refused. What
@@ -117,11 +103,11 @@ impl Ballot {
         if ticket.answered {
             return;
         }
-        for question in Question::ALL {
-            if let Some(bucket) = self.waiting[ticket.side][question].at(ticket.places[question]) {
-                bucket.waiting -= 1;
-            } else if question == Question::Failure {
-                self.hangs_no_more(ticket.side);
+        for question in Question::AGED {
+            match self.waiting[ticket.side][question].at(ticket.places[question]) {
+                Some(bucket) => bucket.waiting -= 1,
+                None if question == Question::Stall => self.hangs_no_more(ticket.side),
+                None => {}
             }
         }
     }
@@ -130,9 +116,9 @@ impl Ballot {
     /// last call.
     pub fn collect(&mut self, now: Micros) -> Block {
         for side in Side::ALL {
-            for question in Question::ALL {
+            for question in Question::AGED {
                 let bad = self.waiting[side][question].mature(now, &mut self.cast.votes[side][question]);
-                if question == Question::Failure {
+                if question == Question::Stall {
                     self.hanging[side] += bad;
                 }
             }
@@ -141,12 +127,15 @@ impl Ballot {
         std::mem::take(&mut self.cast)
     }
 
-    /// This process stood still: how old requests became meanwhile says nothing about the sides. Who waits
-    /// will cast no vote.
-    pub fn abstain(&mut self) {
+    /// This process stood still for so long: that says nothing about the sides. Who waits will cast no vote on
+    /// latency, and stalls that much later.
+    pub fn abstain(&mut self, stood_still: Micros) {
         for side in Side::ALL {
-            for queue in &mut self.waiting[side].0 {
-                queue.clear();
+            for question in Question::LATENCY {
+                self.waiting[side][question].clear();
+            }
+            for bucket in &mut self.waiting[side][Question::Stall].buckets {
+                bucket.end = Micros(bucket.end.0 + stood_still.0);
             }
         }
     }
@@ -257,6 +246,9 @@ mod tests {
         let late = ballot.collect(Micros(100 * MS));
         assert_eq!(votes(&late, Side::Helios, Question::Slow50), (1, 0));
         assert_eq!(votes(&late, Side::Helios, Question::Failure), (0, 0), "once only");
+        assert!(!ballot.is_idle(), "it has a vote yet: that it did not stall");
+        let last = ballot.collect(Micros(1_200 * MS));
+        assert_eq!(votes(&last, Side::Helios, Question::Stall), (1, 0));
         assert!(ballot.is_idle());
     }
 
@@ -277,18 +269,21 @@ mod tests {
     }
 
     #[test]
-    fn a_hung_request_votes_slow_after_one_threshold_and_failed_after_the_stall() {
+    fn a_hung_request_votes_slow_after_one_threshold_and_stalled_after_the_stall() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
         let ticket = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
         let soon = ballot.collect(Micros(60 * MS));
         for question in Question::LATENCY {
             assert_eq!(votes(&soon, Side::Kubernetes, question), (1, 1), "{question:?}");
         }
-        assert_eq!(votes(&soon, Side::Kubernetes, Question::Failure), (0, 0));
+        assert_eq!(votes(&soon, Side::Kubernetes, Question::Stall), (0, 0));
         let stalled = ballot.collect(Micros(1_200 * MS));
-        assert_eq!(votes(&stalled, Side::Kubernetes, Question::Failure), (1, 1));
+        assert_eq!(votes(&stalled, Side::Kubernetes, Question::Stall), (1, 1));
         ballot.finish(ticket, Micros(5_000 * MS), true);
-        assert!(ballot.collect(Micros(9_000 * MS)).is_empty(), "it has voted");
+        let failed = ballot.collect(Micros(9_000 * MS));
+        assert_eq!(votes(&failed, Side::Kubernetes, Question::Failure), (1, 1));
+        assert_eq!(votes(&failed, Side::Kubernetes, Question::Stall), (0, 0), "it has voted");
+        assert!(ballot.is_idle());
     }
 
     #[test]
@@ -346,15 +341,21 @@ mod tests {
     }
 
     #[test]
-    fn after_a_standstill_of_the_process_who_waited_casts_no_vote() {
+    fn after_a_standstill_of_the_process_who_waited_casts_no_vote_on_latency_and_stalls_later() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
-        let ticket = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
-        ballot.abstain();
-        ballot.finish(ticket, Micros(3_000 * MS), false);
-        let block = ballot.collect(Micros(9_000 * MS));
-        for question in Question::ALL {
+        let answered = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
+        let hung = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
+        ballot.abstain(Micros(3_000 * MS));
+        ballot.finish(answered, Micros(3_100 * MS), false);
+        let block = ballot.collect(Micros(3_900 * MS));
+        for question in Question::LATENCY {
             assert_eq!(votes(&block, Side::Kubernetes, question), (0, 0), "{question:?}");
         }
+        assert_eq!(votes(&block, Side::Kubernetes, Question::Failure), (1, 0));
+        assert_eq!(votes(&block, Side::Kubernetes, Question::Stall), (0, 0));
+        let block = ballot.collect(Micros(4_100 * MS));
+        assert_eq!(votes(&block, Side::Kubernetes, Question::Stall), (2, 1));
+        ballot.withdraw(hung);
     }
 
     #[test]

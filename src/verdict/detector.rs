@@ -11,8 +11,8 @@ pub const GATE: f64 = 7.0;
 const TICKS_TO_SURE: f64 = 12.0;
 
 /// What a tick has beyond its cap is kept for the next ticks while at least this share of the requests that it
-/// came from still hang. Less than all, because reports of several workers may fall on either side of a tick.
-const STILL_HANGING: f64 = 0.25;
+/// came from still hang. Less than all, because some may have ended without taking back what the others say.
+const STILL_HANGING: f64 = 0.5;
 
 /// A detector's evidence is kept below this many times the promise, so that a long shared event is forgotten
 /// quickly once it is over.
@@ -209,6 +209,6 @@ mod tests {
         assert!(!persistence.observe(25, 1), "one that hangs does not speak for 25 that failed");
         assert!(persistence.observe(20, 20));
         assert!(persistence.observe(0, 10), "half of them still hang");
-        assert!(!persistence.observe(0, 4));
+        assert!(!persistence.observe(0, 9));
     }
 }

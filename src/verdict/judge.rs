@@ -92,12 +92,12 @@ impl Judge {
         let cold = self.kubernetes.is_cold(now);
         for question in Question::ALL {
             let kubernetes = block.votes.kubernetes[question];
-            let abstains = cold && question != Question::Failure;
+            let abstains = cold && Question::LATENCY.contains(&question);
             let votes = PerSide {
                 helios: block.votes.helios[question],
                 kubernetes: if abstains { Votes::default() } else { kubernetes },
             };
-            let hanging = if question == Question::Failure { block.hanging.kubernetes } else { 0 };
+            let hanging = if question == Question::Stall { block.hanging.kubernetes } else { 0 };
             self.inquiries[question].observe(now, elapsed_s, votes, hanging);
         }
         self.worse(now)

@@ -4,8 +4,12 @@ use super::rule::{Rule, Tolerance};
 /// requests that vote *bad* on either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Question {
-    /// Did it fail, or was there no answer after the stall time?
+    /// Did it fail?
     Failure,
+    /// Was there no answer after the stall time, ten times what Helios' slowest take? Whoever hangs does not
+    /// fail before its timeout, and clients that wait for it ask nothing more. Asked of both sides at the same
+    /// age, so that those who came in the same moments are compared.
+    Stall,
     /// Did the answer take longer than half of Helios' answers do?
     Slow50,
     /// Longer than nine in ten of Helios' answers?
@@ -19,8 +23,18 @@ pub enum Question {
 
 impl Question {
     /// Every question, in the order of [`Question::index`].
-    pub const ALL: [Question; 5] =
-        [Question::Failure, Question::Slow50, Question::Slow90, Question::Slow99, Question::Far];
+    pub const ALL: [Question; 6] = [
+        Question::Failure,
+        Question::Stall,
+        Question::Slow50,
+        Question::Slow90,
+        Question::Slow99,
+        Question::Far,
+    ];
+
+    /// The questions that are answered when a request reaches an age, and not when it ends.
+    pub const AGED: [Question; 5] =
+        [Question::Stall, Question::Slow50, Question::Slow90, Question::Slow99, Question::Far];
 
     /// The questions about latency.
     pub const LATENCY: [Question; 4] = [Question::Slow50, Question::Slow90, Question::Slow99, Question::Far];
@@ -34,6 +48,7 @@ impl Question {
     pub const fn as_str(self) -> &'static str {
         match self {
             Question::Failure => "failure",
+            Question::Stall => "stall",
             Question::Slow50 => "slow50",
             Question::Slow90 => "slow90",
             Question::Slow99 => "slow99",
@@ -45,6 +60,7 @@ impl Question {
     pub const fn in_words(self) -> &'static str {
         match self {
             Question::Failure => "failures",
+            Question::Stall => "requests that hang",
             Question::Slow50 => "answers slower than Helios' median",
             Question::Slow90 => "answers slower than nine in ten of Helios'",
             Question::Slow99 => "answers slower than 99 in 100 of Helios'",
@@ -55,7 +71,7 @@ impl Question {
     /// The share of bad votes that Helios is taken to have before it has been seen.
     pub const fn prior_rate(self) -> f64 {
         match self {
-            Question::Failure => 0.001,
+            Question::Failure | Question::Stall => 0.001,
             Question::Slow50 => 0.5,
             Question::Slow90 => 0.1,
             Question::Slow99 => 0.01,
@@ -66,8 +82,8 @@ impl Question {
     /// The share of the promise that this question may use up.
     pub const fn weight(self) -> f64 {
         match self {
-            Question::Failure => 0.5,
-            Question::Slow50 | Question::Slow90 | Question::Slow99 | Question::Far => 0.125,
+            Question::Failure => 0.375,
+            Question::Stall | Question::Slow50 | Question::Slow90 | Question::Slow99 | Question::Far => 0.125,
         }
     }
 
@@ -76,7 +92,7 @@ impl Question {
     /// 1.15 times slower, then P(K > 1.15·T) ≤ P(H > T) for every T, whatever the distributions.
     pub fn tolerance(self, rule: &Rule) -> Tolerance {
         match self {
-            Question::Failure => rule.failures,
+            Question::Failure | Question::Stall => rule.failures,
             Question::Slow50 | Question::Slow90 | Question::Slow99 => Tolerance { ratio: 1.0, delta: 0.0 },
             Question::Far => Tolerance::default(),
         }
@@ -85,7 +101,7 @@ impl Question {
 
 /// One value for each question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PerQuestion<T>(pub [T; 5]);
+pub struct PerQuestion<T>(pub [T; 6]);
 
 impl<T> PerQuestion<T> {
     /// Makes each question's value from the question.

@@ -6,7 +6,7 @@ use super::latency::Recent;
 use super::question::{PerQuestion, Question};
 use super::rule::Slower;
 
-/// A request without any answer after this time is a failure, while Helios' latency is not known.
+/// A request without any answer after this time is stalled, while Helios' latency is not known.
 const STALL_UNKNOWN: Micros = Micros(5_000_000);
 /// A request is stalled after ten times Helios' 99 % quantile …
 const STALL_RATIO: u64 = 10;
@@ -39,12 +39,17 @@ impl Thresholds {
             Micros((p99.0.saturating_mul(STALL_RATIO)).clamp(STALL_LEAST, STALL_MOST))
         });
         let far = p99.map(|p99| Micros(p99.0 + p99.0 / 2));
-        let helios = PerQuestion([Some(stall), p50, p90, p99, far]);
+        let helios = PerQuestion([None, Some(stall), p50, p90, p99, far]);
         let kubernetes = PerQuestion::from_fn(|question| match question {
-            Question::Failure => Some(stall), // a stall is a stall on either side
+            Question::Stall => Some(stall), // the same on either side
             _ => helios[question].map(|age| tolerated(age, slower)),
         });
         Self { ages: PerSide { helios, kubernetes } }
+    }
+
+    /// Whether enough answers are behind every quantile.
+    pub fn is_complete(&self) -> bool {
+        self.age(Side::Helios, Question::Slow99).is_some()
     }
 
     /// The age at which a request on this side votes on this question, if it does.
@@ -54,9 +59,9 @@ impl Thresholds {
 }
 
 impl Default for Thresholds {
-    /// Before anything is known about Helios: only failures and stalls.
+    /// Before anything is known about Helios: only stalls.
     fn default() -> Self {
-        let ages = PerQuestion([Some(STALL_UNKNOWN), None, None, None, None]);
+        let ages = PerQuestion([None, Some(STALL_UNKNOWN), None, None, None, None]);
         Self { ages: PerSide { helios: ages, kubernetes: ages } }
     }
 }
@@ -86,10 +91,10 @@ mod tests {
             let thresholds = learned(answers, 1_000);
             Question::ALL.map(|question| thresholds.age(Side::Helios, question).is_some())
         };
-        assert_eq!(known(0), [true, false, false, false, false]);
-        assert_eq!(known(20), [true, true, false, false, false]);
-        assert_eq!(known(50), [true, true, true, false, false]);
-        assert_eq!(known(500), [true, true, true, true, true]);
+        assert_eq!(known(0), [false, true, false, false, false, false]);
+        assert_eq!(known(20), [false, true, true, false, false, false]);
+        assert_eq!(known(50), [false, true, true, true, false, false]);
+        assert_eq!(known(500), [false, true, true, true, true, true]);
     }
 
     #[test]
@@ -108,9 +113,9 @@ mod tests {
         for (us, stall) in [(1_000, 1_000_000), (60_000_000, 10_000_000)] {
             let thresholds = learned(500, us);
             for side in Side::ALL {
-                assert_eq!(thresholds.age(side, Question::Failure), Some(Micros(stall)));
+                assert_eq!(thresholds.age(side, Question::Stall), Some(Micros(stall)));
             }
         }
-        assert_eq!(learned(0, 0).age(Side::Helios, Question::Failure), Some(Micros(5_000_000)));
+        assert_eq!(learned(0, 0).age(Side::Helios, Question::Stall), Some(Micros(5_000_000)));
     }
 }

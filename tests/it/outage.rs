@@ -112,7 +112,7 @@ async fn all_kubernetes_endpoints_hang_and_no_user_request_fails() {
     }
     // In its first minute only failures and stalls are looked at.
     let receipt = world.taken_back(since).await;
-    check(&receipt, &["failure"]);
+    check(&receipt, &["stall"]);
     let blamed = receipt["blamed"].as_array().unwrap();
     assert!(
         blamed.iter().all(|blamed| blamed["cause"] != "header_timeout"),
