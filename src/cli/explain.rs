@@ -67,8 +67,8 @@ pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> Stri
     for line in blamed(receipt) {
         add("where", line);
     }
-    if receipt.rescued + receipt.unrescued > 0 {
-        add("users", users(receipt));
+    for (line, text) in users(receipt).into_iter().enumerate() {
+        add(if line == 0 { "users" } else { "" }, text);
     }
     add("then", then(receipt));
     if let Some(written) = receipt.hold_written_unix_ms {
@@ -145,13 +145,20 @@ fn blamed(receipt: &ReceiptRecord) -> Vec<String> {
     lines
 }
 
-fn users(receipt: &ReceiptRecord) -> String {
-    let ReceiptRecord { rescued, unrescued, .. } = receipt;
+fn users(receipt: &ReceiptRecord) -> Vec<String> {
+    let ReceiptRecord { rescued, unrescued, hanging, .. } = receipt;
     let total = rescued + unrescued;
-    match unrescued {
-        0 => format!("all {total} were rescued by Helios"),
-        some => format!("{rescued} of {total} were rescued by Helios; {some} could not be, and were told so"),
-    }
+    let failed = match (total, unrescued) {
+        (0, _) => None,
+        (_, 0) => Some(format!("all {total} were rescued by Helios")),
+        (_, some) => Some(format!(
+            "{rescued} of {total} were rescued by Helios; {some} could not be, and were told so"
+        )),
+    };
+    let hung = (*hanging > 0).then(|| {
+        format!("{hanging} hung at that moment; those that could be asked again were then asked of Helios")
+    });
+    failed.into_iter().chain(hung).collect()
 }
 
 fn then(receipt: &ReceiptRecord) -> String {

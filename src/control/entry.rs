@@ -95,7 +95,7 @@ impl Entry {
     /// Judges what was counted since the last tick.
     pub(super) fn tick(&mut self, now: Millis) -> Judged {
         // Reports do not keep step with ticks: two of one worker are not twice as many that hang.
-        self.block.hanging = PerSide::from_fn(|side| self.hanging.iter().map(|hanging| hanging[side]).sum());
+        self.block.hanging = PerSide::from_fn(|side| self.hanging(side));
         if self.block.is_empty() {
             return Judged::Fine;
         }
@@ -113,6 +113,11 @@ impl Entry {
             }
             JudgeMode::Revert | JudgeMode::Advise | JudgeMode::Off => Judged::Fine,
         }
+    }
+
+    /// Requests that hang on a side.
+    pub(super) fn hanging(&self, side: Side) -> u32 {
+        self.hanging.iter().map(|hanging| hanging[side]).sum()
     }
 
     /// Learns thresholds from Helios' last answers, if it is time; tells whether they have changed.

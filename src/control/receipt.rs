@@ -57,6 +57,7 @@ pub(super) fn write(
         blamed,
         rescued: sums.rescued,
         unrescued: sums.unrescued,
+        hanging: u64::from(entry.hanging(Side::Kubernetes)),
         configuration: configuration.to_owned(),
         applied: None,
         hold_written_unix_ms: None,

@@ -113,6 +113,7 @@ async fn all_kubernetes_endpoints_hang_and_no_user_request_fails() {
     // In its first minute only failures and stalls are looked at.
     let receipt = world.taken_back(since).await;
     check(&receipt, &["stall"]);
+    assert!(receipt["hanging"].as_u64().unwrap() > 0, "{receipt:#}");
     let blamed = receipt["blamed"].as_array().unwrap();
     assert!(
         blamed.iter().all(|blamed| blamed["cause"] != "header_timeout"),

@@ -197,6 +197,7 @@ async fn a_body_of_unknown_length_passes_also_with_get() {
             feed.send(Ok(Frame::data(piece.into()))).unwrap();
         }
         drop(feed);
+        sender.ready().await.unwrap();
         let answer = sender.send_request(request).await.unwrap().into_body().collect().await.unwrap();
         assert_eq!(answer.to_bytes(), "abcdef", "{method}");
     }

@@ -31,6 +31,10 @@ pub struct ReceiptRecord {
     pub rescued: u64,
     /// Requests that failed on Kubernetes, and whose clients were told so.
     pub unrescued: u64,
+    /// Requests that hung on Kubernetes when it was reverted. Those that can be asked again are answered by
+    /// Helios from then on.
+    #[serde(default)]
+    pub hanging: u64,
     /// The configuration in force, as 16 hexadecimal digits.
     pub configuration: String,
     /// When every worker went by the new weight; absent if some had not within a second.
