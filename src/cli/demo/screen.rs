@@ -62,7 +62,9 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
+        let top = self.terminal.get_frame().area().y;
         let _ = self.terminal.clear();
+        let _ = self.terminal.set_cursor_position((0, top));
         let _ = self.terminal.show_cursor();
     }
 }
