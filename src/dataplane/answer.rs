@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 
 use crate::model::{Cause, Micros, Outcome};
 
+use super::asking::Asking;
 use super::attempt::Try;
 use super::body::BodyError;
 use super::endpoints::Lease;
@@ -67,7 +68,11 @@ impl Stream {
         self.outcome = outcome;
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        asking: &Asking,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -84,7 +89,9 @@ impl Stream {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                self.end(Outcome::Failed(Cause::Truncated));
+                // An endpoint whose request breaks off cannot end its answer well.
+                let cause = if asking.is_broken() { Cause::ClientBody } else { Cause::Truncated };
+                self.end(Outcome::Failed(cause));
                 Poll::Ready(Some(Err(BodyError::Side(error))))
             }
             Poll::Pending => self.poll_silence(cx),
@@ -130,7 +137,10 @@ impl Body for AnswerBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Streamed(exchange) => exchange.stream.poll_frame(cx),
+            Self::Streamed(exchange) => {
+                let Exchange { stream, asking, .. } = &mut **exchange;
+                stream.poll_frame(cx, asking)
+            }
         }
     }
 

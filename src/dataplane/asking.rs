@@ -21,6 +21,8 @@ pub(super) struct Asking {
     origin: Origin,
     /// Whether it is a HEAD, whose answer has no body.
     pub(super) is_head: bool,
+    /// Whether being asked changes nothing (RFC 9110, section 9.2.1), and it has no body.
+    pub(super) is_safe: bool,
 }
 
 /// Where a request's body comes from.
@@ -42,9 +44,10 @@ impl Asking {
     /// A prepared request. Of the body of an idempotent one, up to `room` bytes are kept.
     pub(super) fn new(request: Request<Incoming>, room: usize) -> Self {
         let is_head = *request.method() == Method::HEAD;
+        let is_safe = request.method().is_safe() && request.body().is_end_stream();
         if request.body().is_end_stream() {
             let request = Some(request.map(|_| RequestBody::Empty));
-            return Self { request, origin: Origin::NoBody, is_head };
+            return Self { request, origin: Origin::NoBody, is_head, is_safe };
         }
         if is_idempotent(request.method()) && room > 0 {
             let mut kept = None;
@@ -53,11 +56,11 @@ impl Asking {
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
-            return Self { request: Some(request), origin, is_head };
+            return Self { request: Some(request), origin, is_head, is_safe };
         }
         let fate = Rc::new(Fate::default());
         let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
-        Self { request: Some(request), origin: Origin::Once(fate), is_head }
+        Self { request: Some(request), origin: Origin::Once(fate), is_head, is_safe }
     }
 
     /// Whether it can be sent, for the first time or again.
@@ -104,18 +107,22 @@ impl Asking {
         })
     }
 
-    /// Says why there is no answer, and takes the request back if it was not sent.
-    pub(super) fn explain(&mut self, unanswered: Unanswered) -> Cause {
-        let Unanswered { error, unsent } = unanswered;
-        let is_broken = match &self.origin {
+    /// Whether the client's body broke off.
+    pub(super) fn is_broken(&self) -> bool {
+        match &self.origin {
             Origin::NoBody => false,
             Origin::Once(fate) => fate.is_broken(),
             Origin::Kept(kept) => kept.is_broken(),
-        };
+        }
+    }
+
+    /// Says why there is no answer, and takes the request back if it was not sent.
+    pub(super) fn explain(&mut self, unanswered: Unanswered) -> Cause {
+        let Unanswered { error, unsent } = unanswered;
         if let Some(unsent) = unsent {
             self.request = Some(*unsent);
         }
-        if is_broken {
+        if self.is_broken() {
             Cause::ClientBody
         } else if error.is_parse() || error.is_parse_too_large() {
             Cause::Protocol

@@ -14,6 +14,7 @@ pub(super) struct Try {
     core: Rc<Core>,
     service: Rc<Service>,
     side: Side,
+    counts: Counts,
     begun: Micros,
     endpoint: Option<Rc<EndpointState>>,
     /// Absent if this try is no evidence.
@@ -46,6 +47,7 @@ impl Try {
             core: core.clone(),
             service: service.clone(),
             side,
+            counts,
             begun,
             endpoint: None,
             ticket,
@@ -85,14 +87,22 @@ impl Try {
         }
     }
 
-    /// The head of an answer has arrived.
-    pub(super) fn answered(&mut self) {
+    /// The head of an answer has arrived. How long a failure took, or the second try of a rescue, tells
+    /// nothing about how long answers take.
+    pub(super) fn answered(&mut self, failed: bool) {
         let now = self.core.now();
         if let Some(ticket) = &mut self.ticket {
             self.service.ballot.borrow_mut().answer(ticket, now);
         }
-        let latency = Latency::of(now.since(self.begun));
-        self.service.tally.borrow_mut().sides[self.side].answered_in(latency);
+        if self.counts == Counts::AsEvidence && !failed {
+            let latency = Latency::of(now.since(self.begun));
+            self.service.tally.borrow_mut().sides[self.side].answered_in(latency);
+        }
+    }
+
+    /// The endpoint that is being asked.
+    pub(super) fn endpoint(&self) -> Option<Rc<EndpointState>> {
+        self.endpoint.clone()
     }
 
     /// The try has ended.

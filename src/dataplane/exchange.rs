@@ -5,14 +5,14 @@ use http::response::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::model::{Cause, Micros, Outcome, Side};
+use crate::model::{Cause, Fault, Micros, Outcome, Side};
 use crate::verdict::Question;
 
 use super::answer::{AnswerBody, Stream};
 use super::asking::Asking;
 use super::attempt::{Counts, Try};
 use super::core::{Core, Located};
-use super::endpoints::{Fresh, Lease};
+use super::endpoints::{EndpointState, Fresh, Lease};
 use super::headers;
 use super::rescue::{is_failure, is_worth_asking_again};
 use super::respond;
@@ -32,7 +32,7 @@ pub(super) struct Exchange {
     started: Micros,
     side: Side,
     counts: Counts,
-    asking: Asking,
+    pub(super) asking: Asking,
 }
 
 /// Whether Helios is asked when Kubernetes fails.
@@ -60,6 +60,9 @@ struct Lost {
 
 /// Endpoints of one side that are asked for a connection before giving up.
 const MOST_ENDPOINTS: u32 = 3;
+
+/// A connection that breaks off so soon after a request was sent over it had been closed before.
+const CLOSED_ALREADY: Micros = Micros(20_000);
 
 /// After a revert nobody who can be asked again waits longer than this for Kubernetes, or than Helios' own
 /// slowest answers take, if that is longer.
@@ -97,7 +100,10 @@ impl Exchange {
         self.service.tally.borrow_mut().answer(status);
         match answered {
             Ok(head) => Response::from_parts(head, AnswerBody::of(self)),
-            Err(cause) => respond::problem(cause, Some(self.side), Some(self.view.config.name.as_str())),
+            Err(cause) => {
+                let service = Some(self.view.config.name.as_str());
+                respond::problem(cause, Some(self.side), service, self.asking.is_head)
+            }
         }
     }
 
@@ -116,13 +122,17 @@ impl Exchange {
                 Err(second) => answer = answer.or(second.answer),
             }
         }
-        if self.side == Side::Kubernetes {
+        if self.side == Side::Kubernetes && cause.fault() == Fault::Side {
             self.count_rescue(false);
         }
         match answer {
             Some(answer) => Ok(self.answer(answer.0, None, answer.1)),
             None => Err(cause),
         }
+    }
+
+    fn affords_rescue(&self) -> bool {
+        self.service.budget.borrow().affords(self.view.config.rescue.budget)
     }
 
     fn otherwise(&self) -> Otherwise {
@@ -142,7 +152,7 @@ impl Exchange {
         if !helps || now >= self.deadline() || !self.asking.is_ready() {
             return false;
         }
-        let affordable = self.service.budget.borrow_mut().spend(now);
+        let affordable = self.service.budget.borrow_mut().spend(self.view.config.rescue.budget, now);
         if !affordable {
             self.service.tally.borrow_mut().over_budget += 1;
         }
@@ -153,7 +163,8 @@ impl Exchange {
     ///
     /// A connection that cannot be made is tried at another endpoint, unless Helios can answer instead. One
     /// that was closed just as it was used again is no failure of the side, as endpoints close idle
-    /// connections: the request is sent anew, once, where that is safe.
+    /// connections: the request is sent anew, once and to the same endpoint, where that is safe. One that breaks
+    /// off later has failed: to ask again unseen would hide from the judge what it is there to see.
     async fn ask(&mut self, plan: Plan) -> Result<Parts, Lost> {
         let Plan { side, counts, begun, otherwise } = plan;
         let mut attempt = Try::begin(&self.core, &self.service, &self.view, side, counts, begun);
@@ -164,7 +175,8 @@ impl Exchange {
                 Err(cause) => {
                     refusals += 1;
                     let enough = cause == Cause::NoEndpoint || refusals == MOST_ENDPOINTS;
-                    if enough || otherwise == Otherwise::AskHelios || self.core.now() >= self.deadline() {
+                    let helios_can = otherwise == Otherwise::AskHelios && self.affords_rescue();
+                    if enough || helios_can || self.core.now() >= self.deadline() {
                         break cause;
                     }
                     attempt.blame(cause);
@@ -176,22 +188,25 @@ impl Exchange {
                 Err(cause) => break cause,
             };
             let cause = match sent.await {
+                Ok(Ok(response)) if !headers::is_understood(&response) => Cause::Protocol,
                 Ok(Ok(response)) if otherwise == Otherwise::AskHelios && is_failure(response.status()) => {
                     // Held back while Helios is asked.
-                    attempt.answered();
+                    attempt.answered(is_failure(response.status()));
                     attempt.finish(Outcome::Failed(Cause::Status));
                     return Err(Lost { cause: Cause::Status, answer: Some(Box::new((response, lease))) });
                 }
                 Ok(Ok(response)) => {
-                    attempt.answered();
+                    attempt.answered(is_failure(response.status()));
                     return Ok(self.answer(response, Some(attempt), lease));
                 }
                 Ok(Err(unanswered)) => self.asking.explain(unanswered),
                 Err(Expired::Late) => Cause::HeaderTimeout,
                 Err(Expired::TakenBack) => Cause::TakenBack,
             };
-            if cause == Cause::Reset && reused && fresh == Fresh::Any && self.asking.is_ready() {
-                fresh = Fresh::Only;
+            let now = self.core.now();
+            let at_once = now.since(begun) <= CLOSED_ALREADY;
+            if cause == Cause::Reset && reused && at_once && fresh == Fresh::Any && self.asking.is_ready() {
+                fresh = Fresh::Since(now);
                 continue;
             }
             break cause;
@@ -204,11 +219,10 @@ impl Exchange {
     }
 
     async fn connect(&self, plan: Plan, attempt: &mut Try, fresh: Fresh) -> Result<(Lease, bool), Cause> {
-        let (side, now) = (plan.side, self.core.recently());
-        let endpoints = &self.view.endpoints[side];
-        let protocol = self.view.config.sides[side].protocol;
-        let picked = self.service.sides[side].pick(now, endpoints, protocol, |bound| self.core.draw(bound));
-        let endpoint = picked.ok_or(Cause::NoEndpoint)?;
+        let endpoint = match attempt.endpoint().filter(|_| fresh != Fresh::Any) {
+            Some(same) => same,
+            None => self.pick(plan.side).ok_or(Cause::NoEndpoint)?,
+        };
         attempt.asks(&endpoint);
         if fresh == Fresh::Any
             && let Some(lease) = endpoint.pool.take()
@@ -220,6 +234,15 @@ impl Exchange {
         // Rare, and large.
         let made = Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh)).await?;
         Ok((made, false))
+    }
+
+    /// The endpoint to ask, of those that the latest snapshot names: this request may have waited for long.
+    fn pick(&self, side: Side) -> Option<Rc<EndpointState>> {
+        let latest = self.core.view();
+        let view = latest.get(self.view.id).unwrap_or(&self.view);
+        let protocol = view.config.sides[side].protocol;
+        let now = self.core.recently();
+        self.service.sides[side].pick(now, &view.endpoints[side], protocol, |bound| self.core.draw(bound))
     }
 
     /// Makes an endpoint's answer the client's. Without a try, that has been counted already.
@@ -253,7 +276,11 @@ impl Exchange {
 
     fn limit(&self, plan: Plan, can_ask_again: bool) -> Limit {
         let header = plan.begun.after(self.view.config.timeouts.header);
-        let leaves = plan.otherwise == Otherwise::AskHelios && can_ask_again;
+        // Who is changed by being asked is left to end where it began, and so is who may find no rescue.
+        let leaves = plan.otherwise == Otherwise::AskHelios
+            && can_ask_again
+            && self.asking.is_safe
+            && self.view.config.rescue.budget >= 1.0;
         let patience = || {
             let slowest = self.view.thresholds.age(Side::Helios, Question::Slow99).unwrap_or_default();
             plan.begun.after(PATIENCE.max(Duration::from_micros(slowest.0)))

@@ -3,7 +3,7 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Uri, Version};
+use http::{Request, Response, StatusCode, Uri, Version};
 
 use crate::config::Protocol;
 use crate::model::Cause;
@@ -39,7 +39,8 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<Option<&str>, Cause> {
 /// Makes a client's head an endpoint's: what belonged to the client's connection is taken off, what tells the
 /// endpoint where it came from is put on.
 pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Result<(), Cause> {
-    let by_http2 = request.version() == Version::HTTP_2;
+    let version = request.version();
+    let by_http2 = version == Version::HTTP_2;
     if let Some(authority) = request.uri().authority() {
         // The authority is what counts (RFC 9112, section 3.2.2); both forms agree from here on.
         let host = host_value(authority)?;
@@ -48,6 +49,9 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
     request.extensions_mut().clear();
     let headers = request.headers_mut();
     let present = Present::in_(headers);
+    if present.hop_by_hop && !is_chunked_at_most(headers) {
+        return Err(Cause::BadRequest);
+    }
     let trailers = present.te && accepts_trailers(headers);
     strip(headers, present);
     if trailers {
@@ -62,7 +66,11 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
     }
     append(headers, FORWARDED_FOR, &forwarded.client);
     headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-    let via = if by_http2 { "2 switchback" } else { "1.1 switchback" };
+    let via = match version {
+        Version::HTTP_2 => "2 switchback",
+        Version::HTTP_10 => "1.0 switchback",
+        _ => "1.1 switchback",
+    };
     append(headers, VIA, &HeaderValue::from_static(via));
     Ok(())
 }
@@ -79,6 +87,8 @@ pub(super) fn address<B>(request: &mut Request<B>, protocol: Protocol, has_body:
                 *request.uri_mut() = Uri::from(path);
             }
             let headers = request.headers_mut();
+            // HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112, section 3.2).
+            headers.entry(HOST).or_insert(HeaderValue::from_static(""));
             if headers.contains_key(TE) {
                 headers.insert(CONNECTION, HeaderValue::from_static("te"));
             }
@@ -110,9 +120,24 @@ fn path(uri: &Uri) -> PathAndQuery {
     uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
 }
 
+/// Whether an endpoint's answer means what it seems to: nobody asked for an upgrade, and `chunked` is the only
+/// transfer coding that can be taken off (RFC 9112, section 6.1).
+pub(super) fn is_understood<B>(response: &Response<B>) -> bool {
+    response.status() != StatusCode::SWITCHING_PROTOCOLS && is_chunked_at_most(response.headers())
+}
+
+fn is_chunked_at_most(headers: &HeaderMap) -> bool {
+    headers.get_all(TRANSFER_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
 /// Makes an endpoint's head an answer's.
 pub(super) fn answer(headers: &mut HeaderMap) {
-    strip(headers, Present::in_(headers));
+    let present = Present::in_(headers);
+    if present.hop_by_hop && headers.contains_key(TRANSFER_ENCODING) {
+        // Where both are, this one is not true (RFC 9112, section 6.3).
+        headers.remove(CONTENT_LENGTH);
+    }
+    strip(headers, present);
 }
 
 /// The value of a cookie.

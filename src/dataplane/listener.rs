@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::connection;
@@ -14,6 +15,11 @@ use super::serve::Client;
 
 /// After an accept has failed for want of resources, others get a moment to give some back.
 const BREATH: Duration = Duration::from_millis(50);
+
+/// When a drain begins, it is waited for so long whether somebody else wants in, …
+const LAST_CALL: Duration = Duration::from_millis(20);
+/// … and for so long in all.
+const LAST_CALL_AT_MOST: Duration = Duration::from_millis(200);
 
 /// Accepts connections until the worker drains. Those that wait to be accepted by then still are: closing a
 /// listener resets them.
@@ -33,7 +39,11 @@ pub(super) async fn run(
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted,
-            () = core.drain.begun() => return,
+            () = core.drain.begun() => {
+                let last = last_call(&core, &protocols, &listener, place);
+                let _ = timeout(LAST_CALL_AT_MOST, last).await;
+                return;
+            }
         };
         match accepted {
             Ok((stream, peer)) => open(&core, &protocols, stream, peer, place),
@@ -43,6 +53,18 @@ pub(super) async fn run(
                 tokio::time::sleep(BREATH).await;
             }
         }
+    }
+}
+
+/// Takes in those who wait: closing a listener resets them, and the system may not have told of them yet.
+async fn last_call(
+    core: &Rc<Core>,
+    protocols: &Rc<auto::Builder<LocalTasks>>,
+    listener: &TcpListener,
+    place: usize,
+) {
+    while let Ok(Ok((stream, peer))) = timeout(LAST_CALL, listener.accept()).await {
+        open(core, protocols, stream, peer, place);
     }
 }
 

@@ -43,8 +43,17 @@ impl Budget {
         self.saved = (self.saved + share).min(MOST_SAVED);
     }
 
-    /// Takes a rescue out of the budget; tells whether there was one.
-    pub(super) fn spend(&mut self, now: Micros) -> bool {
+    /// Whether a rescue can be had, at this share.
+    pub(super) fn affords(&self, share: f64) -> bool {
+        share >= 1.0 || self.saved >= 1.0
+    }
+
+    /// Takes a rescue out of the budget; tells whether there was one. Who may rescue everything need not save:
+    /// any number of requests may hang at once, and be given up at once.
+    pub(super) fn spend(&mut self, share: f64, now: Micros) -> bool {
+        if share >= 1.0 {
+            return true;
+        }
         let seconds = now.since(self.at).0 as f64 / 1e6;
         self.at = now;
         self.saved += (seconds * FLOOR_PER_SECOND).min((FLOOR_PER_SECOND - self.saved).max(0.0));
@@ -64,8 +73,7 @@ mod tests {
     fn at_a_full_budget_everything_is_rescued() {
         let mut budget = Budget::new();
         for i in 0..10_000 {
-            budget.earn(1.0);
-            assert!(budget.spend(Micros(i)), "request {i}");
+            assert!(budget.spend(1.0, Micros(i)), "request {i}");
         }
     }
 
@@ -75,12 +83,12 @@ mod tests {
         let mut rescued = 0;
         for i in 0..10_000_u64 {
             budget.earn(0.2);
-            rescued += u32::from(budget.spend(Micros(i * 100)));
+            rescued += u32::from(budget.spend(0.2, Micros(i * 100)));
         }
         // 2,000 by share, and what the floor gives in one second.
         assert!((1_990..=2_030).contains(&rescued), "{rescued}");
         let mut quiet = Budget::new();
-        let of_a_minute = (0..60_u64).filter(|second| quiet.spend(Micros(second * 1_000_000))).count();
+        let of_a_minute = (0..60_u64).filter(|second| quiet.spend(0.0, Micros(second * 1_000_000))).count();
         assert_eq!(of_a_minute, 60);
     }
 

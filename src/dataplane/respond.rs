@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::model::{Cause, Side};
@@ -11,7 +11,12 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Answers in place of a side: a status, a Problem Details body (RFC 9457), and the side and reason also in
 /// `Proxy-Status` (RFC 9209) and `Server-Timing`, where load balancers and browsers look.
-pub(super) fn problem(cause: Cause, side: Option<Side>, service: Option<&str>) -> Response<AnswerBody> {
+pub(super) fn problem(
+    cause: Cause,
+    side: Option<Side>,
+    service: Option<&str>,
+    is_head: bool,
+) -> Response<AnswerBody> {
     let status = status(cause);
     let asked = side.map_or("switchback", Side::as_str);
     // Every word is from this program or a checked service name, so nothing needs escaping.
@@ -29,9 +34,12 @@ pub(super) fn problem(cause: Cause, side: Option<Side>, service: Option<&str>) -
         None => format!("switchback; error={}", proxy_error(cause)),
     };
     let timing = format!("{asked};desc=\"{}\"", cause.as_str());
-    let mut response = Response::new(AnswerBody::Text(Some(Bytes::from(body))));
+    let length = body.len();
+    let body = if is_head { AnswerBody::Empty } else { AnswerBody::Text(Some(Bytes::from(body))) };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for (name, value) in [(PROXY_STATUS, proxy_status), (SERVER_TIMING, timing)] {
@@ -90,14 +98,14 @@ mod tests {
     #[test]
     fn every_cause_has_a_body_that_programs_can_read() {
         for cause in Cause::ALL {
-            let response = problem(cause, Some(Side::Kubernetes), Some("playlist"));
+            let response = problem(cause, Some(Side::Kubernetes), Some("playlist"), false);
             let AnswerBody::Text(Some(text)) = response.body() else { panic!("no body") };
             let body: serde_json::Value = serde_json::from_slice(text).unwrap();
             assert_eq!(body["reason"], cause.as_str());
             assert_eq!(body["side"], "kubernetes");
             assert_eq!(body["status"], response.status().as_u16());
         }
-        let response = problem(Cause::NoService, None, None);
+        let response = problem(Cause::NoService, None, None, false);
         assert_eq!(response.headers()["proxy-status"], "switchback; error=destination_not_found");
     }
 }

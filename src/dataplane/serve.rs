@@ -40,11 +40,12 @@ pub(super) fn serve(
     client: &Client,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
+    let is_head = request.method() == Method::HEAD;
     let opened = open(core, client, request);
     async move {
         Ok(match opened {
             Ok(exchange) => exchange.run().await,
-            Err(cause) => respond::problem(cause, None, None),
+            Err(cause) => respond::problem(cause, None, None, is_head),
         })
     }
 }

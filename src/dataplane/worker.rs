@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tracing::{error, info};
 
 use crate::clock::Clock;
@@ -54,12 +55,12 @@ async fn run(seed: WorkerSeed) {
     let core = Rc::new(Core::new(index, clock, subscription, reports));
     core.view();
     let protocols = Rc::new(connection::protocols());
+    let mut accepting = JoinSet::new();
     for (place, socket) in listeners.into_iter().enumerate() {
         match TcpListener::from_std(socket) {
             Ok(socket) => {
-                let accepting =
-                    listener::run(core.clone(), protocols.clone(), socket, place, most_connections);
-                tokio::task::spawn_local(accepting);
+                let run = listener::run(core.clone(), protocols.clone(), socket, place, most_connections);
+                accepting.spawn_local(run);
             }
             Err(error) => error!(%error, worker = index, "a worker cannot listen"),
         }
@@ -71,8 +72,14 @@ async fn run(seed: WorkerSeed) {
     let told = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop);
     if let Stop::Graceful(deadline) = told {
         core.drain.begin();
+        let finished = async {
+            // Who waits to be accepted is, and takes a seat when its task has run.
+            while accepting.join_next().await.is_some() {}
+            tokio::task::yield_now().await;
+            core.drain.fewer_than(1).await;
+        };
         tokio::select! {
-            () = core.drain.fewer_than(1) => {}
+            () = finished => {}
             () = tokio::time::sleep(deadline) => {
                 info!(worker = index, open = core.drain.connections(), "the deadline has passed");
             }

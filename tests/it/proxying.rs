@@ -484,3 +484,68 @@ async fn a_connection_can_carry_requests_for_several_services() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_lengths_the_chunks_count() {
+    let endpoint = Endpoint::raw(async |mut stream| {
+        let mut head = [0; 4_096];
+        let _ = stream.read(&mut head).await;
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
+                      b\r\nhello world\r\n0\r\n\r\n";
+        let _ = stream.write_all(answer.as_bytes()).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address)]);
+    for over in [Over::Http1, Over::Http2] {
+        assert_eq!(
+            send(proxy.address, request(over, Method::GET, "a.test", "/", "")).await.text(),
+            "hello world"
+        );
+    }
+}
+
+/// It may have been at work on the request: that is a failure, and not the race of an idle connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_off_later_is_the_sides_failure() {
+    let endpoint = Endpoint::raw(async |mut stream| {
+        let mut head = [0; 4_096];
+        let _ = stream.read(&mut head).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        let _ = stream.read(&mut head).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    })
+    .await;
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address)]);
+    let mut client = Client::connect(proxy.address, Over::Http1).await;
+    assert_eq!(client.get("a.test", "/").await.text(), "ok");
+    assert_eq!(client.get("a.test", "/").await.status, 502);
+    proxy.counted("switchback_tries_total", &["outcome=\"reset\"", "fault=\"side\""], 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_breaks_off_its_body_after_the_answers_head_is_not_the_sides_failure() {
+    let endpoint = mirror().await;
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address)]);
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    let begun = "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n";
+    stream.write_all(begun.as_bytes()).await.unwrap();
+    let mut got = [0; 4_096];
+    assert!(stream.read(&mut got).await.unwrap() > 0);
+    stream.write_all(b"zz\r\n").await.unwrap();
+    while stream.read(&mut got).await.is_ok_and(|count| count > 0) {}
+    proxy.counted("switchback_tries_total", &["fault=\"client\""], 1.0).await;
+    assert!(proxy.metric("switchback_tries_total", &["fault=\"side\""]).await.abs() < 1e-9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_1_0_needs_no_host() {
+    let endpoint = Endpoint::named("a").await;
+    let proxy = Proxy::start(&[Service::new("a").host("*").helios(endpoint.address)]);
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut got = String::new();
+    stream.read_to_string(&mut got).await.unwrap();
+    assert!(got.contains(" 200 OK") && got.ends_with("\r\n\r\na"), "{got}");
+    assert_eq!(endpoint.seen()[0].headers["via"], "1.0 switchback");
+}

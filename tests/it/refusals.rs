@@ -142,3 +142,30 @@ async fn a_request_that_cannot_be_understood_is_400_and_reaches_nobody() {
     }
     assert_eq!(endpoint.hits(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_understood_is_502() {
+    for head in [
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let endpoint = Endpoint::raw(move |mut stream| async move {
+            let mut asked = [0; 1_024];
+            let _ = stream.read(&mut asked).await;
+            let _ = stream.write_all(head.as_bytes()).await;
+            std::future::pending::<()>().await;
+        })
+        .await;
+        check(&asked(endpoint.address, "").await, 502, "protocol", Some("helios"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_has_no_body_for_head() {
+    let endpoint = Endpoint::named("a").await;
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address)]);
+    for over in [Over::Http1, Over::Http2] {
+        let got = send(proxy.address, request(over, Method::HEAD, "b.test", "/", "")).await;
+        assert_eq!((got.status.as_u16(), got.text()), (404, ""), "{over:?}");
+    }
+}

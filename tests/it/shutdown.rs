@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use nix::sys::signal::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::client::{Client, Over, request};
@@ -82,4 +83,26 @@ async fn past_the_deadline_what_is_in_flight_is_let_go() {
     process.after("the deadline has passed");
     assert!(process.wait().success());
     assert!(hung.await.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_to_be_accepted_at_sigterm_is_answered() {
+    let endpoint = slow(0).await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    let (mut process, address, _) = Process::serve(folder.path());
+    process.signal(Signal::SIGSTOP);
+    let mut waiting = Vec::new();
+    for _ in 0..50 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").await.unwrap();
+        waiting.push(stream);
+    }
+    process.signal(Signal::SIGTERM);
+    process.signal(Signal::SIGCONT);
+    for mut stream in waiting {
+        let mut got = String::new();
+        stream.read_to_string(&mut got).await.unwrap();
+        assert!(got.starts_with("HTTP/1.1 200") && got.ends_with("done"), "{got:?}");
+    }
+    assert!(process.wait().success());
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::errno::Errno;
 use tokio::net::TcpStream;
 
 use crate::model::Cause;
@@ -12,9 +13,12 @@ use super::super::body::RequestBody;
 use super::super::core::Core;
 use super::super::waits::{Expired, Limit, within};
 
-/// Streams that may wait in one HTTP/2 connection's receive window: a slow client must not fill memory.
-const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
-const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
+/// What may be under way on one stream that its client has not read yet.
+const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
+/// Room for every stream's: clients that do not read must not keep others from reading.
+const HTTP2_CONNECTION_WINDOW: u32 = HTTP2_STREAM_WINDOW * 100;
+/// As much as HTTP/1.1 heads may have.
+const HTTP2_HEADERS: u32 = 64 << 10;
 
 /// Makes an HTTP/1.1 connection. Its I/O is driven by a task of its own, which ends with it.
 pub(super) async fn http1(
@@ -43,6 +47,7 @@ pub(super) async fn http2(
         .timer(TokioTimer::new())
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_header_list_size(HTTP2_HEADERS)
         .handshake(TokioIo::new(stream));
     let shaken = within(core, limit, handshake).await.map_err(in_words)?;
     let (sender, connection) = shaken.map_err(|_| Cause::ConnectFailed)?;
@@ -54,14 +59,23 @@ pub(super) async fn http2(
 
 async fn tcp(core: &Rc<Core>, address: SocketAddr, limit: Limit) -> Result<TcpStream, Cause> {
     let connected = within(core, limit, TcpStream::connect(address)).await.map_err(in_words)?;
-    let stream = connected.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => Cause::ConnectRefused,
-        io::ErrorKind::TimedOut => Cause::ConnectTimeout,
-        _ => Cause::ConnectFailed,
-    })?;
+    let stream = connected.map_err(|error| cause(&error))?;
     // Answers and requests go out as they come; a peer that is gone already is noticed by the request.
     let _ = stream.set_nodelay(true);
     Ok(stream)
+}
+
+/// Whose fault it is that a connection could not be made: ours, if we have no descriptor or port left for it.
+fn cause(error: &io::Error) -> Cause {
+    let ours = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EADDRNOTAVAIL];
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Cause::ConnectRefused,
+        io::ErrorKind::TimedOut => Cause::ConnectTimeout,
+        _ if error.raw_os_error().is_some_and(|code| ours.contains(&Errno::from_raw(code))) => {
+            Cause::Overloaded
+        }
+        _ => Cause::ConnectFailed,
+    }
 }
 
 pub(super) fn in_words(expired: Expired) -> Cause {

@@ -32,6 +32,7 @@ pub(in crate::dataplane) struct Idle {
 /// An HTTP/2 connection.
 pub(in crate::dataplane) struct Shared {
     sender: http2::SendRequest<RequestBody>,
+    made: Micros,
     streams: Cell<usize>,
     since: Cell<Micros>,
 }
@@ -64,11 +65,11 @@ impl Pool {
     pub(in crate::dataplane) fn take(&self) -> Option<Lease> {
         match self {
             Pool::Http1(idle) => take_idle(idle).map(Lease::Http1),
-            Pool::Http2 { open, .. } => take_stream(open).map(Lease::Http2),
+            Pool::Http2 { open, .. } => take_stream(open, Fresh::Any).map(Lease::Http2),
         }
     }
 
-    /// A new connection; over HTTP/2 also one that somebody else has made meanwhile, unless it must be fresh.
+    /// A new connection; over HTTP/2 also one that somebody else has made meanwhile, if it is fresh enough.
     pub(in crate::dataplane) async fn make(
         &self,
         core: &Rc<Core>,
@@ -81,8 +82,7 @@ impl Pool {
             Pool::Http1(_) => connect::http1(core, address, limit).await.map(Lease::Http1),
             Pool::Http2 { open, making } => {
                 let turn = within(core, limit, making.acquire()).await.map_err(connect::in_words)?;
-                let shared = if fresh == Fresh::Any { take_stream(open) } else { None };
-                if let Some(stream) = shared {
+                if let Some(stream) = take_stream(open, fresh) {
                     return Ok(Lease::Http2(stream));
                 }
                 let made = connect::http2(core, address, limit).await;
@@ -142,7 +142,8 @@ impl Pool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) enum Fresh {
     Any,
-    Only,
+    /// It must have been made since.
+    Since(Micros),
 }
 
 impl Drop for Stream {
@@ -173,10 +174,16 @@ fn take_idle(idle: &RefCell<Vec<Idle>>) -> Option<http1::SendRequest<RequestBody
     None
 }
 
-fn take_stream(open: &RefCell<Vec<Rc<Shared>>>) -> Option<Stream> {
+fn take_stream(open: &RefCell<Vec<Rc<Shared>>>, fresh: Fresh) -> Option<Stream> {
     let mut open = open.borrow_mut();
     open.retain(|shared| !shared.sender.is_closed());
-    let shared = open.iter().find(|shared| shared.streams.get() < MOST_STREAMS)?;
+    let shared = open.iter().find(|shared| {
+        let will_do = match fresh {
+            Fresh::Any => true,
+            Fresh::Since(since) => shared.made >= since,
+        };
+        will_do && shared.streams.get() < MOST_STREAMS
+    })?;
     shared.streams.set(shared.streams.get() + 1);
     Some(Stream(shared.clone()))
 }
@@ -186,7 +193,7 @@ fn add_shared(
     sender: http2::SendRequest<RequestBody>,
     now: Micros,
 ) -> Stream {
-    let shared = Rc::new(Shared { sender, streams: Cell::new(1), since: Cell::new(now) });
+    let shared = Rc::new(Shared { sender, made: now, streams: Cell::new(1), since: Cell::new(now) });
     open.borrow_mut().push(shared.clone());
     Stream(shared)
 }
