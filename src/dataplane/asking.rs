@@ -10,6 +10,7 @@ use crate::config::Protocol;
 use crate::model::Cause;
 
 use super::body::{Fate, Kept, RequestBody};
+use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
 use super::rescue::is_idempotent;
@@ -42,7 +43,7 @@ pub(super) struct Unanswered {
 
 impl Asking {
     /// A prepared request. Of the body of an idempotent one, up to `room` bytes are kept.
-    pub(super) fn new(request: Request<Incoming>, room: usize) -> Self {
+    pub(super) fn new(request: Request<Incoming>, room: usize, core: &Rc<Core>) -> Self {
         let is_head = *request.method() == Method::HEAD;
         let is_safe = request.method().is_safe() && request.body().is_end_stream();
         if request.body().is_end_stream() {
@@ -52,13 +53,13 @@ impl Asking {
         if is_idempotent(request.method()) && room > 0 {
             let mut kept = None;
             let request = request.map(|incoming| {
-                let source = kept.insert(Kept::new(incoming, room));
+                let source = kept.insert(Kept::new(incoming, room, core));
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
             return Self { request: Some(request), origin, is_head, is_safe };
         }
-        let fate = Rc::new(Fate::default());
+        let fate = Rc::new(Fate::new(core));
         let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
         Self { request: Some(request), origin: Origin::Once(fate), is_head, is_safe }
     }
@@ -109,10 +110,15 @@ impl Asking {
 
     /// Whether the client's body broke off.
     pub(super) fn is_broken(&self) -> bool {
+        self.fate().is_some_and(Fate::is_broken)
+    }
+
+    /// What became of the client's body, if there is one.
+    pub(super) fn fate(&self) -> Option<&Fate> {
         match &self.origin {
-            Origin::NoBody => false,
-            Origin::Once(fate) => fate.is_broken(),
-            Origin::Kept(kept) => kept.is_broken(),
+            Origin::NoBody => None,
+            Origin::Once(fate) => Some(fate),
+            Origin::Kept(kept) => Some(kept.fate()),
         }
     }
 

@@ -8,6 +8,10 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::model::Micros;
+
+use super::core::Core;
+
 /// What is sent to an endpoint.
 pub(super) enum RequestBody {
     Empty,
@@ -18,9 +22,13 @@ pub(super) enum RequestBody {
 }
 
 /// What became of a client's body.
-#[derive(Debug, Default)]
 pub(super) struct Fate {
+    core: Rc<Core>,
     broken: Cell<bool>,
+    /// Whether somebody waits for the client's next piece.
+    awaited: Cell<bool>,
+    /// When the last piece came.
+    last: Cell<Micros>,
 }
 
 /// A client's body, of which the beginning is kept up to a bound.
@@ -59,6 +67,21 @@ pub(super) enum BodyError {
 }
 
 impl Fate {
+    pub(super) fn new(core: &Rc<Core>) -> Self {
+        let last = Cell::new(core.recently());
+        Self { core: core.clone(), broken: Cell::new(false), awaited: Cell::new(false), last }
+    }
+
+    /// When the last piece came; until then an endpoint cannot have answered.
+    pub(super) fn last(&self) -> Micros {
+        self.last.get()
+    }
+
+    /// Whether somebody waits for the client's next piece.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited.get()
+    }
+
     /// Whether the client's body broke off.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.get()
@@ -67,19 +90,19 @@ impl Fate {
 
 impl Kept {
     /// Keeps up to `room` bytes of what comes in.
-    pub(super) fn new(incoming: Incoming, room: usize) -> Rc<Self> {
+    pub(super) fn new(incoming: Incoming, room: usize, core: &Rc<Core>) -> Rc<Self> {
         let source = Source { incoming, frames: Vec::new(), trailers: None, room, too_large: false };
-        Rc::new(Self { source: source.into(), fate: Fate::default(), turn: Cell::new(0) })
+        Rc::new(Self { source: source.into(), fate: Fate::new(core), turn: Cell::new(0) })
     }
 
     /// Whether all that has been read is kept.
     pub(super) fn is_whole(&self) -> bool {
-        !self.source.borrow().too_large && !self.is_broken()
+        !self.source.borrow().too_large && !self.fate.is_broken()
     }
 
-    /// Whether the client's body broke off.
-    pub(super) fn is_broken(&self) -> bool {
-        self.fate.is_broken()
+    /// What became of it.
+    pub(super) fn fate(&self) -> &Fate {
+        &self.fate
     }
 
     /// The body from its beginning; `None` if it was too large to be kept. Whoever was reading stops.
@@ -183,7 +206,12 @@ fn poll_client(
     fate: &Fate,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    Pin::new(incoming).poll_frame(cx).map_err(|error| {
+    let polled = Pin::new(incoming).poll_frame(cx);
+    fate.awaited.set(polled.is_pending());
+    if polled.is_ready() {
+        fate.last.set(fate.core.recently());
+    }
+    polled.map_err(|error| {
         fate.broken.set(true);
         BodyError::Client(error)
     })

@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::verdict::Question;
 use super::answer::{AnswerBody, Stream};
 use super::asking::Asking;
 use super::attempt::{Counts, Try};
+use super::body::Fate;
 use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease};
 use super::headers;
@@ -78,7 +80,7 @@ impl Exchange {
         counts: Counts,
         request: Request<Incoming>,
     ) -> Box<Self> {
-        let asking = Asking::new(request, view.config.rescue.body_bytes);
+        let asking = Asking::new(request, view.config.rescue.body_bytes, &core);
         let stream = Stream::new(Place::new(core.clone()), view.config.timeouts.idle);
         Box::new(Self { started: core.now(), core, stream, view, service, side, counts, asking })
     }
@@ -184,10 +186,20 @@ impl Exchange {
                 }
             };
             let sent = match self.asking.send(&mut lease, self.view.config.sides[side].protocol) {
-                Ok(sent) => within(&self.core, self.limit(plan, self.asking.is_ready()), sent),
+                Ok(sent) => sent,
                 Err(cause) => break cause,
             };
-            let cause = match sent.await {
+            let mut sent = pin!(sent);
+            let answered = loop {
+                let limit = self.limit(plan, self.asking.is_ready());
+                let answered = within(&self.core, limit, sent.as_mut()).await;
+                // While the client was sending, no answer was late.
+                let is_late = matches!(answered, Err(Expired::Late));
+                if !is_late || self.core.now() >= self.limit(plan, false).until {
+                    break answered;
+                }
+            };
+            let cause = match answered {
                 Ok(Ok(response)) if !headers::is_understood(&response) => Cause::Protocol,
                 Ok(Ok(response)) if otherwise == Otherwise::AskHelios && is_failure(response.status()) => {
                     // Held back while Helios is asked.
@@ -200,6 +212,7 @@ impl Exchange {
                     return Ok(self.answer(response, Some(attempt), lease));
                 }
                 Ok(Err(unanswered)) => self.asking.explain(unanswered),
+                Err(Expired::Late) if self.asking.fate().is_some_and(Fate::is_awaited) => Cause::ClientBody,
                 Err(Expired::Late) => Cause::HeaderTimeout,
                 Err(Expired::TakenBack) => Cause::TakenBack,
             };
@@ -271,11 +284,14 @@ impl Exchange {
     }
 
     fn deadline(&self) -> Micros {
-        self.started.after(self.view.config.timeouts.request)
+        let there = self.asking.fate().map_or(self.started, |fate| fate.last().max(self.started));
+        there.after(self.view.config.timeouts.request)
     }
 
     fn limit(&self, plan: Plan, can_ask_again: bool) -> Limit {
-        let header = plan.begun.after(self.view.config.timeouts.header);
+        // An endpoint cannot answer before the request is there.
+        let there = self.asking.fate().map_or(plan.begun, |fate| fate.last().max(plan.begun));
+        let header = there.after(self.view.config.timeouts.header);
         // Who is changed by being asked is left to end where it began, and so is who may find no rescue.
         let leaves = plan.otherwise == Otherwise::AskHelios
             && can_ask_again

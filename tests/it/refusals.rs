@@ -1,6 +1,7 @@
 //! What clients are told when there is no answer to give.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::{HeaderValue, Method};
 use socket2::{Domain, Socket, Type};
@@ -8,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::client::{Answer, Client, Over, request, send};
-use crate::support::endpoint::Endpoint;
+use crate::support::endpoint::{Endpoint, answer};
 use crate::support::proxy::{Proxy, Service};
 
 fn check(got: &Answer, status: u16, reason: &str, side: Option<&str>) {
@@ -168,4 +169,28 @@ async fn what_is_refused_has_no_body_for_head() {
         let got = send(proxy.address, request(over, Method::HEAD, "b.test", "/", "")).await;
         assert_eq!((got.status.as_u16(), got.text()), (404, ""), "{over:?}");
     }
+}
+
+/// A client that takes its time over a body is no fault of the side, and is not cut off while it sends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_time_is_not_the_endpoints() {
+    let endpoint = Endpoint::start(async |seen| answer(200, seen.body)).await;
+    let timeouts = "[timeouts]\nheader = \"300ms\"\nrequest = \"400ms\"";
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address).rest(timeouts)]);
+    let head = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\nConnection: close\r\n\r\n";
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for piece in "unhurried".as_bytes()[..8].chunks(1) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream.write_all(piece).await.unwrap();
+    }
+    let mut got = String::new();
+    stream.read_to_string(&mut got).await.unwrap();
+    assert!(got.starts_with("HTTP/1.1 200") && got.ends_with("unhurrie"), "{got}");
+    let mut silent = TcpStream::connect(proxy.address).await.unwrap();
+    silent.write_all(head.as_bytes()).await.unwrap();
+    let mut got = String::new();
+    silent.read_to_string(&mut got).await.unwrap();
+    assert!(got.starts_with("HTTP/1.1 400") && got.contains("client_body"), "{got}");
+    assert!(proxy.metric("switchback_tries_total", &["fault=\"side\""]).await.abs() < 1e-9);
 }
