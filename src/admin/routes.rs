@@ -40,6 +40,12 @@ const LONGEST_REASON: usize = 1_000;
 
 /// The API.
 pub(super) fn router(shared: Shared) -> Router {
+    // These wait for nobody, and must be had when everything else does.
+    let at_any_time = Router::new()
+        .route("/v1/revert", post(revert))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz));
     Router::new()
         .route("/v1/process", get(process))
         .route("/v1/services", get(services))
@@ -47,11 +53,9 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/services/{name}/weight", put(set_weight).delete(clear))
         .route("/v1/services/{name}/release", post(release))
         .route("/v1/services/{name}/receipt", get(receipt))
-        .route("/v1/revert", post(revert))
         .route("/v1/events", get(events))
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+        .layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE))
+        .merge(at_any_time)
         .fallback(async || {
             Refusal::new(StatusCode::NOT_FOUND, "there is nothing here; /v1/services is a start")
         })
@@ -60,7 +64,6 @@ pub(super) fn router(shared: Shared) -> Router {
         })
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .layer(from_fn(refuse_strangers))
-        .layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE))
         .with_state(shared)
 }
 
@@ -227,6 +230,9 @@ fn parse_weight(percent: f64) -> Result<Weight, Refusal> {
 
 fn parse_reason(reason: &str) -> Result<Arc<str>, Refusal> {
     match reason.trim() {
+        odd if odd.chars().any(char::is_control) => {
+            Err(Refusal::unprocessable("a reason is one line of text, without control characters"))
+        }
         "" => Err(Refusal::unprocessable("a reason is needed: it is what others will read at 3 a.m.")),
         long if long.chars().count() > LONGEST_REASON => {
             Err(Refusal::unprocessable(format!("a reason has at most {LONGEST_REASON} characters")))

@@ -1,7 +1,7 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -45,15 +45,23 @@ fn listener(address: SocketAddr, reuse_port: ReusePort) -> io::Result<TcpListene
 
 /// The admin socket, for its owner alone. One that nobody answers any more is taken over.
 pub(super) fn unix(path: &Path) -> io::Result<UnixListener> {
-    if path.exists() {
-        if UnixStream::connect(path).is_ok() {
-            return Err(io::Error::from(io::ErrorKind::AddrInUse));
-        }
-        std::fs::remove_file(path)?;
-    }
     // Under its own name it is there only when nobody else can connect any more.
     let aside = path.with_extension("new");
-    let _ = std::fs::remove_file(&aside);
+    for path in [path, &aside] {
+        match std::fs::symlink_metadata(path) {
+            Ok(there) if !there.file_type().is_socket() => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "a file that is no socket lies there",
+                ));
+            }
+            Ok(_) if UnixStream::connect(path).is_ok() => {
+                return Err(io::Error::from(io::ErrorKind::AddrInUse));
+            }
+            Ok(_) => std::fs::remove_file(path)?,
+            Err(_) => {}
+        }
+    }
     let listener = UnixListener::bind(&aside)?;
     std::fs::set_permissions(&aside, Permissions::from_mode(0o600))?;
     std::fs::rename(&aside, path)?;

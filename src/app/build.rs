@@ -60,6 +60,13 @@ pub fn build(folder: &Path) -> Result<Bound, BuildError> {
         BuildError::State(format!("cannot read the state directory {}: {error}", process.state.display()))
     })?;
     bind::raise_file_limit();
+    // First what only one process can have: clients are not let in by one that will not stay.
+    let admin_error = |source| listen_error(&process.admin.address, "admin", source);
+    let admin = bind::single(process.admin.address).map_err(admin_error)?;
+    let admin_address = admin.local_addr().map_err(admin_error)?;
+    let socket = &process.admin.socket;
+    let admin_socket =
+        bind::unix(socket).map_err(|source| listen_error(&socket.display(), "admin", source))?;
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
     for listener in &process.listeners {
@@ -69,12 +76,6 @@ pub fn build(folder: &Path) -> Result<Bound, BuildError> {
         addresses.push((listener.name.to_string(), address));
         listeners.push(sockets);
     }
-    let admin_error = |source| listen_error(&process.admin.address, "admin", source);
-    let admin = bind::single(process.admin.address).map_err(admin_error)?;
-    let admin_address = admin.local_addr().map_err(admin_error)?;
-    let socket = &process.admin.socket;
-    let admin_socket =
-        bind::unix(socket).map_err(|source| listen_error(&socket.display(), "admin", source))?;
     let (clock, folder) = (Clock::start(), folder.to_owned());
     Ok(Bound { clock, folder, loaded, store, kept, listeners, admin, admin_socket, addresses, admin_address })
 }

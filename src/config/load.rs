@@ -101,7 +101,7 @@ fn read(path: &Path, hasher: &mut SipHasher13, found: &mut Vec<Fault>) -> Option
 fn unreadable(path: &Path, error: &io::Error, found: &mut Vec<Fault>) {
     let source = Source::new(path, String::new());
     let help = match error.kind() {
-        io::ErrorKind::NotFound if path.ends_with(PROCESS_FILE) => {
+        io::ErrorKind::NotFound if path.ends_with(PROCESS_FILE) || path.ends_with(SERVICES) => {
             "a configuration is a folder with switchback.toml and services/NAME.toml"
         }
         io::ErrorKind::NotFound => "it was there a moment ago",
@@ -116,7 +116,6 @@ fn unreadable(path: &Path, error: &io::Error, found: &mut Vec<Fault>) {
 fn list(folder: &Path, found: &mut Vec<Fault>) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return (Vec::new(), Vec::new()),
         Err(error) => {
             unreadable(folder, &error, found);
             return (Vec::new(), Vec::new());

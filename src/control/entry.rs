@@ -148,6 +148,16 @@ impl Entry {
         !self.weight().is_zero() || matches!(self.rollout.state(), State::Rising { .. })
     }
 
+    /// Whether it is held.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.rollout.word(), Word::Held(_))
+    }
+
+    /// Whether Kubernetes gets requests, or will when an override ends, and Helios can take them.
+    pub(super) fn can_be_taken_back(&self) -> bool {
+        self.config.is_on(Side::Helios) && (self.is_at_stake() || !self.rollout.file().is_zero())
+    }
+
     /// The side that this weight would send requests to, and that the service does not have.
     pub(super) fn missing_side(&self, weight: Weight) -> Option<Side> {
         let wanted = [(Side::Kubernetes, weight > Weight::ZERO), (Side::Helios, weight < Weight::FULL)];
@@ -178,7 +188,7 @@ impl Entry {
             id: self.id,
             config: self.config.clone(),
             plan,
-            held: matches!(self.rollout.word(), Word::Held(_)),
+            held: self.is_held(),
             judged: self.config.judge.mode != JudgeMode::Off,
             endpoints: self.config.sides.as_ref().map(|side| side.endpoints.clone()),
             thresholds: self.thresholds,

@@ -85,23 +85,22 @@ impl Meters {
     /// Follows what is published: weights, holds, and which services there are.
     pub(super) fn publish(&mut self, snapshot: &Snapshot) {
         self.generation.set(snapshot.generation as f64);
+        // Before the others: one that has come back has the gauges that it had.
+        self.services.retain(|id, meters| {
+            let view = snapshot.services.get(id.slot as usize).and_then(Option::as_ref);
+            let stays = view.is_some_and(|view| view.id == *id);
+            if !stays {
+                meters.weight.set(0.0);
+                meters.held.set(0.0);
+            }
+            stays
+        });
         for view in snapshot.services.iter().flatten() {
             let recorder = &self.recorder;
             let make = || ServiceMeters::new(&view.config.name, recorder);
             let meters = self.services.entry(view.id).or_insert_with(make);
             meters.weight.set(view.plan.weight.percent());
             meters.held.set(f64::from(u8::from(view.held)));
-        }
-        if self.services.len() > snapshot.services.len() {
-            self.services.retain(|id, meters| {
-                let view = snapshot.services.get(id.slot as usize).and_then(Option::as_ref);
-                let stays = view.is_some_and(|view| view.id == *id);
-                if !stays {
-                    meters.weight.set(0.0);
-                    meters.held.set(0.0);
-                }
-                stays
-            });
         }
     }
 

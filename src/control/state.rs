@@ -170,6 +170,12 @@ impl State {
         Snapshot { generation: self.generation, routes: self.routes.clone(), services: self.views.clone() }
     }
 
+    /// Whether a service is held.
+    pub(super) fn is_held(&self, name: &ServiceName) -> bool {
+        let entry = self.slot(name).and_then(|slot| self.entries.get(slot)?.as_ref());
+        entry.is_some_and(Entry::is_held)
+    }
+
     pub(super) fn slot(&self, name: &ServiceName) -> Option<usize> {
         self.slots.get(name).copied()
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Fault, Loaded, diff, in_words};
-use crate::model::{ServiceName, UnixMillis, Weight};
+use crate::config::{Diff, Fault, Loaded, diff, in_words};
+use crate::model::{ServiceName, Side, UnixMillis, Weight};
 use crate::rollout::{self, Actor, Word};
 use crate::tally::Report;
 use crate::verdict::Finding;
@@ -118,6 +118,13 @@ fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
         return;
     }
     let diff = diff(&state.config, &loaded.config);
+    let objections = objections(state, &diff);
+    if let Some(first) = objections.first() {
+        let text = format!("the new configuration is refused, the last good one stays: {first}");
+        state.faults = objections;
+        todo.announce(Happening::ConfigRefused, None, text);
+        return;
+    }
     // What is read at start only stays as it was started with, so that the difference is seen until then.
     let process = state.config.process.clone();
     state.config = loaded.config;
@@ -148,6 +155,25 @@ fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
         text = format!("{text}; restart Switchback for the changes to {sections} in switchback.toml");
     }
     todo.announce(Happening::ConfigLoaded, None, text);
+}
+
+/// Why a configuration without faults cannot come into force here and now.
+fn objections(state: &State, diff: &Diff) -> Vec<String> {
+    let listeners = &state.config.process.listeners;
+    let mut objections = Vec::new();
+    for service in diff.added.iter().chain(&diff.changed) {
+        let name = &service.name;
+        for listener in &service.matches.listeners {
+            if !listeners.iter().any(|known| known.name == *listener) {
+                objections
+                    .push(format!("{name} answers on listener {listener}, which takes a restart to begin"));
+            }
+        }
+        if !service.is_on(Side::Helios) && state.is_held(name) {
+            objections.push(format!("{name} is held, and would lose Helios; release it first"));
+        }
+    }
+    objections
 }
 
 fn refuse_configuration(state: &mut State, faults: &[Fault], todo: &mut Todo) {
@@ -284,8 +310,8 @@ fn steer(
     turn(state, slot, event, Some(asked), todo);
 }
 
-/// Takes services back by a person's word. For all of them, those that get nothing from Kubernetes are left as
-/// they are: a hold would only be one more thing to end.
+/// Takes services back by a person's word. For all of them, those that get nothing from Kubernetes, now or when
+/// an override ends, are left as they are: a hold would only be one more thing to end.
 fn revert_all(
     state: &mut State,
     ask: Ask,
@@ -297,7 +323,7 @@ fn revert_all(
     let slots = match services {
         None => {
             let mut slots = state.slots();
-            slots.retain(|slot| state.entry(*slot).is_some_and(|entry| entry.is_at_stake()));
+            slots.retain(|slot| state.entry(*slot).is_some_and(|entry| entry.can_be_taken_back()));
             slots
         }
         Some(names) => {

@@ -62,10 +62,11 @@ pub(super) async fn run(
                 changed
             }
         };
-        if !news && asked == Asked::ByPerson {
+        if !news && faults.is_empty() && asked == Asked::ByPerson {
             info!("the configuration has not changed");
         }
-        if news && out.send(result).await.is_err() {
+        // Who asks is told again what is wrong, and what could not come into force may be able to by now.
+        if (news || asked == Asked::ByPerson) && out.send(result).await.is_err() {
             return;
         }
     }

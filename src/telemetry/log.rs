@@ -1,4 +1,4 @@
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 
@@ -11,11 +11,28 @@ pub enum LogFormat {
     Json,
 }
 
+/// Standard error, whoever reads it or not: a log that nobody takes any more must not end what it is about.
+struct Unfailing;
+
+impl Write for Unfailing {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let _ = io::stderr().write_all(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Starts the log on standard error. `SWITCHBACK_LOG` chooses what is in it, as in `info` or
 /// `switchback=debug`; the default is `info`. A second call does nothing.
 pub fn init(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SWITCHBACK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(|| Unfailing);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // Another log may have been started already, as in tests: it is then the one that is written.
     let _ = match format {

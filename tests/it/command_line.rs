@@ -177,3 +177,17 @@ fn endpoints_can_be_tried_and_told_how_to_behave() {
     assert!(wrong.starts_with("HTTP/1.1 400") && wrong.contains("nonsense"), "{wrong}");
     drop(process);
 }
+
+#[test]
+fn a_file_that_lies_where_the_socket_should_be_is_left_alone() {
+    let folder = crate::support::proxy::Folder::with(&[]);
+    let precious = folder.path().join("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    let text = std::fs::read_to_string(folder.path().join("switchback.toml")).unwrap();
+    let socket = format!("[admin]\nsocket = \"{}\"\n", precious.display());
+    folder.write_process(&text.replace("[admin]\n", &socket));
+    let output = Process::run(&["serve", "--config", &folder.path().display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no socket"), "{output:?}");
+    assert_eq!(std::fs::read_to_string(precious).unwrap(), "precious");
+}

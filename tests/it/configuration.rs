@@ -59,6 +59,9 @@ fn every_broken_configuration_is_explained_with_its_place_and_the_mend() {
         if case.join("without-switchback-toml").exists() {
             fs::remove_file(config.join("switchback.toml")).unwrap();
         }
+        if case.join("without-services").exists() {
+            fs::remove_dir(config.join("services")).unwrap();
+        }
         let output = check(&config, &[]);
         let said = String::from_utf8(output.stderr).unwrap();
         let expected = case.join("expected.txt");

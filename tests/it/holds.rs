@@ -218,3 +218,65 @@ async fn all_services_are_reverted_with_one_word() {
     }
     assert_eq!(proxy.status("c").await["why"], "file");
 }
+
+async fn refused_because(proxy: &Proxy, reason: &str) {
+    eventually(reason, async || {
+        let process = proxy.ask(Method::GET, "/v1/process", &Value::Null).await.json();
+        process["configuration_faults"].to_string().contains(reason)
+    })
+    .await;
+}
+
+/// A file must not lift a hold, whatever it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_service_cannot_lose_helios_to_a_file() {
+    let world = World::new().await;
+    let proxy = Proxy::start(&[world.service(50.0)]);
+    revert(proxy.admin).await;
+    proxy.folder.write(&Service::new("a").weight(100.0).kubernetes(world.kubernetes.address));
+    refused_because(&proxy, "is held, and would lose Helios").await;
+    assert!(held(proxy.admin).await);
+    assert_eq!(proxy.get("a.test", "/").await.text(), "helios");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_revert_all_holds_also_what_an_override_keeps_off_kubernetes_and_leaves_what_has_no_helios() {
+    let world = World::new().await;
+    let only = Service::new("only").weight(100.0).kubernetes(world.kubernetes.address);
+    let proxy = Proxy::start(&[world.service(50.0), only]);
+    let body = json!({ "percent": 0.0, "reason": "a moment", "for": "1h" });
+    assert_eq!(proxy.ask(Method::PUT, "/v1/services/a/weight", &body).await.status, 200);
+    let got = proxy.ask(Method::POST, "/v1/revert", &json!({ "all": true, "reason": "INC-2" })).await.json();
+    assert_eq!(got["changes"].as_array().unwrap().len(), 1, "{got}");
+    assert!(held(proxy.admin).await);
+    assert_eq!(proxy.status("only").await["why"], "file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_say_that_a_service_is_held_also_after_its_file_was_away() {
+    let world = World::new().await;
+    let proxy = Proxy::start(&[world.service(50.0)]);
+    revert(proxy.admin).await;
+    proxy.counted("switchback_held", &["service=\"a\""], 1.0).await;
+    std::fs::remove_file(proxy.folder.file("a")).unwrap();
+    proxy.counted("switchback_held", &["service=\"a\""], 0.0).await;
+    proxy.folder.write(&world.service(50.0));
+    proxy.counted("switchback_held", &["service=\"a\""], 1.0).await;
+}
+
+/// A log that nobody reads any more ends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_works_when_nobody_takes_the_log() {
+    let world = World::new().await;
+    let folder = Folder::with(&[world.service(50.0)]);
+    let (mut process, address, admin) = Process::serve(folder.path());
+    process.stop_reading();
+    for _ in 0..3 {
+        revert(admin).await;
+        let body = json!({ "to_percent": 50.0, "reason": "ok" });
+        assert_eq!(ask(admin, Method::POST, "/v1/services/a/release", &body).await.status, 200);
+    }
+    let got = send(address, request(Over::Http1, Method::GET, "a.test", "/", "")).await;
+    assert_eq!(got.status, 200);
+    assert!(process.is_running());
+}

@@ -135,3 +135,20 @@ async fn a_changed_weight_in_the_file_moves_traffic_without_closing_a_connection
     proxy.folder.write(&service(0.0));
     eventually("Helios serves", async || client.get("a.test", "/").await.text() == "helios").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_listener_that_does_not_run_yet_waits_for_a_restart_whole() {
+    let one = Endpoint::named("one").await;
+    let proxy = Proxy::start(&[Service::new("a").helios(one.address)]);
+    let file = proxy.folder.path().join("switchback.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}[listeners.public]\naddress = \"127.0.0.1:0\"\n")).unwrap();
+    let service = std::fs::read_to_string(proxy.folder.file("a")).unwrap();
+    let service = service.replace("[match]\n", "[match]\nlisteners = [\"public\"]\n");
+    std::fs::write(proxy.folder.file("a"), service).unwrap();
+    eventually("it is told", async || {
+        process(&proxy).await["configuration_faults"].to_string().contains("takes a restart")
+    })
+    .await;
+    assert_eq!(proxy.get("a.test", "/").await.text(), "one");
+}

@@ -29,7 +29,10 @@ impl Process {
             let sending = sending.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    let _ = sending.send(line);
+                    // Who stops reading closes the pipe.
+                    if sending.send(line).is_err() {
+                        return;
+                    }
                 }
             });
         }
@@ -68,6 +71,11 @@ impl Process {
                 return line[place + text.len()..].to_owned();
             }
         }
+    }
+
+    /// Takes no more of what it says: the next lines find the pipe closed.
+    pub(crate) fn stop_reading(&mut self) {
+        self.lines = mpsc::channel().1;
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
