@@ -190,7 +190,7 @@ impl Exchange {
                 Err(cause) => break cause,
             };
             let mut sent = pin!(sent);
-            let answered = loop {
+            let mut answered = loop {
                 let limit = self.limit(plan, self.asking.is_ready());
                 let answered = within(&self.core, limit, sent.as_mut()).await;
                 // While the client was sending, no answer was late.
@@ -199,8 +199,10 @@ impl Exchange {
                     break answered;
                 }
             };
+            let is_understood =
+                answered.as_mut().is_ok_and(|answered| answered.as_mut().is_ok_and(headers::answer));
             let cause = match answered {
-                Ok(Ok(response)) if !headers::is_understood(&response) => Cause::Protocol,
+                Ok(Ok(_)) if !is_understood => Cause::Protocol,
                 Ok(Ok(response)) if otherwise == Otherwise::AskHelios && is_failure(response.status()) => {
                     // Held back while Helios is asked.
                     attempt.answered(is_failure(response.status()));
@@ -261,7 +263,6 @@ impl Exchange {
     /// Makes an endpoint's answer the client's. Without a try, that has been counted already.
     fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
-        headers::answer(&mut head.headers);
         head.extensions.clear();
         let failed = is_failure(head.status);
         let outcome = if failed { Outcome::Failed(Cause::Status) } else { Outcome::Ok };

@@ -45,6 +45,9 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
         // The authority is what counts (RFC 9112, section 3.2.2); both forms agree from here on.
         let host = host_value(authority)?;
         request.headers_mut().insert(HOST, host);
+    } else if version != Version::HTTP_11 {
+        // Others may leave it out, HTTP/1.1 may not (RFC 9112, section 3.2).
+        request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static(""));
     }
     request.extensions_mut().clear();
     let headers = request.headers_mut();
@@ -87,8 +90,6 @@ pub(super) fn address<B>(request: &mut Request<B>, protocol: Protocol, has_body:
                 *request.uri_mut() = Uri::from(path);
             }
             let headers = request.headers_mut();
-            // HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112, section 3.2).
-            headers.entry(HOST).or_insert(HeaderValue::from_static(""));
             if headers.contains_key(TE) {
                 headers.insert(CONNECTION, HeaderValue::from_static("te"));
             }
@@ -120,24 +121,23 @@ fn path(uri: &Uri) -> PathAndQuery {
     uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
 }
 
-/// Whether an endpoint's answer means what it seems to: nobody asked for an upgrade, and `chunked` is the only
-/// transfer coding that can be taken off (RFC 9112, section 6.1).
-pub(super) fn is_understood<B>(response: &Response<B>) -> bool {
-    response.status() != StatusCode::SWITCHING_PROTOCOLS && is_chunked_at_most(response.headers())
-}
-
-fn is_chunked_at_most(headers: &HeaderMap) -> bool {
-    headers.get_all(TRANSFER_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-}
-
-/// Makes an endpoint's head an answer's.
-pub(super) fn answer(headers: &mut HeaderMap) {
+/// Makes an endpoint's head an answer's. Tells whether it means what it seems to: nobody asked for an upgrade,
+/// and `chunked` is the only transfer coding that can be taken off (RFC 9112, section 6.1).
+pub(super) fn answer<B>(response: &mut Response<B>) -> bool {
+    let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
     let present = Present::in_(headers);
+    let is_understood = !is_upgrade && (!present.hop_by_hop || is_chunked_at_most(headers));
     if present.hop_by_hop && headers.contains_key(TRANSFER_ENCODING) {
         // Where both are, this one is not true (RFC 9112, section 6.3).
         headers.remove(CONTENT_LENGTH);
     }
     strip(headers, present);
+    is_understood
+}
+
+fn is_chunked_at_most(headers: &HeaderMap) -> bool {
+    headers.get_all(TRANSFER_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// The value of a cookie.
