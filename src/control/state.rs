@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Loaded, ServiceConfig};
 use crate::model::{ServiceName, UnixMillis, Weight};
-use crate::rollout::{Actor, Hold, Record, Rollout, Word};
+use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
 
 use super::entry::Entry;
@@ -135,16 +135,32 @@ impl State {
         self.refresh(slot);
     }
 
-    /// Takes a service out, and keeps its word for when it comes back.
-    pub(super) fn remove(&mut self, name: &ServiceName) {
-        let Some(slot) = self.slots.remove(name) else { return };
+    /// Takes a service out, and keeps its word for when it comes back. Tells what must be written for that, if a
+    /// change is under way that will not come into force, and who waits for it.
+    pub(super) fn remove(&mut self, name: &ServiceName) -> (Option<Record>, Vec<Ask>) {
+        let gone: Vec<_> = self.waiting.keys().filter(|(waits, _)| waits == name).cloned().collect();
+        let asks =
+            gone.iter().filter_map(|key| self.waiting.remove(key)).map(|waiting| waiting.ask).collect();
+        let Some(slot) = self.slots.remove(name) else { return (None, asks) };
+        let mut undo = None;
         self.views[slot] = None;
         self.to_judge.remove(&slot);
         self.timed.remove(&slot);
         if let Some(entry) = self.entries[slot].take() {
-            let record = Record { revision: entry.rollout.revision(), word: entry.rollout.word().clone() };
+            let mut record =
+                Record { revision: entry.rollout.revision(), word: entry.rollout.word().clone() };
+            if matches!(entry.rollout.state(), Steps::Rising { .. }) {
+                record.revision += 1;
+                undo = Some(record.clone());
+            }
             self.elsewhere.insert(name.clone(), Remains { record: Some(record), receipt: entry.receipt });
         }
+        (undo, asks)
+    }
+
+    /// What is to be kept of a service that is not configured, if this revision of it is still the last.
+    pub(super) fn kept_elsewhere(&self, name: &ServiceName, revision: u64) -> Option<Record> {
+        self.elsewhere.get(name)?.record.clone().filter(|record| record.revision == revision)
     }
 
     /// Makes a service's view anew; it is seen with the next publish.

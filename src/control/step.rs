@@ -132,7 +132,10 @@ fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
     (state.fingerprint, state.loaded_at) = (loaded.fingerprint, todo.now.wall);
     state.needs_restart.clone_from(&diff.restart);
     for name in &diff.removed {
-        state.remove(name);
+        let (undo, asks) = state.remove(name);
+        todo.effects.extend(undo.map(|record| Effect::WriteRecord(name.clone(), record)));
+        let overtaken = || Answer::Refused(Refused::Overtaken(name.clone()));
+        todo.effects.extend(asks.into_iter().map(|ask| Effect::Answer(ask, overtaken())));
     }
     for service in &diff.changed {
         let Some(slot) = state.slot(&service.name) else { continue };
@@ -199,7 +202,12 @@ fn written(state: &mut State, service: &ServiceName, revision: u64, ok: bool, to
         let text = format!("{service}: its record cannot be written to the state directory; trying again");
         todo.announce(Happening::NotWritten, Some(service), text);
     }
-    let Some(slot) = state.slot(service) else { return };
+    let Some(slot) = state.slot(service) else {
+        // Its file has gone meanwhile: what was said of it is kept all the same.
+        let again = state.kept_elsewhere(service, revision).filter(|_| !ok);
+        todo.effects.extend(again.map(|record| Effect::WriteRecord(service.clone(), record)));
+        return;
+    };
     if let Some(entry) = state.entry(slot)
         && ok
     {

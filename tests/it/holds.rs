@@ -280,3 +280,20 @@ async fn a_revert_works_when_nobody_takes_the_log() {
     assert_eq!(got.status, 200);
     assert!(process.is_running());
 }
+
+/// A hold is written also when its service's file goes while the disk fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_outlives_a_broken_disk_and_a_file_that_goes() {
+    let world = World::new().await;
+    let proxy = Proxy::start(&[world.service(50.0)]);
+    let records = proxy.folder.state().join("services");
+    std::fs::remove_dir_all(&records).unwrap();
+    revert(proxy.admin).await;
+    std::fs::remove_file(proxy.folder.file("a")).unwrap();
+    eventually("the service is gone", async || proxy.get("a.test", "/").await.status == 404).await;
+    std::fs::create_dir(&records).unwrap();
+    eventually("the hold is on disk", async || records.join("a.json").exists()).await;
+    let folder = proxy.end().await;
+    folder.write(&world.service(50.0));
+    assert!(held(Proxy::start_in(folder).admin).await);
+}
