@@ -186,10 +186,11 @@ impl State {
         Snapshot { generation: self.generation, routes: self.routes.clone(), services: self.views.clone() }
     }
 
-    /// Whether a service is held.
+    /// Whether a service is held, or would be if it were configured.
     pub(super) fn is_held(&self, name: &ServiceName) -> bool {
         let entry = self.slot(name).and_then(|slot| self.entries.get(slot)?.as_ref());
-        entry.is_some_and(Entry::is_held)
+        let kept = self.elsewhere.get(name).and_then(|remains| remains.record.as_ref());
+        entry.is_some_and(Entry::is_held) || kept.is_some_and(|record| matches!(record.word, Word::Held(_)))
     }
 
     pub(super) fn slot(&self, name: &ServiceName) -> Option<usize> {

@@ -237,6 +237,12 @@ async fn a_held_service_cannot_lose_helios_to_a_file() {
     refused_because(&proxy, "is held, and would lose Helios").await;
     assert!(held(proxy.admin).await);
     assert_eq!(proxy.get("a.test", "/").await.text(), "helios");
+    // Nor by going and coming back without it.
+    std::fs::remove_file(proxy.folder.file("a")).unwrap();
+    eventually("the service is gone", async || proxy.get("a.test", "/").await.status == 404).await;
+    proxy.folder.write(&Service::new("a").weight(100.0).kubernetes(world.kubernetes.address));
+    refused_because(&proxy, "is held, and would lose Helios").await;
+    assert_eq!(proxy.get("a.test", "/").await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
