@@ -10,6 +10,7 @@ use crate::splitter::{Force, Sticky};
 use crate::verdict::Rule;
 
 use super::at::At;
+use super::check_failures;
 use super::check_process::{address, duration};
 use super::checked::{
     HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
@@ -60,6 +61,7 @@ pub(super) fn check(
         force: split.force.and_then(|raw| force(raw, lost, faults)),
         sides,
         timeouts: timeouts(raw.timeouts.unwrap_or_default(), faults),
+        failures: check_failures::check(raw.failures.unwrap_or_default(), lost, faults),
         rescue: rescue(raw.rescue.unwrap_or_default(), faults),
         judge: judge(raw.judge.unwrap_or_default(), faults),
     };

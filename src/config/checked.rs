@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Endpoint, PerSide, ServiceName, Side, Weight};
+use crate::model::{Endpoint, Failures, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::verdict::Rule;
 
@@ -74,6 +74,8 @@ pub struct ServiceConfig {
     pub sides: PerSide<SideConfig>,
     /// How long things may take.
     pub timeouts: TimeoutsConfig,
+    /// Which answers count as failures of the side that gave them.
+    pub failures: Failures,
     /// What Helios answers in place of Kubernetes.
     pub rescue: RescueConfig,
     /// When the service is taken back.

@@ -11,6 +11,7 @@
 //! checked types' makers.
 
 mod at;
+mod check_failures;
 mod check_process;
 mod check_service;
 mod checked;

@@ -131,7 +131,8 @@ fn in_toml_words(message: &str) -> (String, Option<&'static str>) {
     }
 }
 
-fn close<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The known word that is most like an unknown one, if any is.
+pub(super) fn close<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|key| (strsim::jaro_winkler(unknown, key), *key))

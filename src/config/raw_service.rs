@@ -22,6 +22,8 @@ pub(super) struct RawService {
     pub(super) kubernetes: Option<At<RawSide>>,
     /// How long things may take.
     pub(super) timeouts: Option<RawTimeouts>,
+    /// Which answers count as failures of the side that gave them.
+    pub(super) failures: Option<RawFailures>,
     /// What Helios answers in place of Kubernetes.
     pub(super) rescue: Option<RawRescue>,
     /// When the service is taken back.
@@ -129,6 +131,17 @@ pub(super) struct RawTimeouts {
     pub(super) request: Option<At<String>>,
     /// The longest silence within an answer's body. Default: `60s`.
     pub(super) idle: Option<At<String>>,
+}
+
+/// Which answers count as failures of the side that gave them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawFailures {
+    /// HTTP statuses from 400 to 599: `503`, `5xx`, `500-504`. Default: `["5xx"]`.
+    pub(super) statuses: Option<At<Vec<At<String>>>>,
+    /// Codes of gRPC calls, by name or number. Default: `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`,
+    /// `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS`.
+    pub(super) grpc: Option<At<Vec<At<String>>>>,
 }
 
 /// What Helios answers in place of Kubernetes.

@@ -1,7 +1,8 @@
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::Side;
+use crate::model::{GrpcCode, Side, Statuses};
 use crate::splitter::Sticky;
 
 use super::checked::ServiceConfig;
@@ -62,6 +63,12 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
     );
     let _ = writeln!(
         out,
+        "\n[failures]\nstatuses = {:?}\ngrpc = {:?}",
+        statuses(&s.failures.statuses),
+        s.failures.grpc.iter().map(GrpcCode::as_str).collect::<Vec<_>>()
+    );
+    let _ = writeln!(
+        out,
         "\n[rescue]\nenabled = {}\nbody = \"{}B\"\nbudget = {:?}",
         s.rescue.enabled,
         s.rescue.body_bytes,
@@ -78,6 +85,18 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
         rule.slower.ratio,
         exact(rule.slower.add)
     );
+}
+
+/// As short as they can be said: `5xx`, `500-504`, `503`.
+fn statuses(set: &Statuses) -> Vec<String> {
+    let words = |range: RangeInclusive<u16>| match (*range.start(), *range.end()) {
+        (400, 499) => vec!["4xx".to_owned()],
+        (500, 599) => vec!["5xx".to_owned()],
+        (400, 599) => vec!["4xx".to_owned(), "5xx".to_owned()],
+        (first, last) if first == last => vec![first.to_string()],
+        (first, last) => vec![format!("{first}-{last}")],
+    };
+    set.ranges().into_iter().flat_map(words).collect()
 }
 
 fn strings<T: ToString>(items: &[T]) -> Vec<String> {

@@ -78,6 +78,10 @@ impl Entry {
         if config.judge.rule != *self.judge.rule() {
             self.judge.adopt(config.judge.rule);
         }
+        if config.failures != self.config.failures {
+            // What was a failure may be none any more, and the other way round.
+            self.judge.clear();
+        }
         self.config = config;
     }
 

@@ -16,7 +16,7 @@ use super::body::Fate;
 use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease};
 use super::headers;
-use super::rescue::{is_failure, is_worth_asking_again};
+use super::rescue::is_worth_asking_again;
 use super::respond;
 use super::service::Service;
 use super::waits::{Expired, Limit, Place, within};
@@ -118,7 +118,7 @@ impl Exchange {
                 Plan { side: Side::Helios, counts: Counts::AsTraffic, otherwise: Otherwise::Fail, begun };
             match self.ask(plan).await {
                 Ok(head) => {
-                    self.count_rescue(!is_failure(head.status));
+                    self.count_rescue(!self.is_failure(head.status));
                     return Ok(head);
                 }
                 Err(second) => answer = answer.or(second.answer),
@@ -203,14 +203,16 @@ impl Exchange {
                 answered.as_mut().is_ok_and(|answered| answered.as_mut().is_ok_and(headers::answer));
             let cause = match answered {
                 Ok(Ok(_)) if !is_understood => Cause::Protocol,
-                Ok(Ok(response)) if otherwise == Otherwise::AskHelios && is_failure(response.status()) => {
+                Ok(Ok(response))
+                    if otherwise == Otherwise::AskHelios && self.is_failure(response.status()) =>
+                {
                     // Held back while Helios is asked.
-                    attempt.answered(is_failure(response.status()));
+                    attempt.answered(true);
                     attempt.finish(Outcome::Failed(Cause::Status));
                     return Err(Lost { cause: Cause::Status, answer: Some(Box::new((response, lease))) });
                 }
                 Ok(Ok(response)) => {
-                    attempt.answered(is_failure(response.status()));
+                    attempt.answered(self.is_failure(response.status()));
                     return Ok(self.answer(response, Some(attempt), lease));
                 }
                 Ok(Err(unanswered)) => self.asking.explain(unanswered),
@@ -264,7 +266,7 @@ impl Exchange {
     fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
         head.extensions.clear();
-        let failed = is_failure(head.status);
+        let failed = self.is_failure(head.status);
         let outcome = if failed { Outcome::Failed(Cause::Status) } else { Outcome::Ok };
         if failed && attempt.as_ref().is_some_and(|attempt| attempt.side() == Side::Kubernetes) {
             self.count_rescue(false);
@@ -273,6 +275,11 @@ impl Exchange {
         let has_body = !self.asking.is_head && !has_no_content(head.status);
         self.stream.begin(has_body.then_some(incoming), attempt, lease, outcome);
         head
+    }
+
+    /// Whether the service counts an answer with this status as a failure.
+    fn is_failure(&self, status: StatusCode) -> bool {
+        self.view.config.failures.by_status(status.as_u16())
     }
 
     fn count_rescue(&self, rescued: bool) {

@@ -1,4 +1,4 @@
-use http::{Method, StatusCode};
+use http::Method;
 
 use crate::model::{Cause, Fault, Micros};
 
@@ -13,11 +13,6 @@ pub(super) fn is_idempotent(method: &Method) -> bool {
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
     )
-}
-
-/// Whether an answer with this status is a failure of the side that gave it.
-pub(super) fn is_failure(status: StatusCode) -> bool {
-    status.is_server_error()
 }
 
 /// Whether a failure on Kubernetes is one that Helios could answer better.

@@ -4,6 +4,8 @@
 //! program, and every other module may use them.
 
 mod endpoint;
+mod failures;
+mod grpc;
 mod name;
 mod outcome;
 mod side;
@@ -11,6 +13,8 @@ mod time;
 mod weight;
 
 pub use endpoint::Endpoint;
+pub use failures::{Failures, Statuses};
+pub use grpc::{GrpcCode, GrpcCodes};
 pub use name::{NameFault, ServiceName};
 pub use outcome::{Cause, Fault, Outcome};
 pub use side::{PerSide, Side};

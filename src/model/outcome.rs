@@ -46,7 +46,7 @@ pub enum Cause {
     Protocol,
     /// No answer began in time.
     HeaderTimeout,
-    /// The answer said so: a status of 500 or more.
+    /// The answer said so, by a status that counts as a failure.
     Status,
     /// The answer ended before it was complete.
     Truncated,
@@ -143,7 +143,7 @@ impl Cause {
             Cause::Reset => "closed connections without an answer",
             Cause::Protocol => "answered something that is not HTTP",
             Cause::HeaderTimeout => "did not answer in time",
-            Cause::Status => "answered 500 or more",
+            Cause::Status => "answered with a failing status",
             Cause::Truncated => "broke off answers",
             Cause::IdleTimeout => "fell silent within answers",
             Cause::ClientGone => "lost the client",

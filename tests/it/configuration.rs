@@ -101,6 +101,29 @@ fn what_is_shown_of_a_service_reads_back_to_the_same() {
     assert_eq!(again.config.services, shipped.services);
 }
 
+#[test]
+fn every_list_of_failures_is_shown_so_that_it_reads_back() {
+    for (written, shown) in [
+        (r#"statuses = ["4xx"]"#, r#"statuses = ["4xx"]"#),
+        (r#"statuses = ["500-599", "400-499"]"#, r#"statuses = ["4xx", "5xx"]"#),
+        (r#"statuses = ["503", "429", "502", "504"]"#, r#"statuses = ["429", "502-504"]"#),
+        (r#"statuses = ["5xx", "499"]"#, r#"statuses = ["499-599"]"#),
+        (r#"grpc = ["14", "INTERNAL", "UNAVAILABLE"]"#, r#"grpc = ["INTERNAL", "UNAVAILABLE"]"#),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        lay(&repository().join("config"), folder.path());
+        let file = folder.path().join("services/search.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{text}\n[failures]\n{written}\n")).unwrap();
+        let service = |config: switchback::config::Config| config.services.into_values().last().unwrap();
+        let first = service(load(folder.path()).unwrap().config);
+        let text = show(&first);
+        assert!(text.contains(shown), "{written}: {text}");
+        fs::write(&file, text).unwrap();
+        assert_eq!(service(load(folder.path()).unwrap().config), first, "{written}");
+    }
+}
+
 /// An editor that goes by the schema must like what is shipped, and dislike a mistake.
 #[test]
 fn the_schema_fits_the_shipped_files_and_finds_mistakes() {

@@ -8,6 +8,7 @@ mod admin;
 mod command_line;
 mod configuration;
 mod demo;
+mod failures;
 mod holds;
 mod judge;
 mod outage;
