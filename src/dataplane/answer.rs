@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::model::{Cause, Micros, Outcome};
+use crate::model::{Cause, GrpcCodes, Micros, Outcome};
 
 use super::asking::Asking;
 use super::attempt::Try;
 use super::body::BodyError;
 use super::endpoints::Lease;
 use super::exchange::Exchange;
+use super::told::{Told, by_trailers};
 use super::waits::{Limit, Place};
 
 /// What is sent to a client.
@@ -29,8 +30,10 @@ pub(super) struct Stream {
     /// Absent if it has been counted already.
     attempt: Option<Try>,
     lease: Option<Lease>,
-    /// What the try comes to if nothing more goes wrong.
+    /// What the try comes to if nothing more goes wrong, or is told.
     outcome: Outcome,
+    /// The codes that are failures, where the trailers are to tell.
+    codes: Option<GrpcCodes>,
     /// The longest silence.
     idle: Duration,
     silent_until: Option<Micros>,
@@ -50,22 +53,25 @@ impl AnswerBody {
 
 impl Stream {
     pub(super) fn new(place: Place, idle: Duration) -> Self {
-        let outcome = Outcome::Ok;
-        Self { incoming: None, attempt: None, lease: None, outcome, idle, silent_until: None, place }
+        let (outcome, codes) = (Outcome::Ok, None);
+        Self { incoming: None, attempt: None, lease: None, outcome, codes, idle, silent_until: None, place }
     }
 
-    /// The head has come, and it means `outcome`; the body follows, if there is one.
+    /// The head has come, and this is what it tells; the body follows, if there is one.
     pub(super) fn begin(
         &mut self,
         incoming: Option<Incoming>,
         attempt: Option<Try>,
         lease: Lease,
-        outcome: Outcome,
+        told: Told,
     ) {
         self.incoming = incoming;
         self.attempt = attempt;
         self.lease = Some(lease);
-        self.outcome = outcome;
+        (self.outcome, self.codes) = match told {
+            Told::Now(outcome) => (outcome, None),
+            Told::Later(codes) => (by_trailers(codes, None), Some(codes)),
+        };
     }
 
     fn poll_frame(
@@ -79,7 +85,11 @@ impl Stream {
                 if self.silent_until.take().is_some() {
                     self.place.leave();
                 }
-                if self.is_at_end() {
+                if let (Some(codes), Some(trailers)) = (self.codes, frame.trailers_ref()) {
+                    self.outcome = by_trailers(codes, Some(trailers));
+                }
+                // Nothing comes behind trailers, and whoever passes them on may not ask whether something does.
+                if frame.is_trailers() || self.is_at_end() {
                     self.end_well();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -121,7 +131,7 @@ impl Stream {
 
     fn end(&mut self, outcome: Outcome) {
         if let Some(attempt) = self.attempt.take() {
-            attempt.finish(outcome);
+            attempt.finish_answered(outcome);
         }
     }
 }

@@ -62,10 +62,6 @@ impl Try {
         self.endpoint = Some(endpoint.clone());
     }
 
-    pub(super) fn side(&self) -> Side {
-        self.side
-    }
-
     /// The answer is complete: its connection can carry the next request.
     pub(super) fn give_back(&self, lease: Lease) {
         if let Some(endpoint) = &self.endpoint {
@@ -98,6 +94,17 @@ impl Try {
             let latency = Latency::of(now.since(self.begun));
             self.service.tally.borrow_mut().sides[self.side].answered_in(latency);
         }
+    }
+
+    /// The try has ended, and the client has got what there was of its answer.
+    pub(super) fn finish_answered(self, outcome: Outcome) {
+        if self.side == Side::Kubernetes
+            && let Outcome::Failed(cause) = outcome
+            && cause.fault() == Fault::Side
+        {
+            self.service.tally.borrow_mut().unrescued += 1;
+        }
+        self.finish(outcome);
     }
 
     /// The endpoint that is being asked.

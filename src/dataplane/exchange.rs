@@ -3,10 +3,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::response::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::model::{Cause, Fault, Micros, Outcome, Side};
+use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side};
 use crate::verdict::Question;
 
 use super::answer::{AnswerBody, Stream};
@@ -19,6 +19,7 @@ use super::headers;
 use super::rescue::is_worth_asking_again;
 use super::respond;
 use super::service::Service;
+use super::told::Told;
 use super::waits::{Expired, Limit, Place, within};
 
 /// One request, from the choice of its side to the end of its answer: one side is asked, and then, if that was
@@ -34,7 +35,17 @@ pub(super) struct Exchange {
     started: Micros,
     side: Side,
     counts: Counts,
+    dialect: Dialect,
     pub(super) asking: Asking,
+}
+
+/// A request that was dealt to a side.
+pub(super) struct Dealt {
+    pub(super) view: Located,
+    pub(super) service: Rc<Service>,
+    pub(super) side: Side,
+    pub(super) counts: Counts,
+    pub(super) dialect: Dialect,
 }
 
 /// Whether Helios is asked when Kubernetes fails.
@@ -71,18 +82,12 @@ const CLOSED_ALREADY: Micros = Micros(20_000);
 const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Exchange {
-    /// A prepared request that was dealt to a side.
-    pub(super) fn new(
-        core: Rc<Core>,
-        view: Located,
-        service: Rc<Service>,
-        side: Side,
-        counts: Counts,
-        request: Request<Incoming>,
-    ) -> Box<Self> {
+    /// A prepared request, and where it goes.
+    pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
+        let Dealt { view, service, side, counts, dialect } = dealt;
         let asking = Asking::new(request, view.config.rescue.body_bytes, &core);
         let stream = Stream::new(Place::new(core.clone()), view.config.timeouts.idle);
-        Box::new(Self { started: core.now(), core, stream, view, service, side, counts, asking })
+        Box::new(Self { started: core.now(), core, stream, view, service, side, counts, dialect, asking })
     }
 
     /// Asks the chosen side, and Helios after it where that helps. What was forced is not rescued: who asks
@@ -118,7 +123,8 @@ impl Exchange {
                 Plan { side: Side::Helios, counts: Counts::AsTraffic, otherwise: Otherwise::Fail, begun };
             match self.ask(plan).await {
                 Ok(head) => {
-                    self.count_rescue(!self.is_failure(head.status));
+                    let told = self.told(head.status, &head.headers);
+                    self.count_rescue(told.failure().is_none());
                     return Ok(head);
                 }
                 Err(second) => answer = answer.or(second.answer),
@@ -203,16 +209,14 @@ impl Exchange {
                 answered.as_mut().is_ok_and(|answered| answered.as_mut().is_ok_and(headers::answer));
             let cause = match answered {
                 Ok(Ok(_)) if !is_understood => Cause::Protocol,
-                Ok(Ok(response))
-                    if otherwise == Otherwise::AskHelios && self.is_failure(response.status()) =>
-                {
-                    // Held back while Helios is asked.
-                    attempt.answered(true);
-                    attempt.finish(Outcome::Failed(Cause::Status));
-                    return Err(Lost { cause: Cause::Status, answer: Some(Box::new((response, lease))) });
-                }
                 Ok(Ok(response)) => {
-                    attempt.answered(self.is_failure(response.status()));
+                    let failure = self.told(response.status(), response.headers()).failure();
+                    attempt.answered(failure.is_some());
+                    if let Some(cause) = failure.filter(|_| otherwise == Otherwise::AskHelios) {
+                        // Held back while Helios is asked.
+                        attempt.finish(Outcome::Failed(cause));
+                        return Err(Lost { cause, answer: Some(Box::new((response, lease))) });
+                    }
                     return Ok(self.answer(response, Some(attempt), lease));
                 }
                 Ok(Err(unanswered)) => self.asking.explain(unanswered),
@@ -266,20 +270,16 @@ impl Exchange {
     fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
         head.extensions.clear();
-        let failed = self.is_failure(head.status);
-        let outcome = if failed { Outcome::Failed(Cause::Status) } else { Outcome::Ok };
-        if failed && attempt.as_ref().is_some_and(|attempt| attempt.side() == Side::Kubernetes) {
-            self.count_rescue(false);
-        }
+        let told = self.told(head.status, &head.headers);
         // What an endpoint sends where nothing may be sent is not passed on (RFC 9110, section 6.4.1).
         let has_body = !self.asking.is_head && !has_no_content(head.status);
-        self.stream.begin(has_body.then_some(incoming), attempt, lease, outcome);
+        self.stream.begin(has_body.then_some(incoming), attempt, lease, told);
         head
     }
 
-    /// Whether the service counts an answer with this status as a failure.
-    fn is_failure(&self, status: StatusCode) -> bool {
-        self.view.config.failures.by_status(status.as_u16())
+    /// What the head of an answer tells, by the service's own rule.
+    fn told(&self, status: StatusCode, headers: &HeaderMap) -> Told {
+        Told::by_head(&self.view.config.failures, self.dialect, status, headers)
     }
 
     fn count_rescue(&self, rescued: bool) {

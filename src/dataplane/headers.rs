@@ -1,17 +1,20 @@
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, TE,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, HeaderMap, HeaderName,
+    HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri, Version};
 
 use crate::config::Protocol;
-use crate::model::Cause;
+use crate::model::{Cause, Dialect};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The type of a gRPC call's body, up to what may follow.
+const GRPC: &[u8] = b"application/grpc";
 
 /// What a client's connection adds to each of its requests.
 pub(super) struct Forwarded {
@@ -37,8 +40,8 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<Option<&str>, Cause> {
 }
 
 /// Makes a client's head an endpoint's: what belonged to the client's connection is taken off, what tells the
-/// endpoint where it came from is put on.
-pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Result<(), Cause> {
+/// endpoint where it came from is put on. Tells what the request speaks.
+pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Result<Dialect, Cause> {
     let version = request.version();
     let by_http2 = version == Version::HTTP_2;
     if let Some(authority) = request.uri().authority() {
@@ -75,7 +78,17 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
         _ => "1.1 switchback",
     };
     append(headers, VIA, &HeaderValue::from_static(via));
-    Ok(())
+    let is_grpc = present.content_type && headers.get(CONTENT_TYPE).is_some_and(is_grpc);
+    Ok(if is_grpc { Dialect::Grpc } else { Dialect::Http })
+}
+
+/// Whether a body of this type is a gRPC call's. `application/grpc-web` is another protocol, in whose bodies
+/// the code is out of sight.
+fn is_grpc(content_type: &HeaderValue) -> bool {
+    let rest = content_type.as_bytes().split_at_checked(GRPC.len());
+    rest.is_some_and(|(start, rest)| {
+        start.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';'))
+    })
 }
 
 /// Puts a prepared head into the form that the endpoint's protocol asks for, whatever form it had before.
@@ -158,6 +171,7 @@ struct Present {
     te: bool,
     expect: bool,
     cookie: bool,
+    content_type: bool,
 }
 
 impl Present {
@@ -172,6 +186,7 @@ impl Present {
                 7 if name == "upgrade" => present.hop_by_hop = true,
                 10 if name == "connection" => present.connection = true,
                 10 if name == "keep-alive" => present.hop_by_hop = true,
+                12 if name == "content-type" => present.content_type = true,
                 16 if name == "proxy-connection" => present.hop_by_hop = true,
                 17 if name == "transfer-encoding" => present.hop_by_hop = true,
                 _ => {}
@@ -335,6 +350,27 @@ mod tests {
         address(&mut to_http2, Protocol::Http2, false).unwrap();
         assert_eq!(to_http2.uri().to_string(), "http://a.example.net:8080/x?y");
         assert!(!to_http2.headers().contains_key("host"));
+    }
+
+    #[test]
+    fn what_a_request_speaks_stands_in_its_content_type() {
+        for (content_type, dialect) in [
+            ("application/grpc", Dialect::Grpc),
+            ("application/grpc+proto", Dialect::Grpc),
+            ("application/grpc;charset=x", Dialect::Grpc),
+            ("Application/gRPC", Dialect::Grpc),
+            ("application/grpc-web", Dialect::Http),
+            ("application/grpc-web+proto", Dialect::Http),
+            ("application/grpcx", Dialect::Http),
+            ("application/json", Dialect::Http),
+            ("", Dialect::Http),
+        ] {
+            let mut head =
+                head(|request| request.uri("/").header("host", "a").header("content-type", content_type));
+            assert_eq!(prepare(&mut head, &forwarded()), Ok(dialect), "{content_type:?}");
+        }
+        let mut head = head(|request| request.uri("/").header("host", "a"));
+        assert_eq!(prepare(&mut head, &forwarded()), Ok(Dialect::Http));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod rescue;
 mod respond;
 mod serve;
 mod service;
+mod told;
 mod waits;
 mod worker;
 

@@ -68,7 +68,8 @@ pub(super) fn status(cause: Cause) -> StatusCode {
         | Cause::Protocol
         | Cause::Status
         | Cause::Truncated
-        | Cause::TakenBack => StatusCode::BAD_GATEWAY,
+        | Cause::TakenBack
+        | Cause::GrpcStatus => StatusCode::BAD_GATEWAY,
         Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => StatusCode::BAD_REQUEST,
         Cause::NoService => StatusCode::NOT_FOUND,
     }
@@ -84,7 +85,7 @@ fn proxy_error(cause: Cause) -> &'static str {
         Cause::Reset | Cause::Truncated => "connection_terminated",
         Cause::Protocol => "http_protocol_error",
         Cause::HeaderTimeout | Cause::IdleTimeout => "connection_read_timeout",
-        Cause::Status | Cause::TakenBack => "http_response_incomplete",
+        Cause::Status | Cause::TakenBack | Cause::GrpcStatus => "http_response_incomplete",
         Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => "http_request_error",
         Cause::NoService => "destination_not_found",
         Cause::Overloaded => "connection_limit_reached",

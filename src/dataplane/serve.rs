@@ -12,7 +12,7 @@ use crate::splitter::{Point, Sticky, Why};
 use super::answer::AnswerBody;
 use super::attempt::Counts;
 use super::core::{Core, Located};
-use super::exchange::Exchange;
+use super::exchange::{Dealt, Exchange};
 use super::headers::{self, Forwarded};
 use super::respond;
 
@@ -62,8 +62,9 @@ fn open(core: Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Resu
     let user = user(&view, client, request.headers());
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
-    headers::prepare(&mut request, &client.forwarded).map_err(refuse)?;
-    Ok(Exchange::new(core, view, service, choice.side, counts, request))
+    let dialect = headers::prepare(&mut request, &client.forwarded).map_err(refuse)?;
+    let dealt = Dealt { view, service, side: choice.side, counts, dialect };
+    Ok(Exchange::new(core, dealt, request))
 }
 
 fn locate(core: &Rc<Core>, client: &Client, request: &Request<Incoming>) -> Result<Located, Cause> {

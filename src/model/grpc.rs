@@ -1,3 +1,12 @@
+/// What a request speaks, as far as that decides where its answer says how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The status says it.
+    Http,
+    /// The status says 200, and a code behind the body, or in its place, says it.
+    Grpc,
+}
+
 /// How a gRPC call ended, as `grpc-status` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrpcCode {

@@ -14,7 +14,7 @@ mod weight;
 
 pub use endpoint::Endpoint;
 pub use failures::{Failures, Statuses};
-pub use grpc::{GrpcCode, GrpcCodes};
+pub use grpc::{Dialect, GrpcCode, GrpcCodes};
 pub use name::{NameFault, ServiceName};
 pub use outcome::{Cause, Fault, Outcome};
 pub use side::{PerSide, Side};

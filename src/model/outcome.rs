@@ -64,11 +64,13 @@ pub enum Cause {
     Overloaded,
     /// The service was taken back while the request waited, and it can safely be asked again.
     TakenBack,
+    /// The answer to a gRPC call said so, by a code that counts as a failure, or never said how the call ended.
+    GrpcStatus,
 }
 
 impl Cause {
     /// Every cause, in the order of [`Cause::index`].
-    pub const ALL: [Cause; 16] = [
+    pub const ALL: [Cause; 17] = [
         Cause::NoEndpoint,
         Cause::ConnectRefused,
         Cause::ConnectTimeout,
@@ -85,6 +87,7 @@ impl Cause {
         Cause::NoService,
         Cause::Overloaded,
         Cause::TakenBack,
+        Cause::GrpcStatus,
     ];
 
     /// The cause's place in [`Cause::ALL`], for counters kept in arrays.
@@ -105,7 +108,8 @@ impl Cause {
             | Cause::Status
             | Cause::Truncated
             | Cause::IdleTimeout
-            | Cause::TakenBack => Fault::Side,
+            | Cause::TakenBack
+            | Cause::GrpcStatus => Fault::Side,
             Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => Fault::Client,
             Cause::NoService | Cause::Overloaded => Fault::Proxy,
         }
@@ -130,6 +134,7 @@ impl Cause {
             Cause::NoService => "no_service",
             Cause::Overloaded => "overloaded",
             Cause::TakenBack => "taken_back",
+            Cause::GrpcStatus => "grpc_status",
         }
     }
 
@@ -152,6 +157,7 @@ impl Cause {
             Cause::NoService => "serve no such service",
             Cause::Overloaded => "were not asked: too much in hand",
             Cause::TakenBack => "had not answered when the service was taken back",
+            Cause::GrpcStatus => "ended gRPC calls with a failing code, or none",
         }
     }
 }

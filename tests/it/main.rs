@@ -9,6 +9,7 @@ mod command_line;
 mod configuration;
 mod demo;
 mod failures;
+mod grpc;
 mod holds;
 mod judge;
 mod outage;

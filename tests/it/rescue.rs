@@ -148,6 +148,7 @@ async fn an_answer_that_has_begun_is_not_rescued() {
     assert!(got.is_err(), "a broken answer stays broken");
     assert_eq!(helios.hits(), 0);
     proxy.counted("switchback_tries_total", &["outcome=\"truncated\"", "side=\"kubernetes\""], 1.0).await;
+    proxy.counted("switchback_rescues_total", UNRESCUED, 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

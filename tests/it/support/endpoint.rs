@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -163,6 +163,38 @@ impl Endpoint {
         self.connections.load(Ordering::SeqCst)
     }
 }
+
+/// Where a gRPC answer says how the call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// In the head, without a body.
+    InHead(&'static str),
+    /// In the trailers, behind a message.
+    InTrailers(&'static str),
+    /// Nowhere: the body just ends.
+    Missing,
+}
+
+/// A gRPC answer under a status of 200.
+pub(crate) fn grpc(code: Code) -> Answer {
+    let message = Bytes::from_static(b"\0\0\0\0\x02ok");
+    let status = |code| HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static(code))]);
+    let body = Full::new(if matches!(code, Code::InHead(_)) { Bytes::new() } else { message });
+    let body = body.map_err(|never: Infallible| match never {});
+    let mut response = match code {
+        Code::InTrailers(code) => {
+            Response::new(body.with_trailers(async move { Some(Ok(status(code))) }).boxed())
+        }
+        Code::InHead(_) | Code::Missing => Response::new(body.boxed()),
+    };
+    if let Code::InHead(code) = code {
+        *response.headers_mut() = status(code);
+    }
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    response
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// An answer with a text.
 pub(crate) fn answer(status: u16, text: impl Into<Bytes>) -> Answer {

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::Method;
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Full;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -29,24 +31,36 @@ impl Load {
     /// `per_second` GETs a second by so many clients. A client that waits for an answer asks later, but does
     /// not ask less.
     pub(crate) fn start(address: SocketAddr, host: &'static str, clients: u32, per_second: u32) -> Self {
+        let ask = move || request(Over::Http1, Method::GET, host, "/", "");
+        Self::asking(address, Over::Http1, clients, per_second, ask)
+    }
+
+    /// As [`Load::start`], with requests that `ask` makes.
+    pub(crate) fn asking(
+        address: SocketAddr,
+        over: Over,
+        clients: u32,
+        per_second: u32,
+        ask: impl Fn() -> Request<Full<Bytes>> + Clone + Send + Sync + 'static,
+    ) -> Self {
         let (counts, stop) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
         let mut set = JoinSet::new();
         for index in 0..clients {
-            let (counts, stop) = (counts.clone(), stop.clone());
+            let (counts, stop, ask) = (counts.clone(), stop.clone(), ask.clone());
             set.spawn(async move {
                 let gap = Duration::from_secs(1) * clients / per_second;
                 tokio::time::sleep(gap * index / clients).await;
                 let mut turn = interval(gap);
                 turn.set_missed_tick_behavior(MissedTickBehavior::Burst);
-                let mut client = Client::connect(address, Over::Http1).await;
+                let mut client = Client::connect(address, over).await;
                 while !stop.load(Ordering::Relaxed) {
                     turn.tick().await;
-                    match client.try_send(request(Over::Http1, Method::GET, host, "/", "")).await {
+                    match client.try_send(ask()).await {
                         Ok(got) if got.status.as_u16() < 500 => counts.good.fetch_add(1, Ordering::Relaxed),
                         Ok(_) => counts.failed.fetch_add(1, Ordering::Relaxed),
                         Err(_) => {
                             counts.broken.fetch_add(1, Ordering::Relaxed);
-                            client = Client::connect(address, Over::Http1).await;
+                            client = Client::connect(address, over).await;
                             counts.failed.fetch_add(1, Ordering::Relaxed)
                         }
                     };

@@ -1,0 +1,213 @@
+//! gRPC calls fail under a status of 200: what counts is the code behind the body.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request};
+use http_body_util::Full;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::client::{Client, Over, request};
+use crate::support::endpoint::{Code, Endpoint, answer, grpc};
+use crate::support::eventually;
+use crate::support::load::Load;
+use crate::support::proxy::{Proxy, Service};
+
+const TRIES: &str = "switchback_tries_total";
+const OK: &[&str] = &["side=\"kubernetes\"", "outcome=\"ok\""];
+const FAILED: &[&str] = &["side=\"kubernetes\"", "outcome=\"grpc_status\"", "fault=\"side\""];
+const TIMED: &[&str] = &["side=\"kubernetes\""];
+
+/// A call's request; `method` is POST unless a test wants something that can be asked again.
+fn call(method: Method) -> Request<Full<Bytes>> {
+    let mut call = request(Over::Http2, method, "a.test", "/shop.Cart/Add", "\0\0\0\0\x02hi");
+    call.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc+proto"));
+    call.headers_mut().insert("te", HeaderValue::from_static("trailers"));
+    call
+}
+
+async fn answers(code: Code) -> Endpoint {
+    Endpoint::start(move |_| async move { grpc(code) }).await
+}
+
+/// All calls go to Kubernetes first, whatever comes of it.
+fn service(helios: &Endpoint, kubernetes: &Endpoint, failures: &str) -> Service {
+    Service::new("a")
+        .weight(100.0)
+        .helios(helios.address)
+        .kubernetes(kubernetes.address)
+        .protocols("http/2", "http/2")
+        .rest(&format!("[judge]\nmode = \"off\"\n[failures]\n{failures}\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_counted_by_its_code_wherever_that_stands() {
+    let helios = answers(Code::InTrailers("0")).await;
+    for (code, failures, fails) in [
+        (Code::InTrailers("0"), "", false),
+        (Code::InTrailers("14"), "", true),
+        (Code::InTrailers("5"), "", false),
+        (Code::InTrailers("5"), "grpc = [\"NOT_FOUND\"]", true),
+        (Code::InTrailers("14"), "grpc = [\"NOT_FOUND\"]", false),
+        (Code::InTrailers("1%34"), "", true),
+        (Code::InHead("14"), "", true),
+        (Code::InHead("5"), "", false),
+        (Code::Missing, "", true),
+        (Code::Missing, "grpc = [\"UNAVAILABLE\"]", false),
+    ] {
+        let kubernetes = answers(code).await;
+        let proxy = Proxy::start(&[service(&helios, &kubernetes, failures)]);
+        let mut client = Client::connect(proxy.address, Over::Http2).await;
+        let got = client.send(call(Method::POST)).await;
+        let what = format!("{code:?} by {failures:?}");
+        let passed = match code {
+            Code::InHead(code) => (got.header("grpc-status").to_owned(), code),
+            Code::InTrailers(code) => {
+                (got.trailers.unwrap()["grpc-status"].to_str().unwrap().to_owned(), code)
+            }
+            Code::Missing => (String::new(), ""),
+        };
+        assert_eq!(passed.0, passed.1, "{what}: the client gets what Kubernetes said");
+        assert_eq!(helios.hits(), 0, "{what}: a POST is not asked twice");
+        proxy.counted(TRIES, if fails { FAILED } else { OK }, 1.0).await;
+        proxy.counted(TRIES, &[], 1.0).await;
+        let unrescued = if fails { 1.0 } else { 0.0 };
+        proxy.counted("switchback_rescues_total", &["result=\"unrescued\""], unrescued).await;
+        // How long a failure took tells nothing, where that is known before it is told.
+        let timed = if fails && matches!(code, Code::InHead(_)) { 0.0 } else { 1.0 };
+        proxy.counted("switchback_answer_seconds_count", TIMED, timed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_fails_needs_no_code_and_any_other_but_200_has_none() {
+    let helios = answers(Code::InTrailers("0")).await;
+    for (status, labels) in
+        [(503, &["side=\"kubernetes\"", "outcome=\"status\""][..]), (404, OK), (200, FAILED)]
+    {
+        let kubernetes = Endpoint::start(move |_| async move { answer(status, "<html>") }).await;
+        let proxy = Proxy::start(&[service(&helios, &kubernetes, "")]);
+        let mut client = Client::connect(proxy.address, Over::Http2).await;
+        assert_eq!(client.send(call(Method::POST)).await.status, status);
+        proxy.counted(TRIES, labels, 1.0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_the_head_tells_is_rescued_where_the_call_may_be_asked_again() {
+    let (helios, kubernetes) = (answers(Code::InTrailers("0")).await, answers(Code::InHead("14")).await);
+    let proxy = Proxy::start(&[service(&helios, &kubernetes, "")]);
+    let mut client = Client::connect(proxy.address, Over::Http2).await;
+    let got = client.send(call(Method::PUT)).await;
+    assert_eq!(got.trailers.unwrap()["grpc-status"], "0");
+    assert_eq!(got.body.as_ref(), b"\0\0\0\0\x02ok");
+    proxy.counted("switchback_rescues_total", &["result=\"rescued\""], 1.0).await;
+    proxy.counted(TRIES, FAILED, 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_grpc_call_has_no_code_to_wait_for() {
+    let (helios, kubernetes) = (answers(Code::InTrailers("0")).await, answers(Code::InTrailers("14")).await);
+    let proxy = Proxy::start(&[service(&helios, &kubernetes, "")]);
+    let mut client = Client::connect(proxy.address, Over::Http2).await;
+    for content_type in ["application/grpc-web+proto", "application/json"] {
+        let mut call = call(Method::POST);
+        call.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
+        assert_eq!(client.send(call).await.status, 200);
+    }
+    proxy.counted(TRIES, OK, 2.0).await;
+}
+
+/// An endpoint behind HTTP/1.1 ends its trailers with the answer, and the next request goes the same way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_in_the_trailers_of_http1_counts_as_well() {
+    let helios = answers(Code::InTrailers("0")).await;
+    let kubernetes = Endpoint::raw(async |mut stream| {
+        let mut head = [0; 4_096];
+        for code in ["14", "0", "0"] {
+            let _ = stream.read(&mut head).await;
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: grpc-status\r\n\r\n\
+                 2\r\nok\r\n0\r\ngrpc-status: {code}\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let service = service(&helios, &kubernetes, "").protocols("http/2", "http/1.1");
+    let proxy = Proxy::start(&[service]);
+    let mut client = Client::connect(proxy.address, Over::Http2).await;
+    for code in ["14", "0", "0"] {
+        let mut call = call(Method::POST);
+        *call.body_mut() = Full::default();
+        let got = client.send(call).await;
+        assert_eq!(got.trailers.unwrap()["grpc-status"], code);
+    }
+    proxy.counted(TRIES, FAILED, 1.0).await;
+    proxy.counted(TRIES, OK, 2.0).await;
+    proxy.counted(TRIES, &[], 3.0).await;
+}
+
+/// A service at weight 50 under calls; its Kubernetes side does as it is told once it is told to degrade.
+struct World {
+    degraded: Arc<AtomicBool>,
+    _sides: [Endpoint; 2],
+    proxy: Proxy,
+    load: Load,
+}
+
+impl World {
+    async fn start(code: Code) -> Self {
+        let degraded = Arc::<AtomicBool>::default();
+        let helios = answers(Code::InTrailers("0")).await;
+        let kubernetes = Endpoint::start({
+            let degraded = degraded.clone();
+            move |_| {
+                let code = if degraded.load(Ordering::SeqCst) { code } else { Code::InTrailers("0") };
+                async move { grpc(code) }
+            }
+        })
+        .await;
+        let service = service(&helios, &kubernetes, "").weight(50.0).rest("");
+        let proxy = Proxy::start(&[service]);
+        let load = Load::asking(proxy.address, Over::Http2, 20, 400, || call(Method::POST));
+        eventually("both sides are known", async || load.good() > 800).await;
+        Self { degraded, _sides: [helios, kubernetes], proxy, load }
+    }
+
+    fn degrade(&self) {
+        self.degraded.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_side_whose_calls_end_unavailable_under_200_is_taken_back() {
+    let World { degraded, _sides, proxy, load } = World::start(Code::InTrailers("14")).await;
+    assert!((proxy.weight("a").await - 50.0).abs() < 1e-9);
+    degraded.store(true, Ordering::SeqCst);
+    eventually("the service is taken back", async || proxy.status("a").await["why"] == "held").await;
+    let (_, failed, broken) = load.end().await;
+    assert_eq!((failed, broken), (0, 0), "every status was 200");
+    let receipt = proxy.ask(Method::GET, "/v1/services/a/receipt", &Value::Null).await.json();
+    assert_eq!(receipt["finding"]["question"], "failure", "{receipt:#}");
+    assert!(receipt["finding"]["kubernetes_bad"].as_u64().unwrap() >= 12, "{receipt:#}");
+    assert_eq!(receipt["finding"]["helios_bad"], 0, "{receipt:#}");
+    assert!(receipt["unrescued"].as_u64().unwrap() >= 12, "a POST is not asked twice: {receipt:#}");
+    let blamed = receipt["blamed"].as_array().unwrap();
+    assert!(!blamed.is_empty() && blamed.iter().all(|blamed| blamed["cause"] == "grpc_status"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_end_with_a_code_that_is_no_failure_change_nothing() {
+    let world = World::start(Code::InTrailers("5")).await;
+    let before = world.load.good();
+    world.degrade();
+    // Twice as many as it takes where the code is a failure.
+    eventually("calls go on", async || world.load.good() > before + 1_600).await;
+    assert!((world.proxy.weight("a").await - 50.0).abs() < 1e-9);
+    let failed = world.proxy.metric(TRIES, &["fault=\"side\""]).await;
+    assert!(failed.abs() < 1e-9, "{failed}");
+}
