@@ -203,9 +203,10 @@ async fn whoever_starts_and_stops_the_program_can_ask_how_it_is() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(proxy.ask(Method::GET, path, &Value::Null).await.status, 200, "{path}");
     }
-    let process = proxy.ask(Method::GET, "/v1/process", &Value::Null).await.json();
-    assert_eq!((&process["workers"], &process["workers_current"]), (&json!(2), &json!(2)));
-    assert_eq!(process["services"], 2);
+    let process = async || proxy.ask(Method::GET, "/v1/process", &Value::Null).await.json();
+    eventually("both workers have begun", async || process().await["workers_current"] == 2).await;
+    let process = process().await;
+    assert_eq!((&process["workers"], &process["services"]), (&json!(2), &json!(2)));
     assert!(proxy.running().missing().is_empty());
 }
 
