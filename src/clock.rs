@@ -7,7 +7,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::model::{Micros, Millis, UnixMillis};
+use crate::model::{Micros, Millis, UnixMicros, UnixMillis};
 
 /// Reads the time since one moment, the process' start.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,12 @@ impl Clock {
 
     /// The time that people read. Before 1970 it is 1970.
     pub fn wall(&self) -> UnixMillis {
+        UnixMillis(self.wall_micros().0 / 1_000)
+    }
+
+    /// The same, for records that are told apart by less than a millisecond.
+    pub fn wall_micros(&self) -> UnixMicros {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 }

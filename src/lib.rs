@@ -16,7 +16,8 @@
 //! **The data plane** is one thread a worker, each with its own runtime, listeners (`SO_REUSEPORT`), connection
 //! pools, timers and tallies: `Rc` and `Cell`, no locks. **The control plane** is one thread with one loop.
 //! They touch in two places: the [`snapshot`] goes down, the [`tally`] comes up. A worker never waits for
-//! control; if control dies, workers keep the last snapshot, and `/healthz` says so.
+//! control; if control dies, workers keep the last snapshot, and `/healthz` says so. The access log has a thread
+//! of its own, for which nobody waits either.
 //!
 //! # Layers
 //!
@@ -31,7 +32,7 @@
 //! | 1, pure | [`verdict`] | is Kubernetes worse than Helios? |
 //! | 1, pure | [`rollout`] | what weight is in force, and why |
 //! | 2 | [`config`] | TOML to raw types with places, to checked types; every fault at once |
-//! | 2 | [`telemetry`] | every metric's name, and the log |
+//! | 2 | [`telemetry`] | every metric's name, the log, and the access log |
 //! | 3 | [`snapshot`] | DOWN: the one value that control publishes and workers read |
 //! | 3 | [`tally`] | UP: the counts that workers report each tick |
 //! | 4 | [`dataplane`] | what happens to a request; once per worker, sharing nothing |

@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("verdict", &["model"]),
     ("rollout", &["model"]),
     ("config", &["model", "splitter", "verdict"]),
-    ("telemetry", &["model"]),
+    ("telemetry", &["model", "clock"]),
     ("snapshot", &["model", "splitter", "verdict", "config"]),
     ("tally", &["model", "verdict", "snapshot"]),
     ("dataplane", &["model", "clock", "splitter", "verdict", "config", "telemetry", "snapshot", "tally"]),

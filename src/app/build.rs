@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::clock::Clock;
 use crate::config::{Fault, Loaded, load};
 use crate::control::{Kept, OpenError, Store};
+use crate::telemetry::LogFile;
 
 use super::bind;
 
@@ -16,6 +17,7 @@ pub struct Bound {
     pub(super) loaded: Loaded,
     pub(super) store: Store,
     pub(super) kept: Kept,
+    pub(super) access_log: Option<LogFile>,
     /// By listener, then by worker.
     pub(super) listeners: Vec<Vec<TcpListener>>,
     pub(super) admin: TcpListener,
@@ -33,6 +35,14 @@ pub enum BuildError {
     /// The state directory cannot be used.
     #[error("{0}")]
     State(String),
+    /// The access log's file cannot be opened.
+    #[error("cannot open the access log {}: {source}", path.display())]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A socket cannot be opened.
     #[error("cannot listen on {address} for {what}: {source}")]
     Listen {
@@ -59,6 +69,7 @@ pub fn build(folder: &Path) -> Result<Bound, BuildError> {
     let kept = store.read().map_err(|error| {
         BuildError::State(format!("cannot read the state directory {}: {error}", process.state.display()))
     })?;
+    let access_log = process.access_log.as_deref().map(open_access_log).transpose()?;
     bind::raise_file_limit();
     // First what only one process can have: clients are not let in by one that will not stay.
     let admin_error = |source| listen_error(&process.admin.address, "admin", source);
@@ -77,7 +88,19 @@ pub fn build(folder: &Path) -> Result<Bound, BuildError> {
         listeners.push(sockets);
     }
     let (clock, folder) = (Clock::start(), folder.to_owned());
-    Ok(Bound { clock, folder, loaded, store, kept, listeners, admin, admin_socket, addresses, admin_address })
+    Ok(Bound {
+        clock,
+        folder,
+        loaded,
+        store,
+        kept,
+        access_log,
+        listeners,
+        admin,
+        admin_socket,
+        addresses,
+        admin_address,
+    })
 }
 
 impl Bound {
@@ -95,6 +118,10 @@ impl Bound {
     pub fn admin_socket(&self) -> &Path {
         &self.loaded.config.process.admin.socket
     }
+}
+
+fn open_access_log(path: &Path) -> Result<LogFile, BuildError> {
+    LogFile::open(path).map_err(|source| BuildError::AccessLog { path: path.to_owned(), source })
 }
 
 fn listen_error(address: &dyn std::fmt::Display, what: &str, source: io::Error) -> BuildError {

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use crate::admin::{self, AdminSeed};
 use crate::control;
 use crate::dataplane::{self, Stop, WorkerSeed};
+use crate::telemetry::{AccessLogCounts, AccessLogWriter, start_access_log};
 use crate::{snapshot, tally};
 
 use super::build::Bound;
@@ -21,6 +22,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     control: Option<JoinHandle<()>>,
     admin: Option<JoinHandle<()>>,
+    access_log: Option<AccessLogWriter>,
     reload: Arc<Notify>,
     stop_workers: watch::Sender<Stop>,
     stop_control: watch::Sender<bool>,
@@ -49,6 +51,10 @@ impl Bound {
         let (stop_workers, stopped) = watch::channel(Stop::No);
         let (stop_control, control_stopped) = watch::channel(false);
         let reload = Arc::new(Notify::new());
+        let counts = Arc::<AccessLogCounts>::default();
+        let access_log =
+            self.access_log.map(|file| start_access_log(file, self.clock, counts.clone())).transpose()?;
+        let (access_log, log_writer) = access_log.unzip();
         let (control, handle) = control::start(control::Seed {
             clock: self.clock,
             loaded: self.loaded,
@@ -58,16 +64,11 @@ impl Bound {
             publisher,
             reports,
             reload: reload.clone(),
+            access_log: counts,
             stop: control_stopped.clone(),
         })?;
-        let mut by_worker: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-        for sockets in self.listeners {
-            for (worker, socket) in by_worker.iter_mut().zip(sockets) {
-                worker.push(socket);
-            }
-        }
         let most_connections = process.connections.div_ceil(workers);
-        let seeds = by_worker.into_iter().zip(subscriptions).enumerate();
+        let seeds = by_worker(self.listeners, workers).into_iter().zip(subscriptions).enumerate();
         let threads = seeds.map(|(index, (listeners, subscription))| {
             dataplane::start(WorkerSeed {
                 index,
@@ -75,6 +76,7 @@ impl Bound {
                 listeners,
                 subscription,
                 reports: reporting.clone(),
+                access_log: access_log.clone(),
                 most_connections,
                 stop: stopped.clone(),
             })
@@ -98,6 +100,7 @@ impl Bound {
             workers: threads,
             control: Some(control),
             admin: Some(admin),
+            access_log: log_writer,
             reload,
             stop_workers,
             stop_control,
@@ -126,13 +129,17 @@ impl Running {
             ("control", ended(&self.control)),
             ("admin", ended(&self.admin)),
             ("worker", self.workers.iter().any(JoinHandle::is_finished)),
+            ("access log", self.access_log.as_ref().is_some_and(AccessLogWriter::is_finished)),
         ];
         named.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect()
     }
 
-    /// Has the configuration read, whether or not it seems to have changed.
+    /// Has the configuration read, whether or not it seems to have changed, and the access log opened anew.
     pub fn reload(&self) {
         self.reload.notify_one();
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
     }
 
     /// Tells the program to end. Can be called again to make it end sooner.
@@ -150,6 +157,10 @@ impl Running {
     pub fn join(&mut self) {
         for worker in self.workers.drain(..) {
             join(worker, "a worker");
+        }
+        // Workers have said all that they know.
+        if let Some(log) = self.access_log.take() {
+            log.end();
         }
         let _ = self.stop_control.send(true);
         for (thread, name) in [(self.control.take(), "control"), (self.admin.take(), "admin")] {
@@ -173,6 +184,17 @@ impl Drop for Running {
             self.join();
         }
     }
+}
+
+/// Each worker's socket of every listener.
+fn by_worker(listeners: Vec<Vec<TcpListener>>, workers: usize) -> Vec<Vec<TcpListener>> {
+    let mut by_worker: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for sockets in listeners {
+        for (worker, socket) in by_worker.iter_mut().zip(sockets) {
+            worker.push(socket);
+        }
+    }
+    by_worker
 }
 
 fn join(thread: JoinHandle<()>, name: &str) {

@@ -120,7 +120,7 @@ fn explain(error: BuildError) -> Failure {
                 super::check::count(faults.len())
             ))
         }
-        other @ (BuildError::State(_) | BuildError::Listen { .. }) => {
+        other @ (BuildError::State(_) | BuildError::AccessLog { .. } | BuildError::Listen { .. }) => {
             Failure::Refused(format!("not started: {other}"))
         }
     }

@@ -20,10 +20,7 @@ pub(super) fn check(raw: RawFailures, lost: &Lost, faults: &mut Faults<'_>) -> F
                 .at(&raw.span, "no status is a failure", "an answer of 500 would be as good as any")
                 .help("leave statuses out for [\"5xx\"]");
         }
-        raw.value
-            .iter()
-            .filter_map(|raw| statuses(raw, faults))
-            .fold(Statuses::default(), |set, range| set.with(range))
+        raw.value.iter().filter_map(|raw| statuses(raw, faults)).fold(Statuses::default(), Statuses::with)
     });
     let grpc = raw.grpc.map_or(default.grpc, |raw| {
         if raw.value.is_empty() && !lost.has("grpc") {

@@ -8,7 +8,7 @@ use super::at::At;
 use super::checked::{AdminConfig, ListenerConfig, ProcessConfig};
 use super::fault::Faults;
 use super::parse::Lost;
-use super::raw_process::{RawAdmin, RawListener, RawProcess};
+use super::raw_process::{RawAccessLog, RawAdmin, RawListener, RawProcess};
 use super::units;
 
 /// The most threads that serve requests.
@@ -31,6 +31,7 @@ pub(super) fn check(raw: RawProcess, lost: &Lost, faults: &mut Faults<'_>) -> Pr
         listeners: listeners(raw.listeners, lost, faults),
         admin: admin(raw.admin.unwrap_or_default(), &state, faults),
         state,
+        access_log: raw.access_log.and_then(|raw| access_log(raw, lost, faults)),
         shutdown: duration(
             raw.shutdown.and_then(|shutdown| shutdown.deadline),
             Duration::from_secs(30),
@@ -131,6 +132,22 @@ fn admin(raw: RawAdmin, state: &Path, faults: &mut Faults<'_>) -> AdminConfig {
     });
     let socket = raw.socket.map_or_else(|| "admin.sock".into(), |raw| PathBuf::from(raw.value));
     AdminConfig { address: checked.unwrap_or(default), socket: state.join(socket) }
+}
+
+fn access_log(raw: At<RawAccessLog>, lost: &Lost, faults: &mut Faults<'_>) -> Option<PathBuf> {
+    let Some(file) = raw.value.file else {
+        if !lost.has("file") {
+            faults
+                .at(&raw.span, "an access log without a file", "where is it written?")
+                .help("add file = \"/var/log/switchback/access.log\", or leave the table out");
+        }
+        return None;
+    };
+    if file.value.is_empty() || file.value.ends_with('/') {
+        faults.at(&file.span, "not a file", "such as /var/log/switchback/access.log");
+        return None;
+    }
+    Some(file.value.into())
 }
 
 fn directory(raw: Option<At<String>>, faults: &mut Faults<'_>) -> PathBuf {

@@ -29,6 +29,8 @@ pub struct ProcessConfig {
     pub admin: AdminConfig,
     /// Where holds and overrides are kept.
     pub state: PathBuf,
+    /// Where a line is written for every request; `None` if none is.
+    pub access_log: Option<PathBuf>,
     /// How long requests in flight may take to end.
     pub shutdown: Duration,
     /// Connections from clients, over all workers.

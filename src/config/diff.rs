@@ -41,6 +41,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("listeners", before.listeners != after.listeners),
         ("admin", before.admin != after.admin),
         ("state", before.state != after.state),
+        ("access-log", before.access_log != after.access_log),
         ("shutdown", before.shutdown != after.shutdown),
         ("limits", before.connections != after.connections),
     ];

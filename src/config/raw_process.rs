@@ -17,6 +17,8 @@ pub(super) struct RawProcess {
     pub(super) admin: Option<RawAdmin>,
     /// What must survive a restart: holds and overrides.
     pub(super) state: Option<RawState>,
+    /// A line for every request that belongs to a service. Default: none is written.
+    pub(super) access_log: Option<At<RawAccessLog>>,
     /// How Switchback ends.
     pub(super) shutdown: Option<RawShutdown>,
     /// Bounds of the whole process.
@@ -47,6 +49,15 @@ pub(super) struct RawAdmin {
 pub(super) struct RawState {
     /// A directory that only one Switchback uses. Default: `/var/lib/switchback`.
     pub(super) directory: Option<At<String>>,
+}
+
+/// The access log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawAccessLog {
+    /// The file that lines of JSON are added to; a relative path begins where Switchback is started. It is opened
+    /// anew on SIGHUP, and when it was renamed or removed.
+    pub(super) file: Option<At<String>>,
 }
 
 /// Shutdown.

@@ -5,7 +5,7 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::model::{Cause, PerSide, ServiceName, Side};
 use crate::snapshot::{ServiceId, Snapshot};
 use crate::tally::{Report, ServiceTally};
-use crate::telemetry::{Recorded, Recorder, names};
+use crate::telemetry::{AccessLogCounts, Recorded, Recorder, names};
 
 use super::event::{Announcement, Happening};
 use super::journal::ActorRecord;
@@ -22,6 +22,8 @@ pub(super) struct Meters {
     configuration_loaded: Gauge,
     write_failures: Counter,
     votes_lost: Counter,
+    access_log_dropped: Counter,
+    access_log_write_failures: Counter,
 }
 
 struct ServiceMeters {
@@ -54,6 +56,8 @@ impl Meters {
             configuration_loaded: recorder.gauge(names::CONFIGURATION_LOADED, &[]),
             write_failures: recorder.counter(names::WRITE_FAILURES, &[]),
             votes_lost: recorder.counter(names::VOTES_LOST, &[]),
+            access_log_dropped: recorder.counter(names::ACCESS_LOG_DROPPED, &[]),
+            access_log_write_failures: recorder.counter(names::ACCESS_LOG_WRITE_FAILURES, &[]),
             services: HashMap::new(),
             recorder,
         }
@@ -80,6 +84,12 @@ impl Meters {
                 meters.count(&service.tally, &self.recorder);
             }
         }
+    }
+
+    /// Follows what the access log has lost.
+    pub(super) fn follow(&self, access_log: &AccessLogCounts) {
+        self.access_log_dropped.absolute(access_log.dropped());
+        self.access_log_write_failures.absolute(access_log.write_failures());
     }
 
     /// Follows what is published: weights, holds, and which services there are.

@@ -12,10 +12,10 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::Loaded;
-use crate::model::{ServiceName, UnixMillis};
+use crate::model::{Millis, ServiceName, UnixMillis};
 use crate::snapshot::Publisher;
 use crate::tally::Report;
-use crate::telemetry::Recorded;
+use crate::telemetry::{AccessLogCounts, Recorded};
 use crate::verdict::TICK_MS;
 
 use super::event::{Announcement, Answer, Ask, Change, Command, Effect, Event, Happening, Now, Refused};
@@ -36,6 +36,7 @@ pub(crate) struct Seed {
     pub(crate) reports: mpsc::Receiver<Report>,
     /// Rung when a person wants the configuration to be read.
     pub(crate) reload: Arc<Notify>,
+    pub(crate) access_log: Arc<AccessLogCounts>,
     pub(crate) stop: signal::Receiver<bool>,
 }
 
@@ -62,6 +63,8 @@ const RECENT_NEWS: usize = 256;
 const APPLY_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last records may take to be written when the process ends.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+/// How often people are told that the access log is not whole.
+const COMPLAIN_EVERY: Millis = Millis(60_000);
 /// How often metrics are put in order.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -91,6 +94,8 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         own,
         answers: HashMap::new(),
         asks: 0,
+        access_log: seed.access_log,
+        dropped: Dropped::default(),
     };
     let started = Announcement {
         at_unix_ms: seed.clock.wall().0,
@@ -145,6 +150,15 @@ struct Loop {
     own: mpsc::Sender<Event>,
     answers: HashMap<Ask, oneshot::Sender<Answer>>,
     asks: u64,
+    access_log: Arc<AccessLogCounts>,
+    dropped: Dropped,
+}
+
+/// What people have been told of requests that the access log does not have.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dropped {
+    told: u64,
+    at: Option<Millis>,
 }
 
 impl Loop {
@@ -161,7 +175,10 @@ impl Loop {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 // Before people: however many ask, the judge looks.
-                _ = tick.tick() => Event::Tick,
+                _ = tick.tick() => {
+                    self.follow_access_log();
+                    Event::Tick
+                }
                 Some(report) = reports.recv() => {
                     self.meters.count(&report);
                     Event::Report(report)
@@ -187,6 +204,18 @@ impl Loop {
         let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
         for effect in step(&mut self.state, event, now) {
             self.perform(effect);
+        }
+    }
+
+    /// Tells of requests that the access log does not have. Its writer may be stuck in a write, and workers
+    /// have no time for that.
+    fn follow_access_log(&mut self) {
+        self.meters.follow(&self.access_log);
+        let (dropped, now) = (self.access_log.dropped(), self.clock.millis());
+        let Dropped { told, at } = self.dropped;
+        if dropped > told && at.is_none_or(|at| now.since(at) >= COMPLAIN_EVERY) {
+            warn!(requests = dropped - told, "the access log does not keep up: requests are missing in it");
+            self.dropped = Dropped { told: dropped, at: Some(now) };
         }
     }
 

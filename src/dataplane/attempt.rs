@@ -7,6 +7,7 @@ use crate::verdict::{Latency, Ticket};
 use super::core::Core;
 use super::endpoints::{EndpointState, Lease};
 use super::service::Service;
+use super::trace::Trace;
 
 /// One try of one request on one side, from being dealt there to the end of the answer. However it ends, also
 /// by being dropped, it is counted once: the latter means that the client has left.
@@ -19,6 +20,7 @@ pub(super) struct Try {
     endpoint: Option<Rc<EndpointState>>,
     /// Absent if this try is no evidence.
     ticket: Option<Ticket>,
+    trace: Option<Rc<Trace>>,
     ended: bool,
 }
 
@@ -39,6 +41,7 @@ impl Try {
         side: Side,
         counts: Counts,
         begun: Micros,
+        trace: Option<&Rc<Trace>>,
     ) -> Self {
         let ticket = (counts == Counts::AsEvidence && view.judged)
             .then(|| service.ballot.borrow_mut().enter(side, begun, &view.thresholds));
@@ -51,6 +54,7 @@ impl Try {
             begun,
             endpoint: None,
             ticket,
+            trace: trace.cloned(),
             ended: false,
         }
     }
@@ -90,6 +94,9 @@ impl Try {
         if let Some(ticket) = &mut self.ticket {
             self.service.ballot.borrow_mut().answer(ticket, now);
         }
+        if let Some(trace) = &self.trace {
+            trace.answered_in(now.since(self.begun));
+        }
         if self.counts == Counts::AsEvidence && !failed {
             let latency = Latency::of(now.since(self.begun));
             self.service.tally.borrow_mut().sides[self.side].answered_in(latency);
@@ -128,15 +135,9 @@ impl Try {
                 Outcome::Failed(cause) => tally.sides[self.side].failed.count(cause),
             }
         }
-        if let Some(ticket) = self.ticket.take() {
-            let mut ballot = self.service.ballot.borrow_mut();
-            match outcome {
-                Outcome::Ok => ballot.finish(ticket, self.core.now(), false),
-                Outcome::Failed(cause) if cause.fault() == Fault::Side => {
-                    ballot.finish(ticket, self.core.now(), true);
-                }
-                Outcome::Failed(_) => ballot.withdraw(ticket),
-            }
+        let evidence = self.ticket.take().is_some_and(|ticket| self.vote(ticket, outcome));
+        if let Some(trace) = self.trace.take() {
+            trace.end(outcome, self.endpoint.as_ref().map(|asked| asked.endpoint), evidence);
         }
         if let Outcome::Failed(cause) = outcome
             && cause.fault() == Fault::Side
@@ -145,6 +146,22 @@ impl Try {
         }
         self.leave_endpoint();
         self.core.note_active(&self.service);
+    }
+
+    /// Casts the try's vote; tells whether it has one.
+    fn vote(&self, ticket: Ticket, outcome: Outcome) -> bool {
+        let mut ballot = self.service.ballot.borrow_mut();
+        match outcome {
+            Outcome::Ok => ballot.finish(ticket, self.core.now(), false),
+            Outcome::Failed(cause) if cause.fault() == Fault::Side => {
+                ballot.finish(ticket, self.core.now(), true);
+            }
+            Outcome::Failed(_) => {
+                ballot.withdraw(ticket);
+                return false;
+            }
+        }
+        true
     }
 
     fn leave_endpoint(&mut self) {

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::model::{Cause, Micros};
 use crate::snapshot::{Bell, ServiceId, ServiceView, Snapshot, Subscription};
 use crate::tally::{Causes, Report};
+use crate::telemetry::AccessLog;
 
 use super::drain::Drain;
 use super::service::Service;
@@ -21,6 +22,8 @@ pub(super) struct Core {
     pub(super) drain: Drain,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) accepts_paused: Cell<u64>,
+    /// Absent if nobody wants to read of every request.
+    pub(super) access_log: Option<AccessLog>,
     recently: Cell<Micros>,
     subscription: RefCell<Subscription>,
     view: RefCell<Rc<View>>,
@@ -51,6 +54,7 @@ impl Core {
         clock: Clock,
         subscription: Subscription,
         reports: mpsc::Sender<Report>,
+        access_log: Option<AccessLog>,
     ) -> Self {
         Self {
             index,
@@ -59,6 +63,7 @@ impl Core {
             drain: Drain::default(),
             reports,
             accepts_paused: Cell::new(0),
+            access_log,
             recently: Cell::new(clock.micros()),
             subscription: RefCell::new(subscription),
             view: RefCell::new(Rc::new(View { snapshot: Arc::default() })),
@@ -190,6 +195,13 @@ impl View {
     pub(super) fn get(&self, id: ServiceId) -> Option<&ServiceView> {
         let view = self.snapshot.services.get(id.slot as usize)?.as_deref()?;
         (view.id == id).then_some(view)
+    }
+}
+
+impl Located {
+    /// The generation of the snapshot that it is in.
+    pub(super) fn generation(&self) -> u64 {
+        self.view.snapshot.generation
     }
 }
 

@@ -20,6 +20,7 @@ use super::rescue::is_worth_asking_again;
 use super::respond;
 use super::service::Service;
 use super::told::Told;
+use super::trace::Trace;
 use super::waits::{Expired, Limit, Place, within};
 
 /// One request, from the choice of its side to the end of its answer: one side is asked, and then, if that was
@@ -37,6 +38,8 @@ pub(super) struct Exchange {
     counts: Counts,
     dialect: Dialect,
     pub(super) asking: Asking,
+    /// Absent if there is no access log.
+    trace: Option<Rc<Trace>>,
 }
 
 /// A request that was dealt to a side.
@@ -46,6 +49,7 @@ pub(super) struct Dealt {
     pub(super) side: Side,
     pub(super) counts: Counts,
     pub(super) dialect: Dialect,
+    pub(super) trace: Option<Rc<Trace>>,
 }
 
 /// Whether Helios is asked when Kubernetes fails.
@@ -84,10 +88,11 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { view, service, side, counts, dialect } = dealt;
+        let Dealt { view, service, side, counts, dialect, trace } = dealt;
+        let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let asking = Asking::new(request, view.config.rescue.body_bytes, &core);
         let stream = Stream::new(Place::new(core.clone()), view.config.timeouts.idle);
-        Box::new(Self { started: core.now(), core, stream, view, service, side, counts, dialect, asking })
+        Box::new(Self { core, stream, view, service, started, side, counts, dialect, asking, trace })
     }
 
     /// Asks the chosen side, and Helios after it where that helps. What was forced is not rescued: who asks
@@ -105,6 +110,9 @@ impl Exchange {
             Err(cause) => respond::status(*cause),
         };
         self.service.tally.borrow_mut().answer(status);
+        if let Some(trace) = &self.trace {
+            trace.answer(status);
+        }
         match answered {
             Ok(head) => Response::from_parts(head, AnswerBody::of(self)),
             Err(cause) => {
@@ -175,7 +183,8 @@ impl Exchange {
     /// off later has failed: to ask again unseen would hide from the judge what it is there to see.
     async fn ask(&mut self, plan: Plan) -> Result<Parts, Lost> {
         let Plan { side, counts, begun, otherwise } = plan;
-        let mut attempt = Try::begin(&self.core, &self.service, &self.view, side, counts, begun);
+        let mut attempt =
+            Try::begin(&self.core, &self.service, &self.view, side, counts, begun, self.trace.as_ref());
         let (mut fresh, mut refusals) = (Fresh::Any, 0);
         let cause = loop {
             let (mut lease, reused) = match self.connect(plan, &mut attempt, fresh).await {
@@ -286,6 +295,9 @@ impl Exchange {
         let mut tally = self.service.tally.borrow_mut();
         if rescued {
             tally.rescued += 1;
+            if let Some(trace) = &self.trace {
+                trace.rescue();
+            }
         } else {
             tally.unrescued += 1;
         }

@@ -31,6 +31,7 @@ mod respond;
 mod serve;
 mod service;
 mod told;
+mod trace;
 mod waits;
 mod worker;
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
-use crate::model::{Cause, Side};
+use crate::model::{Cause, Dialect, Outcome, Side};
 use crate::snapshot::ServiceView;
 use crate::splitter::{Point, Sticky, Why};
 
@@ -15,6 +15,7 @@ use super::core::{Core, Located};
 use super::exchange::{Dealt, Exchange};
 use super::headers::{self, Forwarded};
 use super::respond;
+use super::trace::Trace;
 
 /// The client at the other end of a connection.
 pub(super) struct Client {
@@ -62,8 +63,17 @@ fn open(core: Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Resu
     let user = user(&view, client, request.headers());
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
-    let dialect = headers::prepare(&mut request, &client.forwarded).map_err(refuse)?;
-    let dealt = Dealt { view, service, side: choice.side, counts, dialect };
+    let prepared = headers::prepare(&mut request, &client.forwarded);
+    let dialect = prepared.unwrap_or(Dialect::Http);
+    let trace = Trace::begin(&core, &view, &service, choice.side, dialect, &request);
+    if let Err(cause) = prepared {
+        if let Some(trace) = trace {
+            trace.answer(respond::status(cause));
+            trace.end(Outcome::Failed(cause), None, false);
+        }
+        return Err(refuse(cause));
+    }
+    let dealt = Dealt { view, service, side: choice.side, counts, dialect, trace };
     Ok(Exchange::new(core, dealt, request))
 }
 

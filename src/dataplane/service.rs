@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use crate::model::{Micros, PerSide, Side};
 use crate::snapshot::{ServiceId, ServiceView};
@@ -12,6 +13,8 @@ use super::rescue::Budget;
 /// A worker's own part of one service.
 pub(super) struct Service {
     pub(super) id: ServiceId,
+    /// This worker's own copy: others count its users elsewhere.
+    pub(super) name: Arc<str>,
     pub(super) sides: PerSide<Endpoints>,
     pub(super) ballot: RefCell<Ballot>,
     pub(super) tally: RefCell<ServiceTally>,
@@ -25,6 +28,7 @@ impl Service {
     pub(super) fn new(view: &ServiceView) -> Self {
         Self {
             id: view.id,
+            name: view.config.name.as_str().into(),
             sides: PerSide::from_fn(|_| Endpoints::default()),
             ballot: RefCell::default(),
             tally: RefCell::default(),

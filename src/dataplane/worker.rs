@@ -12,6 +12,7 @@ use tracing::{error, info};
 use crate::clock::Clock;
 use crate::snapshot::Subscription;
 use crate::tally::Report;
+use crate::telemetry::AccessLog;
 
 use super::core::Core;
 use super::{beat, connection, listener};
@@ -24,6 +25,7 @@ pub(crate) struct WorkerSeed {
     pub(crate) listeners: Vec<std::net::TcpListener>,
     pub(crate) subscription: Subscription,
     pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) access_log: Option<AccessLog>,
     pub(crate) most_connections: usize,
     pub(crate) stop: watch::Receiver<Stop>,
 }
@@ -51,8 +53,9 @@ pub(crate) fn start(seed: WorkerSeed) -> io::Result<thread::JoinHandle<()>> {
 }
 
 async fn run(seed: WorkerSeed) {
-    let WorkerSeed { index, clock, listeners, subscription, reports, most_connections, mut stop } = seed;
-    let core = Rc::new(Core::new(index, clock, subscription, reports));
+    let WorkerSeed { index, clock, listeners, subscription, reports, access_log, most_connections, mut stop } =
+        seed;
+    let core = Rc::new(Core::new(index, clock, subscription, reports, access_log));
     core.view();
     let protocols = Rc::new(connection::protocols());
     let mut accepting = JoinSet::new();

@@ -5,7 +5,7 @@
 //! - [`operations`]: what to type by day, and at 3 a.m.
 //! - [`judge`]: what is compared, what is promised, and how to read a receipt.
 //! - [`admin_api`]: the same as the command line, for programs.
-//! - [`metrics`]: what to put on a dashboard, and what to wake somebody for.
+//! - [`metrics`]: what to put on a dashboard, what to wake somebody for, and what a line of the access log says.
 
 #[doc = include_str!("../dataplane/guide.md")]
 pub mod requests {}

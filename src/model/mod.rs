@@ -20,5 +20,5 @@ pub use name::{NameFault, ServiceName};
 pub use outcome::{Cause, Fault, Outcome};
 pub use route::{Route, RouteKey};
 pub use side::{PerSide, Side};
-pub use time::{Micros, Millis, UnixMillis};
+pub use time::{Micros, Millis, UnixMicros, UnixMillis};
 pub use weight::Weight;

@@ -13,6 +13,10 @@ pub struct Millis(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMillis(pub u64);
 
+/// Microseconds since 1970-01-01 UTC: the time of a request as records keep it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMicros(pub u64);
+
 impl Micros {
     /// The time that has passed since `earlier`; zero if that lies ahead.
     #[must_use]

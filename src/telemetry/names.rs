@@ -32,6 +32,10 @@ pub(crate) const GENERATION: &str = "switchback_snapshot_generation";
 pub(crate) const WRITE_FAILURES: &str = "switchback_state_write_failures_total";
 /// Votes that were lost because too many waited.
 pub(crate) const VOTES_LOST: &str = "switchback_votes_lost_total";
+/// Requests that the access log does not have, because its writer did not keep up.
+pub(crate) const ACCESS_LOG_DROPPED: &str = "switchback_access_log_dropped_total";
+/// Times that the access log could not be written, or its file not be opened.
+pub(crate) const ACCESS_LOG_WRITE_FAILURES: &str = "switchback_access_log_write_failures_total";
 /// Always 1; `version` is the program's.
 pub(crate) const BUILD: &str = "switchback_build_info";
 
@@ -52,6 +56,8 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (GENERATION, Kind::Gauge, "The generation of the latest snapshot."),
     (WRITE_FAILURES, Kind::Counter, "Records that could not be written to the state directory."),
     (VOTES_LOST, Kind::Counter, "Votes that were lost because too many waited."),
+    (ACCESS_LOG_DROPPED, Kind::Counter, "Requests that the access log does not have."),
+    (ACCESS_LOG_WRITE_FAILURES, Kind::Counter, "Times that the access log could not be written."),
     (BUILD, Kind::Gauge, "Always 1; the version is a label."),
 ];
 

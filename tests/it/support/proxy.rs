@@ -147,6 +147,12 @@ impl Folder {
         std::fs::write(self.file(&service.name), service.text()).unwrap();
     }
 
+    /// Adds sections to `switchback.toml`.
+    pub(crate) fn add_to_process(&self, sections: &str) {
+        let text = std::fs::read_to_string(self.path().join("switchback.toml")).unwrap();
+        self.write_process(&format!("{text}{sections}"));
+    }
+
     pub(crate) fn write_process(&self, text: &str) {
         std::fs::write(self.path().join("switchback.toml"), text).unwrap();
     }
