@@ -31,8 +31,10 @@
 //! | 1, pure | [`splitter`] | which side serves this request |
 //! | 1, pure | [`verdict`] | is Kubernetes worse than Helios? |
 //! | 1, pure | [`rollout`] | what weight is in force, and why |
+//! | 2, pure but for seeds | [`rehearsal`] | the judge over traces, recorded or made up |
 //! | 2 | [`config`] | TOML to raw types with places, to checked types; every fault at once |
 //! | 2 | [`telemetry`] | every metric's name, the log, and the access log |
+//! | 3, no clock | [`rehearsal`] | the judge over recorded or made-up requests, in virtual time |
 //! | 3 | [`snapshot`] | DOWN: the one value that control publishes and workers read |
 //! | 3 | [`tally`] | UP: the counts that workers report each tick |
 //! | 4 | [`dataplane`] | what happens to a request; once per worker, sharing nothing |
@@ -78,6 +80,13 @@
 //!   As a kind of failure it was seen after the header timeout only, when clients with a bounded number of
 //!   connections all waited: then nobody asks, no vote is cast, and Helios' votes of the same moments are long
 //!   past. Asked at the same age on both sides, those who came together are compared.
+//! - *Ages are weighed as one law.* Three questions at three quantiles saw a shift of all latencies in half again the
+//!   time, because each threw away what the others knew. Classes between Helios' quantiles keep what an ordered
+//!   likelihood ratio needs, and the nearest tolerated pair of laws has a closed form.
+//! - *Who fails before an age says nothing about latency.* A Helios that refuses every connection at once looked fast, and
+//!   Kubernetes slow against it: a revert to the side that is down.
+//! - *A route's number is computed for every judged request*, some 500 instructions, and its name once in a while by who
+//!   counts. Sampling would not do: votes need their stratum.
 //! - *A panic unwinds.* It costs the one connection that it happened on. Aborting would take every service's
 //!   connections down for one bad request.
 //! - *`force` works while a service is held.* A hold is about users; whoever mends Kubernetes needs to reach
@@ -98,6 +107,7 @@ pub mod control;
 mod dataplane;
 pub mod guide;
 pub mod model;
+pub mod rehearsal;
 pub mod rollout;
 mod snapshot;
 pub mod splitter;

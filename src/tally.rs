@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use tokio::sync::mpsc;
 
-use crate::model::{Cause, Endpoint, PerSide};
+use crate::model::{Cause, Endpoint, PerSide, RouteKey};
 use crate::snapshot::ServiceId;
-use crate::verdict::{Block, Latency};
+use crate::verdict::{Block, Latency, Stratum};
 
 /// Reports that wait for control. A worker sends ten a second, so this is seconds of a control that is busy;
 /// past it workers keep what they have counted.
@@ -43,6 +43,17 @@ pub(crate) struct ServiceReport {
     pub(crate) id: ServiceId,
     pub(crate) block: Block,
     pub(crate) tally: ServiceTally,
+    /// Requests of routes that have no stratum of their own.
+    pub(crate) routes: Vec<RouteReport>,
+}
+
+/// Requests of one route.
+#[derive(Debug)]
+pub(crate) struct RouteReport {
+    pub(crate) key: RouteKey,
+    pub(crate) requests: u32,
+    /// Its name, once in a while: people are told of routes by name, and workers count by number.
+    pub(crate) name: Option<Box<str>>,
 }
 
 /// Requests of one service.
@@ -70,7 +81,7 @@ pub(crate) struct SideTally {
     /// Tries that did not, by cause, whosever fault it was.
     pub(crate) failed: Causes,
     /// Times to the head of an answer.
-    pub(crate) latencies: Vec<Latency>,
+    pub(crate) latencies: Vec<(Stratum, Latency)>,
 }
 
 /// A count for each cause.
@@ -107,9 +118,9 @@ impl ServiceTally {
 
 impl SideTally {
     /// Notes how long an answer took.
-    pub(crate) fn answered_in(&mut self, latency: Latency) {
+    pub(crate) fn answered_in(&mut self, stratum: Stratum, latency: Latency) {
         if self.latencies.len() < MOST_LATENCIES {
-            self.latencies.push(latency);
+            self.latencies.push((stratum, latency));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Endpoint, Failures, PerSide, ServiceName, Side, Weight};
+use crate::model::{Endpoint, Failures, Millis, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::verdict::Rule;
 
@@ -230,6 +230,9 @@ impl Protocol {
 }
 
 impl JudgeMode {
+    /// Where the judge may only advise, it does so at most this often.
+    pub const ADVISE_EVERY: Millis = Millis(600_000);
+
     /// As configuration writes it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::model::ServiceName;
 
-use super::checked::{Config, ServiceConfig};
+use super::checked::{Config, ProcessConfig, ServiceConfig};
 use super::fault::{Fault, Faults, Source};
 use super::parse::parse;
 use super::raw_process::RawProcess;
@@ -73,6 +73,34 @@ pub fn load(folder: &Path) -> Result<Loaded, Vec<Fault>> {
     }
 }
 
+/// Reads one service's file by itself. Listeners and addresses are held against the `switchback.toml` of the
+/// folder that the file lies in, if there is a good one. The error is every fault of the file.
+pub fn load_service(path: &Path) -> Result<ServiceConfig, Vec<Fault>> {
+    let mut found = Vec::new();
+    let process = neighbour(path);
+    let service = read(path, &mut SipHasher13::new(), &mut found).and_then(|source| {
+        let name = name_of(&source, &mut found)?;
+        let (raw, lost) = parse::<RawService>(&source, &mut found);
+        let mut faults = Faults::of(&source, &mut found);
+        Some(check_service::check(name, raw, &lost, &process, &mut faults).0)
+    });
+    found.sort_by_key(Fault::line_and_column);
+    service.filter(|_| found.is_empty()).ok_or(found)
+}
+
+/// The settings of the Switchback that a service's file is for. Where they have faults those are not the file's,
+/// and what stands there is taken as far as it goes.
+fn neighbour(service: &Path) -> ProcessConfig {
+    let mut others = Vec::new();
+    let service = service.canonicalize().ok();
+    let folder = service.as_deref().and_then(Path::parent).and_then(Path::parent);
+    let path = folder.map(|folder| folder.join(PROCESS_FILE));
+    let source = path.and_then(|path| read(&path, &mut SipHasher13::new(), &mut others));
+    let source = source.unwrap_or_else(|| Source::new(Path::new(PROCESS_FILE), String::new()));
+    let (raw, lost) = parse::<RawProcess>(&source, &mut others);
+    check_process::check(raw, &lost, &mut Faults::of(&source, &mut others))
+}
+
 fn read(path: &Path, hasher: &mut SipHasher13, found: &mut Vec<Fault>) -> Option<Arc<Source>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -104,7 +132,7 @@ fn unreadable(path: &Path, error: &io::Error, found: &mut Vec<Fault>) {
         io::ErrorKind::NotFound if path.ends_with(PROCESS_FILE) || path.ends_with(SERVICES) => {
             "a configuration is a folder with switchback.toml and services/NAME.toml"
         }
-        io::ErrorKind::NotFound => "it was there a moment ago",
+        io::ErrorKind::NotFound => "there is no such file: has it been renamed?",
         io::ErrorKind::PermissionDenied => "let the user that runs Switchback read it",
         _ => "the system gives this reason",
     };

@@ -33,7 +33,7 @@ pub use checked::{
 };
 pub use diff::{Diff, diff};
 pub use fault::Fault;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_service};
 pub use render::render;
 pub use schema::{SchemaOf, schema};
 pub use show::show;

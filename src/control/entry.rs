@@ -5,12 +5,12 @@ use crate::model::{Millis, PerSide, Side, UnixMillis, Weight};
 use crate::rollout::{self, Rollout, State, Word};
 use crate::snapshot::{ServiceId, ServiceView};
 use crate::splitter::Plan;
-use crate::tally::ServiceTally;
-use crate::verdict::{Block, Finding, Judge, Thresholds, Verdict};
+use crate::tally::{RouteReport, ServiceReport};
+use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
 
 use super::journal::ReceiptRecord;
 use super::traffic::Traffic;
-use super::views::{ServiceStatus, SideStatus};
+use super::views::{SensitivityStatus, ServiceStatus, SideStatus};
 
 /// One service as control knows it.
 pub(super) struct Entry {
@@ -21,23 +21,15 @@ pub(super) struct Entry {
     pub(super) receipt: Option<ReceiptRecord>,
     /// The revision of the last record that is known to be on disk.
     pub(super) written: u64,
-    judge: Judge,
+    watch: Watch,
     block: Block,
     /// Requests that hang, by worker, as each has told last.
-    hanging: Vec<PerSide<u32>>,
-    thresholds: Thresholds,
-    /// Answers of Helios since the thresholds were learned.
-    news: usize,
-    learned: Option<Millis>,
+    hanging: Vec<Vec<(Stratum, PerSide<u32>)>>,
+    groups: Arc<Groups>,
     advised: Option<Millis>,
+    /// How the evidence of the last finding grew.
+    pub(super) course: Vec<Moment>,
 }
-
-/// How often thresholds are learned anew …
-const LEARN_EVERY: Millis = Millis(5_000);
-/// … and sooner while there is a quantile that nothing is known of: until then a stall takes long to be one.
-const LEARN_AT_FIRST: Millis = Millis(500);
-/// Where the judge may only advise, it does so at most this often.
-const ADVISE_EVERY: Millis = Millis(600_000);
 
 /// What a service's tick came to.
 pub(super) enum Judged {
@@ -58,7 +50,7 @@ impl Entry {
     ) -> Self {
         Self {
             id,
-            judge: Judge::new(config.judge.rule),
+            watch: Watch::new(config.judge.rule),
             written: rollout.revision(),
             config,
             rollout,
@@ -66,52 +58,68 @@ impl Entry {
             receipt,
             block: Block::default(),
             hanging: Vec::new(),
-            thresholds: Thresholds::default(),
-            news: 0,
-            learned: None,
+            groups: Arc::default(),
             advised: None,
+            course: Vec::new(),
         }
     }
 
     /// Takes a changed configuration. What was learned about Helios stays.
     pub(super) fn adopt(&mut self, config: Arc<ServiceConfig>) {
-        if config.judge.rule != *self.judge.rule() {
-            self.judge.adopt(config.judge.rule);
+        if config.judge.rule != *self.watch.judge().rule() {
+            self.watch.judge_mut().adopt(config.judge.rule);
         }
         if config.failures != self.config.failures {
             // What was a failure may be none any more, and the other way round.
-            self.judge.clear();
+            self.watch.judge_mut().clear();
         }
         self.config = config;
     }
 
     /// Adds what a worker counted.
-    pub(super) fn add(&mut self, now: Millis, worker: usize, block: &Block, tally: &ServiceTally) {
+    pub(super) fn add(&mut self, now: Millis, worker: usize, report: &ServiceReport) {
+        let ServiceReport { block, tally, routes, .. } = report;
         self.block += block;
         if self.hanging.len() <= worker {
-            self.hanging.resize(worker + 1, PerSide::default());
+            self.hanging.resize(worker + 1, Vec::new());
         }
-        self.hanging[worker] = block.hanging;
-        self.news += tally.sides.helios.latencies.len();
+        let hanging = &mut self.hanging[worker];
+        hanging.clear();
+        hanging.extend(block.parts().map(|(stratum, part)| (stratum, part.hanging)));
+        hanging.retain(|(_, hanging)| *hanging != PerSide::default());
+        for (stratum, latency) in &tally.sides.helios.latencies {
+            self.watch.answered(now, *stratum, *latency);
+        }
+        for RouteReport { key, requests, name } in routes {
+            self.watch.came(now, key.0, *requests, || name.clone());
+        }
         self.traffic.add(now, tally);
     }
 
     /// Judges what was counted since the last tick.
     pub(super) fn tick(&mut self, now: Millis) -> Judged {
         // Reports do not keep step with ticks: two of one worker are not twice as many that hang.
-        self.block.hanging = PerSide::from_fn(|side| self.hanging(side));
+        self.block.forget_hanging();
+        for (stratum, hanging) in self.hanging.iter().flatten() {
+            let part = self.block.part(*stratum);
+            for side in Side::ALL {
+                part.hanging[side] += hanging[side];
+            }
+        }
         if self.block.is_empty() {
             return Judged::Fine;
         }
-        let block = std::mem::take(&mut self.block);
-        let Some(finding) = self.judge.observe(now, &block) else { return Judged::Fine };
+        let found = self.watch.observe(now, &self.block);
+        self.block.clear();
+        let Some(finding) = found else { return Judged::Fine };
         // Whatever is done about it, the evidence has been heard.
-        self.judge.clear();
+        self.course = self.watch.judge().course().copied().collect();
+        self.watch.judge_mut().clear();
         match self.config.judge.mode {
             JudgeMode::Revert if self.is_at_stake() && self.config.is_on(Side::Helios) => {
                 Judged::Revert(finding)
             }
-            JudgeMode::Advise if self.advised.is_none_or(|at| now.since(at) >= ADVISE_EVERY) => {
+            JudgeMode::Advise if self.advised.is_none_or(|at| now.since(at) >= JudgeMode::ADVISE_EVERY) => {
                 self.advised = Some(now);
                 Judged::Advise(finding)
             }
@@ -121,20 +129,21 @@ impl Entry {
 
     /// Requests that hang on a side.
     pub(super) fn hanging(&self, side: Side) -> u32 {
-        self.hanging.iter().map(|hanging| hanging[side]).sum()
+        self.hanging.iter().flatten().map(|(_, hanging)| hanging[side]).sum()
     }
 
-    /// Learns thresholds from Helios' last answers, if it is time; tells whether they have changed.
+    /// Learns thresholds and groups, if it is time; tells whether they have changed.
     pub(super) fn learn(&mut self, now: Millis) -> bool {
-        let every = if self.thresholds.is_complete() { LEARN_EVERY } else { LEARN_AT_FIRST };
-        let due = self.learned.is_none_or(|at| now.since(at) >= every);
-        if self.news == 0 || !due {
-            return false;
+        let changed = self.watch.learn(now);
+        if changed {
+            self.groups = Arc::new(self.watch.groups());
         }
-        (self.news, self.learned) = (0, Some(now));
-        let slower = self.judge.rule().slower;
-        let learned = Thresholds::learned(&mut self.traffic.latencies.helios, slower, now);
-        std::mem::replace(&mut self.thresholds, learned) != learned
+        changed
+    }
+
+    /// The name of the route that has this stratum.
+    pub(super) fn route(&self, stratum: Option<Stratum>) -> Option<&str> {
+        self.watch.strata().name(stratum?)
     }
 
     /// The weight in force. A service that has one side only is on that side, whatever was said: the word
@@ -177,8 +186,8 @@ impl Entry {
 
     /// Begins anew with Kubernetes, after a revert or a release.
     pub(super) fn rearm(&mut self) {
-        self.judge.rearm();
-        self.block = Block::default();
+        self.watch.judge_mut().rearm();
+        self.block.clear();
     }
 
     /// What workers go by.
@@ -195,13 +204,13 @@ impl Entry {
             held: self.is_held(),
             judged: self.config.judge.mode != JudgeMode::Off,
             endpoints: self.config.sides.as_ref().map(|side| side.endpoints.clone()),
-            thresholds: self.thresholds,
+            groups: self.groups.clone(),
         }
     }
 
     /// What people and programs see.
     pub(super) fn status(&mut self, now: Millis) -> ServiceStatus {
-        let standing = self.judge.standing(now);
+        let standing = self.watch.judge().standing(now);
         let (by, reason, since) = match self.rollout.word() {
             Word::File => (None, None, None),
             Word::Override(over) => (Some(&over.by), Some(&over.reason), Some(over.since)),
@@ -235,7 +244,21 @@ impl Entry {
             seen_in_s: standing.seen_in.map(|seen_in| seen_in.as_secs_f64()),
             evidence: standing.evidence,
             leading: standing.leading.as_str().to_owned(),
+            leading_route: self.route(standing.stratum).map(str::to_owned),
             shared: standing.shared,
+        }
+    }
+
+    /// How soon trouble would be seen.
+    pub(super) fn sensitivity(&self, now: Millis) -> SensitivityStatus {
+        let rates = self.traffic.rates(now);
+        SensitivityStatus {
+            service: self.config.name.to_string(),
+            judge: self.config.judge.mode.as_str().to_owned(),
+            promise_s: self.config.judge.rule.promise_s(),
+            helios_per_second: rates.helios.0,
+            kubernetes_per_second: rates.kubernetes.0,
+            degradations: self.watch.sensitivity(now).into_iter().map(Into::into).collect(),
         }
     }
 

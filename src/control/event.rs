@@ -10,7 +10,7 @@ use crate::snapshot::Snapshot;
 use crate::tally::Report;
 
 use super::journal::{ActorRecord, AppliedRecord, ReceiptRecord};
-use super::views::{ProcessStatus, ServiceStatus};
+use super::views::{ProcessStatus, SensitivityStatus, ServiceStatus};
 
 /// Everything that can happen to control.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Status(Option<ServiceName>),
     /// The latest receipt of a service.
     Receipt(ServiceName),
+    /// How soon would trouble with a service be seen?
+    Sensitivity(ServiceName),
     /// Set a service's weight.
     SetWeight { service: ServiceName, weight: Weight, lasts: Option<Duration>, by: Actor, reason: Arc<str> },
     /// End a service's override.
@@ -65,6 +67,7 @@ pub(crate) enum Answer {
     Process(Box<ProcessStatus>),
     Status(Vec<ServiceStatus>),
     Receipt(Box<Option<ReceiptRecord>>),
+    Sensitivity(SensitivityStatus),
     /// The weights that changed, and how far the change has come.
     Changed {
         changes: Vec<Change>,

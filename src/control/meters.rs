@@ -173,7 +173,7 @@ impl ServiceMeters {
                 };
                 self.failed[side].entry(cause).or_insert_with(make).increment(count);
             }
-            for latency in &counted.latencies {
+            for (_, latency) in &counted.latencies {
                 self.answer_seconds[side].record(latency.longest().0 as f64 / 1e6);
             }
         }

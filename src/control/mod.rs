@@ -22,8 +22,10 @@ mod views;
 mod watch;
 
 pub use event::{Announcement, Happening};
-pub use journal::{ActorRecord, AppliedRecord, BlamedRecord, FindingRecord, ReceiptRecord, SideRecord};
-pub use views::{ProcessStatus, ServiceStatus, SideStatus};
+pub use journal::{
+    ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
+};
+pub use views::{DegradationStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus};
 
 pub(crate) use event::{Answer, Change, Command, Refused};
 pub(crate) use journal::{Kept, OpenError, Store};

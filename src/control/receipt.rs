@@ -4,7 +4,7 @@ use crate::verdict::{Finding, GATE};
 
 use super::entry::Entry;
 use super::event::Now;
-use super::journal::{BlamedRecord, FindingRecord, ReceiptRecord, SideRecord};
+use super::journal::{BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord};
 
 /// A person's revert is explained by the last ten seconds.
 const WINDOW_WITHOUT_FINDING: Millis = Millis(10_000);
@@ -50,7 +50,7 @@ pub(super) fn write(
         by: by.into(),
         reason: reason.to_owned(),
         weight_before_percent: entry.weight().percent(),
-        finding: finding.map(finding_record),
+        finding: finding.map(|finding| finding_record(entry, finding)),
         window_s,
         helios: sides.helios,
         kubernetes: sides.kubernetes,
@@ -65,10 +65,11 @@ pub(super) fn write(
 }
 
 /// A revert by the judge, in one line.
-pub(super) fn reason(finding: &Finding) -> String {
+pub(super) fn reason(entry: &Entry, finding: &Finding) -> String {
     let (bad, cast) = (finding.counts.bad, finding.counts.cast);
+    let route = entry.route(finding.stratum).map(|route| format!(", {route}")).unwrap_or_default();
     format!(
-        "{} on Kubernetes: {} of {} in {:.1} s, on Helios {} of {}",
+        "{} on Kubernetes{route}: {} of {} in {:.1} s, on Helios {} of {}",
         finding.question.in_words(),
         bad.kubernetes,
         cast.kubernetes,
@@ -83,8 +84,18 @@ pub(super) fn is_of(receipt: &ReceiptRecord, reverted: UnixMillis) -> bool {
     receipt.reverted_unix_ms == reverted.0
 }
 
-fn finding_record(finding: &Finding) -> FindingRecord {
+fn finding_record(entry: &Entry, finding: &Finding) -> FindingRecord {
     FindingRecord {
+        route: entry.route(finding.stratum).map(str::to_owned),
+        course: entry
+            .course
+            .iter()
+            .map(|moment| CourseRecord {
+                before_s: finding.at.since(moment.at).seconds(),
+                evidence_s: moment.evidence_s,
+                ungated_s: moment.ungated_s,
+            })
+            .collect(),
         question: finding.question.as_str().to_owned(),
         took_s: finding.took().as_secs_f64(),
         helios_votes: finding.counts.cast.helios,

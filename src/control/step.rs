@@ -81,12 +81,12 @@ fn tick(state: &mut State, todo: &mut Todo) {
         match entry.tick(now.mono) {
             Judged::Fine => {}
             Judged::Revert(finding) => {
-                let reason = receipt::reason(&finding);
+                let reason = receipt::reason(entry, &finding);
                 revert(state, slot, &Actor::Judge, &reason, Some(&finding), todo);
             }
             Judged::Advise(finding) => {
                 let name = entry.config.name.clone();
-                let text = format!("{name} would be reverted: {}", receipt::reason(&finding));
+                let text = format!("{name} would be reverted: {}", receipt::reason(entry, &finding));
                 todo.announce(Happening::Advised, Some(&name), text);
             }
         }
@@ -102,7 +102,7 @@ fn count(state: &mut State, report: &Report, now: Now) {
     }
     for service in &report.services {
         if let Some(entry) = state.entry_of(service.id) {
-            entry.add(now.mono, report.worker, &service.block, &service.tally);
+            entry.add(now.mono, report.worker, service);
             state.to_judge.insert(service.id.slot as usize);
         }
     }
@@ -262,6 +262,11 @@ fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
         Command::Receipt(name) => with_service(state, ask, &name, todo, |state, slot, todo| {
             let receipt = state.entry(slot).and_then(|entry| entry.receipt.clone());
             todo.push(Effect::Answer(ask, Answer::Receipt(Box::new(receipt))));
+        }),
+        Command::Sensitivity(name) => with_service(state, ask, &name, todo, |state, slot, todo| {
+            if let Some(entry) = state.entry(slot) {
+                todo.push(Effect::Answer(ask, Answer::Sensitivity(entry.sensitivity(now.mono))));
+            }
         }),
         Command::SetWeight { service, weight, lasts, by, reason } => {
             with_service(state, ask, &service, todo, |state, slot, todo| {

@@ -49,7 +49,7 @@ impl Traffic {
             second.sums.add(tally);
         }
         for side in Side::ALL {
-            for latency in &tally.sides[side].latencies {
+            for (_, latency) in &tally.sides[side].latencies {
                 self.latencies[side].add(now, *latency);
             }
         }

@@ -1,4 +1,8 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::verdict::Degradation;
 
 use super::journal::ActorRecord;
 
@@ -39,6 +43,9 @@ pub struct ServiceStatus {
     pub evidence: f64,
     /// The question with the most evidence.
     pub leading: String,
+    /// The route that it was asked of; absent if it was the whole service.
+    #[serde(default)]
+    pub leading_route: Option<String>,
     /// There is evidence, but Helios is degraded too.
     pub shared: bool,
 }
@@ -56,6 +63,50 @@ pub struct SideStatus {
     pub p50_ms: Option<f64>,
     /// 99 in 100 of them took at most this long, in milliseconds.
     pub p99_ms: Option<f64>,
+}
+
+/// How soon a service's judge would see what may happen to Kubernetes, at the present rates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SensitivityStatus {
+    /// The service.
+    pub service: String,
+    /// `revert`, `advise` or `off`.
+    pub judge: String,
+    /// The promise: one false revert in so many seconds.
+    pub promise_s: f64,
+    /// Tries a second on Helios over the last ten seconds.
+    pub helios_per_second: f64,
+    /// Tries a second on Kubernetes over the last ten seconds.
+    pub kubernetes_per_second: f64,
+    /// What may happen.
+    pub degradations: Vec<DegradationStatus>,
+}
+
+/// What may happen to Kubernetes, and how soon it would be seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DegradationStatus {
+    /// `fails`, `slower` or `tail-slower`.
+    pub kind: String,
+    /// The share of requests that fail; or how many times as long all answers, or the slowest, take.
+    pub amount: f64,
+    /// The same in words.
+    pub text: String,
+    /// How long it would take to be seen, in seconds; absent if it never would, or too little is known of Helios.
+    pub seen_in_s: Option<f64>,
+}
+
+impl From<(Degradation, Option<Duration>)> for DegradationStatus {
+    fn from((degradation, seen_in): (Degradation, Option<Duration>)) -> Self {
+        let (kind, amount, text) = match degradation {
+            Degradation::Fails(share) => ("fails", share, format!("{}% of requests fail", share * 100.0)),
+            Degradation::Slower(times) => ("slower", times, format!("answers take {times} times as long")),
+            Degradation::TailSlower(times) => {
+                ("tail-slower", times, format!("the slowest answers take {times} times as long"))
+            }
+        };
+        let seen_in_s = seen_in.map(|seen_in| seen_in.as_secs_f64());
+        Self { kind: kind.to_owned(), amount, text, seen_in_s }
+    }
 }
 
 /// The process as people and programs see it.

@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use crate::model::{Cause, Fault, Micros, Outcome, Side};
 use crate::snapshot::ServiceView;
-use crate::verdict::{Latency, Ticket};
+use crate::verdict::{Latency, Stratum, Ticket};
 
 use super::core::Core;
 use super::endpoints::{EndpointState, Lease};
@@ -17,6 +17,7 @@ pub(super) struct Try {
     side: Side,
     counts: Counts,
     begun: Micros,
+    stratum: Stratum,
     endpoint: Option<Rc<EndpointState>>,
     /// Absent if this try is no evidence.
     ticket: Option<Ticket>,
@@ -33,18 +34,27 @@ pub(super) enum Counts {
     AsTraffic,
 }
 
+/// What a try is of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TryOf {
+    pub(super) side: Side,
+    pub(super) counts: Counts,
+    pub(super) stratum: Stratum,
+    pub(super) begun: Micros,
+}
+
 impl Try {
     pub(super) fn begin(
         core: &Rc<Core>,
         service: &Rc<Service>,
         view: &ServiceView,
-        side: Side,
-        counts: Counts,
-        begun: Micros,
+        dealt: TryOf,
         trace: Option<&Rc<Trace>>,
     ) -> Self {
-        let ticket = (counts == Counts::AsEvidence && view.judged)
-            .then(|| service.ballot.borrow_mut().enter(side, begun, &view.thresholds));
+        let TryOf { side, counts, stratum, begun } = dealt;
+        let ticket = (counts == Counts::AsEvidence && view.judged).then(|| {
+            service.ballot.borrow_mut().enter(stratum, side, begun, view.groups.thresholds(stratum))
+        });
         core.note_active(service);
         Self {
             core: core.clone(),
@@ -52,6 +62,7 @@ impl Try {
             side,
             counts,
             begun,
+            stratum,
             endpoint: None,
             ticket,
             trace: trace.cloned(),
@@ -92,14 +103,14 @@ impl Try {
     pub(super) fn answered(&mut self, failed: bool) {
         let now = self.core.now();
         if let Some(ticket) = &mut self.ticket {
-            self.service.ballot.borrow_mut().answer(ticket, now);
+            self.service.ballot.borrow_mut().answer(ticket, now, failed);
         }
         if let Some(trace) = &self.trace {
             trace.answered_in(now.since(self.begun));
         }
         if self.counts == Counts::AsEvidence && !failed {
             let latency = Latency::of(now.since(self.begun));
-            self.service.tally.borrow_mut().sides[self.side].answered_in(latency);
+            self.service.tally.borrow_mut().sides[self.side].answered_in(self.stratum, latency);
         }
     }
 

@@ -7,11 +7,11 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side};
-use crate::verdict::Question;
+use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
 use super::asking::Asking;
-use super::attempt::{Counts, Try};
+use super::attempt::{Counts, Try, TryOf};
 use super::body::Fate;
 use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease};
@@ -36,6 +36,7 @@ pub(super) struct Exchange {
     started: Micros,
     side: Side,
     counts: Counts,
+    stratum: Stratum,
     dialect: Dialect,
     pub(super) asking: Asking,
     /// Absent if there is no access log.
@@ -48,6 +49,8 @@ pub(super) struct Dealt {
     pub(super) service: Rc<Service>,
     pub(super) side: Side,
     pub(super) counts: Counts,
+    /// The group in which it is compared.
+    pub(super) stratum: Stratum,
     pub(super) dialect: Dialect,
     pub(super) trace: Option<Rc<Trace>>,
 }
@@ -88,11 +91,11 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { view, service, side, counts, dialect, trace } = dealt;
+        let Dealt { view, service, side, counts, stratum, dialect, trace } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let asking = Asking::new(request, view.config.rescue.body_bytes, &core);
         let stream = Stream::new(Place::new(core.clone()), view.config.timeouts.idle);
-        Box::new(Self { core, stream, view, service, started, side, counts, dialect, asking, trace })
+        Box::new(Self { core, stream, view, service, started, side, counts, stratum, dialect, asking, trace })
     }
 
     /// Asks the chosen side, and Helios after it where that helps. What was forced is not rescued: who asks
@@ -183,8 +186,8 @@ impl Exchange {
     /// off later has failed: to ask again unseen would hide from the judge what it is there to see.
     async fn ask(&mut self, plan: Plan) -> Result<Parts, Lost> {
         let Plan { side, counts, begun, otherwise } = plan;
-        let mut attempt =
-            Try::begin(&self.core, &self.service, &self.view, side, counts, begun, self.trace.as_ref());
+        let dealt = TryOf { side, counts, stratum: self.stratum, begun };
+        let mut attempt = Try::begin(&self.core, &self.service, &self.view, dealt, self.trace.as_ref());
         let (mut fresh, mut refusals) = (Fresh::Any, 0);
         let cause = loop {
             let (mut lease, reused) = match self.connect(plan, &mut attempt, fresh).await {
@@ -318,7 +321,12 @@ impl Exchange {
             && self.asking.is_safe
             && self.view.config.rescue.budget >= 1.0;
         let patience = || {
-            let slowest = self.view.thresholds.age(Side::Helios, Question::Slow99).unwrap_or_default();
+            let slowest = self
+                .view
+                .groups
+                .thresholds(self.stratum)
+                .age(Side::Helios, Question::Slow99)
+                .unwrap_or_default();
             plan.begun.after(PATIENCE.max(Duration::from_micros(slowest.0)))
         };
         Limit { until: header.min(self.deadline()), if_held: leaves.then(|| (self.service.id, patience())) }

@@ -28,6 +28,7 @@ mod headers;
 mod listener;
 mod rescue;
 mod respond;
+mod routes;
 mod serve;
 mod service;
 mod told;

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
-use crate::model::{Cause, Dialect, Outcome, Side};
+use crate::model::{Cause, Dialect, Outcome, Route, Side};
 use crate::snapshot::ServiceView;
 use crate::splitter::{Point, Sticky, Why};
+use crate::verdict::Stratum;
 
 use super::answer::AnswerBody;
 use super::attempt::Counts;
@@ -73,7 +74,12 @@ fn open(core: Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Resu
         }
         return Err(refuse(cause));
     }
-    let dealt = Dealt { view, service, side: choice.side, counts, dialect, trace };
+    let stratum = if counts == Counts::AsEvidence && view.judged {
+        service.stratum(&view, Route::new(dialect, request.method().as_str(), request.uri().path()))
+    } else {
+        Stratum::OTHER
+    };
+    let dealt = Dealt { view, service, side: choice.side, counts, stratum, dialect, trace };
     Ok(Exchange::new(core, dealt, request))
 }
 

@@ -1,14 +1,15 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use crate::model::{Micros, PerSide, Side};
+use crate::model::{Micros, PerSide, Route, Side};
 use crate::snapshot::{ServiceId, ServiceView};
 use crate::splitter::{Choice, Dealer, Point, choose};
 use crate::tally::{ServiceReport, ServiceTally};
-use crate::verdict::Ballot;
+use crate::verdict::{Ballot, Block, Stratum};
 
 use super::endpoints::Endpoints;
 use super::rescue::Budget;
+use super::routes::RouteCounts;
 
 /// A worker's own part of one service.
 pub(super) struct Service {
@@ -19,6 +20,8 @@ pub(super) struct Service {
     pub(super) ballot: RefCell<Ballot>,
     pub(super) tally: RefCell<ServiceTally>,
     pub(super) budget: RefCell<Budget>,
+    /// Requests of routes that have no stratum of their own.
+    routes: RefCell<RouteCounts>,
     /// Whether it stands among the services that have something to report.
     pub(super) active: Cell<bool>,
     dealer: RefCell<Dealer>,
@@ -33,6 +36,7 @@ impl Service {
             ballot: RefCell::default(),
             tally: RefCell::default(),
             budget: RefCell::new(Budget::new()),
+            routes: RefCell::default(),
             active: Cell::new(false),
             dealer: RefCell::new(Dealer::new(view.plan.weight)),
         }
@@ -49,14 +53,25 @@ impl Service {
         choose(&view.plan, forced, user, &mut self.dealer.borrow_mut(), draw)
     }
 
+    /// The group in which a request of this route is compared.
+    pub(super) fn stratum(&self, view: &ServiceView, route: Route<'_>) -> Stratum {
+        let key = route.key();
+        view.groups.of(key.0).unwrap_or_else(|| {
+            self.routes.borrow_mut().count(key, route);
+            Stratum::OTHER
+        })
+    }
+
     /// What was counted since the last report, if anything.
     pub(super) fn report(&self, now: Micros) -> Option<ServiceReport> {
-        let block = self.ballot.borrow_mut().collect(now);
+        let mut block = Block::default();
+        self.ballot.borrow_mut().collect(now, &mut block);
         let mut tally = self.tally.borrow_mut();
         if block.is_empty() && tally.is_empty() {
             return None;
         }
-        Some(ServiceReport { id: self.id, block, tally: std::mem::take(&mut *tally) })
+        let routes = self.routes.borrow_mut().take();
+        Some(ServiceReport { id: self.id, block, tally: std::mem::take(&mut *tally), routes })
     }
 
     /// Whether nothing has happened since the last report, and nobody waits to vote.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::config::ServiceConfig;
 use crate::model::{Endpoint, PerSide};
 use crate::splitter::Plan;
-use crate::verdict::Thresholds;
+use crate::verdict::Groups;
 
 pub(crate) use publish::{Bell, Publisher, Subscription, channel};
 pub(crate) use routes::Routes;
@@ -38,7 +38,8 @@ pub(crate) struct ServiceView {
     /// Requests are evidence.
     pub(crate) judged: bool,
     pub(crate) endpoints: PerSide<Arc<[Endpoint]>>,
-    pub(crate) thresholds: Thresholds,
+    /// How requests are grouped for the judge, and when they vote.
+    pub(crate) groups: Arc<Groups>,
 }
 
 /// A service among those of this process.

@@ -2,7 +2,8 @@ use std::collections::VecDeque;
 
 use crate::model::{Micros, PerSide, Side};
 
-use super::block::{Block, Votes};
+use super::ages::{Ages, CLASSES};
+use super::block::{Block, Stratum, Votes};
 use super::question::{PerQuestion, Question};
 use super::thresholds::Thresholds;
 
@@ -26,17 +27,25 @@ const MAX_BUCKETS: usize = 64;
 /// the threshold that was in force when it was opened, who has not left it votes bad.
 #[derive(Debug, Default)]
 pub struct Ballot {
-    waiting: PerSide<PerQuestion<Queue>>,
+    /// By stratum's place; only as many as have been asked for.
+    strata: Vec<Waiting>,
     cast: Block,
+    lost: u64,
+}
+
+/// Who waits to vote in one stratum.
+#[derive(Debug, Default)]
+struct Waiting {
+    queues: PerSide<PerQuestion<Queue>>,
     /// Requests that voted for having stalled, and have no answer yet.
     hanging: PerSide<u32>,
-    lost: u64,
 }
 
 /// One request's place on the ballot. Hand it back to [`Ballot::finish`] or [`Ballot::withdraw`].
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped votes as a hung request"]
 pub struct Ticket {
+    stratum: Stratum,
     side: Side,
     arrived: Micros,
     places: PerQuestion<Option<u32>>,
@@ -57,34 +66,55 @@ struct Bucket {
     threshold: Micros,
     waiting: u32,
     in_time: u32,
+    /// Of those in time, the classes of age that they fell into, where that is asked.
+    ages: [u32; CLASSES - 1],
+    cuts: [u32; CLASSES - 2],
+}
+
+impl Ticket {
+    /// The side that the request was dealt to.
+    pub fn side(&self) -> Side {
+        self.side
+    }
 }
 
 impl Ballot {
-    /// A request has been dealt to a side.
-    pub fn enter(&mut self, side: Side, now: Micros, thresholds: &Thresholds) -> Ticket {
-        self.cast.asked[side] += 1;
-        let waiting = &mut self.waiting[side];
+    /// A request of a stratum has been dealt to a side.
+    pub fn enter(&mut self, stratum: Stratum, side: Side, now: Micros, thresholds: &Thresholds) -> Ticket {
+        self.cast.part(stratum).asked[side] += 1;
+        if self.strata.len() <= stratum.place() {
+            self.strata.resize_with(stratum.place() + 1, Waiting::default);
+        }
+        let queues = &mut self.strata[stratum.place()].queues[side];
         let lost = &mut self.lost;
         let places = PerQuestion::from_fn(|question| {
-            thresholds.age(side, question).map(|threshold| waiting[question].enter(now, threshold, lost))
+            thresholds
+                .age(side, question)
+                .map(|threshold| queues[question].enter(now, threshold, thresholds.cuts(side), lost))
         });
-        Ticket { side, arrived: now, places, answered: false }
+        Ticket { stratum, side, arrived: now, places, answered: false }
     }
 
-    /// The head of the answer has arrived, or there will be none.
-    pub fn answer(&mut self, ticket: &mut Ticket, now: Micros) {
+    /// The head of the answer has arrived, or there will be none. Who failed before an age says nothing about
+    /// how fast answers are: a side that refuses at once is not a fast one.
+    pub fn answer(&mut self, ticket: &mut Ticket, now: Micros, failed: bool) {
         if std::mem::replace(&mut ticket.answered, true) {
             return;
         }
         let age = now.since(ticket.arrived);
+        let waiting = &mut self.strata[ticket.stratum.place()];
         for question in Question::AGED {
-            match self.waiting[ticket.side][question].at(ticket.places[question]) {
+            match waiting.queues[ticket.side][question].at(ticket.places[question]) {
                 // The process may have stood still: a stall is what has been found to be one.
                 Some(bucket) if age <= bucket.threshold || question == Question::Stall => {
                     bucket.waiting -= 1;
-                    bucket.in_time += 1;
+                    bucket.in_time += u32::from(!failed || question == Question::Stall);
+                    if question == Question::Slow99 && !failed {
+                        let class = bucket.cuts.iter().filter(|cut| age.0 > u64::from(**cut)).count();
+                        bucket.ages[class] += 1;
+                    }
                 }
-                None if question == Question::Stall => self.hangs_no_more(ticket.side),
+                None if question == Question::Stall => waiting.hangs_no_more(ticket.side),
                 Some(_) | None => {}
             }
         }
@@ -92,8 +122,8 @@ impl Ballot {
 
     /// The request has ended and this was the side's doing.
     pub fn finish(&mut self, mut ticket: Ticket, now: Micros, failed: bool) {
-        self.answer(&mut ticket, now);
-        self.cast.votes[ticket.side][Question::Failure].cast(failed);
+        self.answer(&mut ticket, now, failed);
+        self.cast.part(ticket.stratum).votes[ticket.side][Question::Failure].cast(failed);
     }
 
     /// The request has ended and this was not the side's doing: the client left, or the proxy refused. What
@@ -103,53 +133,75 @@ impl Ballot {
         if ticket.answered {
             return;
         }
+        let waiting = &mut self.strata[ticket.stratum.place()];
         for question in Question::AGED {
-            match self.waiting[ticket.side][question].at(ticket.places[question]) {
+            match waiting.queues[ticket.side][question].at(ticket.places[question]) {
                 Some(bucket) => bucket.waiting -= 1,
-                None if question == Question::Stall => self.hangs_no_more(ticket.side),
+                None if question == Question::Stall => waiting.hangs_no_more(ticket.side),
                 None => {}
             }
         }
     }
 
-    /// Casts the votes of all requests that have reached their age, and hands out what was cast since the
-    /// last call.
-    pub fn collect(&mut self, now: Micros) -> Block {
-        for side in Side::ALL {
-            for question in Question::AGED {
-                let bad = self.waiting[side][question].mature(now, &mut self.cast.votes[side][question]);
-                if question == Question::Stall {
-                    self.hanging[side] += bad;
+    /// Casts the votes of all requests that have reached their age, and adds what was cast since the last call
+    /// to `block`.
+    pub fn collect(&mut self, now: Micros, block: &mut Block) {
+        for (place, waiting) in self.strata.iter_mut().enumerate() {
+            let Some(stratum) = Stratum::at(place).filter(|_| !waiting.is_idle()) else { continue };
+            let part = self.cast.part(stratum);
+            for side in Side::ALL {
+                for question in Question::AGED {
+                    let ages = &mut part.ages[side];
+                    let votes = &mut part.votes[side][question];
+                    let bad = waiting.queues[side][question].mature(now, votes, |bucket| {
+                        if question == Question::Slow99 {
+                            let mut all = [0; CLASSES];
+                            all[..CLASSES - 1].copy_from_slice(&bucket.ages);
+                            all[CLASSES - 1] = bucket.waiting;
+                            *ages += Ages(all);
+                        }
+                    });
+                    if question == Question::Stall {
+                        waiting.hanging[side] += bad;
+                    }
                 }
             }
+            part.hanging = waiting.hanging;
         }
-        self.cast.hanging = self.hanging;
-        std::mem::take(&mut self.cast)
+        *block += &self.cast;
+        self.cast.clear();
     }
 
     /// This process stood still for so long: that says nothing about the sides. Who waits will cast no vote on
     /// latency, and stalls that much later.
     pub fn abstain(&mut self, stood_still: Micros) {
-        for side in Side::ALL {
-            for question in Question::LATENCY {
-                self.waiting[side][question].clear();
-            }
-            for bucket in &mut self.waiting[side][Question::Stall].buckets {
-                bucket.end = Micros(bucket.end.0 + stood_still.0);
+        for waiting in &mut self.strata {
+            for side in Side::ALL {
+                for question in Question::LATENCY {
+                    waiting.queues[side][question].clear();
+                }
+                for bucket in &mut waiting.queues[side][Question::Stall].buckets {
+                    bucket.end = Micros(bucket.end.0 + stood_still.0);
+                }
             }
         }
     }
 
-    /// Whether somebody still waits to vote, or has voted since the last [`Ballot::collect`].
+    /// Whether nobody waits to vote, or has voted since the last [`Ballot::collect`].
     pub fn is_idle(&self) -> bool {
-        self.cast.is_empty()
-            && self.hanging == PerSide::default()
-            && Side::ALL.iter().all(|side| self.waiting[*side].0.iter().all(|queue| queue.buckets.is_empty()))
+        self.cast.is_empty() && self.strata.iter().all(Waiting::is_idle)
     }
 
     /// Votes that were lost since the last call because more buckets waited than may.
     pub fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
+    }
+}
+
+impl Waiting {
+    fn is_idle(&self) -> bool {
+        let empty = |queues: &PerQuestion<Queue>| queues.0.iter().all(|queue| queue.buckets.is_empty());
+        self.hanging == PerSide::default() && empty(&self.queues.helios) && empty(&self.queues.kubernetes)
     }
 
     /// A stalled request has ended. One whose vote was lost never hung here: it must not make the count wrap.
@@ -159,7 +211,7 @@ impl Ballot {
 }
 
 impl Queue {
-    fn enter(&mut self, now: Micros, threshold: Micros, lost: &mut u64) -> u32 {
+    fn enter(&mut self, now: Micros, threshold: Micros, cuts: [u32; CLASSES - 2], lost: &mut u64) -> u32 {
         let open = self.buckets.back_mut().filter(|last| now < last.end && last.threshold == threshold);
         if let Some(bucket) = open {
             bucket.waiting += 1;
@@ -171,7 +223,14 @@ impl Queue {
                 *lost += u64::from(oldest.waiting + oldest.in_time);
             }
             let width = BUCKET_US.max(threshold.0 / BUCKETS_PER_THRESHOLD);
-            self.buckets.push_back(Bucket { end: Micros(now.0 + width), threshold, waiting: 1, in_time: 0 });
+            self.buckets.push_back(Bucket {
+                end: Micros(now.0 + width),
+                threshold,
+                waiting: 1,
+                in_time: 0,
+                ages: [0; CLASSES - 1],
+                cuts,
+            });
         }
         self.first.wrapping_add(u32::try_from(self.buckets.len() - 1).unwrap_or(0))
     }
@@ -182,13 +241,14 @@ impl Queue {
     }
 
     /// Casts the votes of those that are old enough, and tells how many of them were bad.
-    fn mature(&mut self, now: Micros, votes: &mut Votes) -> u32 {
+    fn mature(&mut self, now: Micros, votes: &mut Votes, mut each: impl FnMut(&Bucket)) -> u32 {
         let before = votes.bad;
         while let Some(bucket) =
             self.buckets.pop_front_if(|bucket| bucket.is_empty() || bucket.is_mature(now))
         {
             self.first = self.first.wrapping_add(1);
             *votes += Votes { cast: bucket.waiting + bucket.in_time, bad: bucket.waiting };
+            each(&bucket);
         }
         votes.bad - before
     }
@@ -229,25 +289,31 @@ mod tests {
         Thresholds::learned(&mut recent, Slower::default(), Millis(0))
     }
 
+    fn collect(ballot: &mut Ballot, now: Micros) -> Block {
+        let mut block = Block::default();
+        ballot.collect(now, &mut block);
+        block
+    }
+
     fn votes(block: &Block, side: Side, question: Question) -> (u32, u32) {
-        let votes = block.votes[side][question];
+        let votes = block.whole().votes[side][question];
         (votes.cast, votes.bad)
     }
 
     #[test]
     fn a_fast_request_votes_at_the_threshold_and_not_before() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
-        let mut ticket = ballot.enter(Side::Helios, Micros(0), &thresholds);
-        ballot.answer(&mut ticket, Micros(MS));
+        let mut ticket = ballot.enter(Stratum::OTHER, Side::Helios, Micros(0), &thresholds);
+        ballot.answer(&mut ticket, Micros(MS), false);
         ballot.finish(ticket, Micros(MS), false);
-        let early = ballot.collect(Micros(19 * MS));
+        let early = collect(&mut ballot, Micros(19 * MS));
         assert_eq!(votes(&early, Side::Helios, Question::Slow50), (0, 0));
         assert_eq!(votes(&early, Side::Helios, Question::Failure), (1, 0));
-        let late = ballot.collect(Micros(100 * MS));
+        let late = collect(&mut ballot, Micros(100 * MS));
         assert_eq!(votes(&late, Side::Helios, Question::Slow50), (1, 0));
         assert_eq!(votes(&late, Side::Helios, Question::Failure), (0, 0), "once only");
         assert!(!ballot.is_idle(), "it has a vote yet: that it did not stall");
-        let last = ballot.collect(Micros(1_200 * MS));
+        let last = collect(&mut ballot, Micros(1_200 * MS));
         assert_eq!(votes(&last, Side::Helios, Question::Stall), (1, 0));
         assert!(ballot.is_idle());
     }
@@ -256,31 +322,31 @@ mod tests {
     fn who_hangs_is_counted_from_the_stall_until_an_answer_or_the_client_ends_it() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
         let mut tickets: Vec<Ticket> =
-            (0..3).map(|_| ballot.enter(Side::Kubernetes, Micros(0), &thresholds)).collect();
-        assert_eq!(ballot.collect(Micros(900 * MS)).hanging.kubernetes, 0);
-        assert_eq!(ballot.collect(Micros(1_200 * MS)).hanging.kubernetes, 3);
+            (0..3).map(|_| ballot.enter(Stratum::OTHER, Side::Kubernetes, Micros(0), &thresholds)).collect();
+        assert_eq!(collect(&mut ballot, Micros(900 * MS)).whole().hanging.kubernetes, 0);
+        assert_eq!(collect(&mut ballot, Micros(1_200 * MS)).whole().hanging.kubernetes, 3);
         ballot.finish(tickets.remove(0), Micros(1_300 * MS), true);
         ballot.withdraw(tickets.remove(0));
-        assert_eq!(ballot.collect(Micros(1_300 * MS)).hanging.kubernetes, 1);
+        assert_eq!(collect(&mut ballot, Micros(1_300 * MS)).whole().hanging.kubernetes, 1);
         assert!(!ballot.is_idle(), "it is told for as long as it is so");
         ballot.finish(tickets.remove(0), Micros(1_400 * MS), false);
-        ballot.collect(Micros(1_400 * MS));
+        collect(&mut ballot, Micros(1_400 * MS));
         assert!(ballot.is_idle());
     }
 
     #[test]
     fn a_hung_request_votes_slow_after_one_threshold_and_stalled_after_the_stall() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
-        let ticket = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
-        let soon = ballot.collect(Micros(60 * MS));
+        let ticket = ballot.enter(Stratum::OTHER, Side::Kubernetes, Micros(0), &thresholds);
+        let soon = collect(&mut ballot, Micros(90 * MS));
         for question in Question::LATENCY {
             assert_eq!(votes(&soon, Side::Kubernetes, question), (1, 1), "{question:?}");
         }
         assert_eq!(votes(&soon, Side::Kubernetes, Question::Stall), (0, 0));
-        let stalled = ballot.collect(Micros(1_200 * MS));
+        let stalled = collect(&mut ballot, Micros(1_200 * MS));
         assert_eq!(votes(&stalled, Side::Kubernetes, Question::Stall), (1, 1));
         ballot.finish(ticket, Micros(5_000 * MS), true);
-        let failed = ballot.collect(Micros(9_000 * MS));
+        let failed = collect(&mut ballot, Micros(9_000 * MS));
         assert_eq!(votes(&failed, Side::Kubernetes, Question::Failure), (1, 1));
         assert_eq!(votes(&failed, Side::Kubernetes, Question::Stall), (0, 0), "it has voted");
         assert!(ballot.is_idle());
@@ -289,40 +355,40 @@ mod tests {
     #[test]
     fn a_client_that_leaves_casts_no_vote() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
-        let ticket = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
+        let ticket = ballot.enter(Stratum::OTHER, Side::Kubernetes, Micros(0), &thresholds);
         ballot.withdraw(ticket);
-        let block = ballot.collect(Micros(5_000 * MS));
+        let block = collect(&mut ballot, Micros(5_000 * MS));
         for question in Question::ALL {
             assert_eq!(votes(&block, Side::Kubernetes, question), (0, 0), "{question:?}");
         }
     }
 
     #[test]
-    fn a_failed_request_also_votes_on_latency_by_its_age() {
+    fn who_fails_before_an_age_says_nothing_about_latency_and_who_fails_after_it_was_slow() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
         for (arrived, ended) in [(0, MS), (0, 40 * MS)] {
-            let ticket = ballot.enter(Side::Kubernetes, Micros(arrived), &thresholds);
+            let ticket = ballot.enter(Stratum::OTHER, Side::Kubernetes, Micros(arrived), &thresholds);
             ballot.finish(ticket, Micros(ended), true);
         }
-        let block = ballot.collect(Micros(100 * MS));
+        let block = collect(&mut ballot, Micros(100 * MS));
         assert_eq!(votes(&block, Side::Kubernetes, Question::Failure), (2, 2));
-        assert_eq!(votes(&block, Side::Kubernetes, Question::Slow50), (2, 1));
+        assert_eq!(votes(&block, Side::Kubernetes, Question::Slow50), (1, 1));
     }
 
     #[test]
     fn a_long_answer_fails_or_not_at_its_end_however_long_it_takes() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
         for failed in [false, true] {
-            let mut ticket = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
-            ballot.answer(&mut ticket, Micros(5 * MS));
+            let mut ticket = ballot.enter(Stratum::OTHER, Side::Kubernetes, Micros(0), &thresholds);
+            ballot.answer(&mut ticket, Micros(5 * MS), false);
             assert_eq!(
-                votes(&ballot.collect(Micros(9_000 * MS)), Side::Kubernetes, Question::Failure),
+                votes(&collect(&mut ballot, Micros(9_000 * MS)), Side::Kubernetes, Question::Failure),
                 (0, 0)
             );
             ballot.finish(ticket, Micros(60_000 * MS), failed);
             let expected = (1, u32::from(failed));
             assert_eq!(
-                votes(&ballot.collect(Micros(60_000 * MS)), Side::Kubernetes, Question::Failure),
+                votes(&collect(&mut ballot, Micros(60_000 * MS)), Side::Kubernetes, Question::Failure),
                 expected
             );
         }
@@ -331,9 +397,9 @@ mod tests {
     #[test]
     fn a_request_is_judged_by_the_thresholds_in_force_when_it_started() {
         let mut ballot = Ballot::default();
-        let early = ballot.enter(Side::Helios, Micros(0), &Thresholds::default());
-        let late = ballot.enter(Side::Helios, Micros(1), &thresholds());
-        let block = ballot.collect(Micros(2_000 * MS));
+        let early = ballot.enter(Stratum::OTHER, Side::Helios, Micros(0), &Thresholds::default());
+        let late = ballot.enter(Stratum::OTHER, Side::Helios, Micros(1), &thresholds());
+        let block = collect(&mut ballot, Micros(2_000 * MS));
         assert_eq!(votes(&block, Side::Helios, Question::Slow50), (1, 1), "the first has no such threshold");
         for ticket in [early, late] {
             ballot.finish(ticket, Micros(2_000 * MS), false);
@@ -343,17 +409,17 @@ mod tests {
     #[test]
     fn after_a_standstill_of_the_process_who_waited_casts_no_vote_on_latency_and_stalls_later() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
-        let answered = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
-        let hung = ballot.enter(Side::Kubernetes, Micros(0), &thresholds);
+        let answered = ballot.enter(Stratum::OTHER, Side::Kubernetes, Micros(0), &thresholds);
+        let hung = ballot.enter(Stratum::OTHER, Side::Kubernetes, Micros(0), &thresholds);
         ballot.abstain(Micros(3_000 * MS));
         ballot.finish(answered, Micros(3_100 * MS), false);
-        let block = ballot.collect(Micros(3_900 * MS));
+        let block = collect(&mut ballot, Micros(3_900 * MS));
         for question in Question::LATENCY {
             assert_eq!(votes(&block, Side::Kubernetes, question), (0, 0), "{question:?}");
         }
         assert_eq!(votes(&block, Side::Kubernetes, Question::Failure), (1, 0));
         assert_eq!(votes(&block, Side::Kubernetes, Question::Stall), (0, 0));
-        let block = ballot.collect(Micros(4_100 * MS));
+        let block = collect(&mut ballot, Micros(4_100 * MS));
         assert_eq!(votes(&block, Side::Kubernetes, Question::Stall), (2, 1));
         ballot.withdraw(hung);
     }
@@ -361,10 +427,11 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_what_is_lost_is_counted() {
         let (mut ballot, thresholds) = (Ballot::default(), thresholds());
-        let tickets: Vec<_> =
-            (0..200).map(|i| ballot.enter(Side::Helios, Micros(i * 11 * MS), &thresholds)).collect();
+        let tickets: Vec<_> = (0..200)
+            .map(|i| ballot.enter(Stratum::OTHER, Side::Helios, Micros(i * 11 * MS), &thresholds))
+            .collect();
         assert!(ballot.take_lost() > 0);
-        for queue in &ballot.waiting[Side::Helios].0 {
+        for queue in &ballot.strata[0].queues[Side::Helios].0 {
             assert!(queue.buckets.len() <= MAX_BUCKETS);
         }
         for ticket in tickets {
@@ -380,22 +447,30 @@ mod tests {
         let requests = 5_000;
         for i in 0..requests {
             let now = Micros(i * 2 * MS);
-            open.push((now.0 + rng.u64(0..60 * MS), ballot.enter(Side::Kubernetes, now, &thresholds)));
+            open.push((
+                now.0 + rng.u64(0..60 * MS),
+                ballot.enter(Stratum::OTHER, Side::Kubernetes, now, &thresholds),
+            ));
             while let Some(place) = open.iter().position(|(end, _)| *end <= now.0) {
                 let (end, ticket) = open.swap_remove(place);
-                ballot.finish(ticket, Micros(end), rng.bool());
+                ballot.finish(ticket, Micros(end), false);
             }
-            total += &ballot.collect(now);
+            total += &collect(&mut ballot, now);
         }
         for (end, ticket) in open {
             ballot.finish(ticket, Micros(end), false);
         }
-        total += &ballot.collect(Micros(u64::MAX));
-        for question in Question::ALL {
-            assert_eq!(u64::from(total.votes[Side::Kubernetes][question].cast), requests, "{question:?}");
+        total += &collect(&mut ballot, Micros(u64::MAX));
+        for question in Question::SHARES {
+            assert_eq!(
+                u64::from(total.whole().votes[Side::Kubernetes][question].cast),
+                requests,
+                "{question:?}"
+            );
         }
+        assert_eq!(u64::from(total.whole().ages[Side::Kubernetes].cast()), requests);
         // Ages are even over 0–60 ms, Kubernetes' threshold is 23 ms: some 62 % are slower.
-        let slow = f64::from(total.votes[Side::Kubernetes][Question::Slow50].bad) / requests as f64;
+        let slow = f64::from(total.whole().votes[Side::Kubernetes][Question::Slow50].bad) / requests as f64;
         assert!((slow - 0.62).abs() < 0.03, "{slow}");
     }
 }

@@ -7,12 +7,18 @@ use super::block::Counts;
 pub const GATE: f64 = 7.0;
 
 /// Distinct bad ticks that a finding needs at high traffic: one second and a bit, which is how long a restart
-/// of one endpoint lasts. Acting on less would be acting on restarts.
-const TICKS_TO_SURE: f64 = 12.0;
+/// of one endpoint lasts. Acting on less would be acting on restarts. (The head start saves two.)
+const TICKS_TO_SURE: f64 = 13.0;
 
 /// What a tick has beyond its cap is kept for the next ticks while at least this share of the requests that it
 /// came from still hang. Less than all, because some may have ended without taking back what the others say.
 const STILL_HANGING: f64 = 0.5;
+
+/// A bet is credited with bad votes as fast as this many times what it says that there are, so that it still
+/// counts when the truth lies between it and the next one, …
+const CREDIT_RATE: f64 = 2.5;
+/// … and beyond that with the bursts that it can explain: a vote, and so many standard deviations of a second.
+const CREDIT_SIGMAS: f64 = 3.0;
 
 /// A detector's evidence is kept below this many times the promise, so that a long shared event is forgotten
 /// quickly once it is over.
@@ -28,6 +34,10 @@ pub(super) struct Detector {
     withheld: Evidence,
     /// Evidence against history since the episode began, in nats: at zero or below the episode is over.
     run: f64,
+    /// Bad votes that the bet may still be credited with.
+    credit: f64,
+    /// Evidence that the episode may still bring, in nats.
+    room: f64,
     /// Evidence against right now since the episode began, in nats.
     pub(super) gate: f64,
     pub(super) episode: Episode,
@@ -57,8 +67,12 @@ pub(super) struct Episode {
 /// A tick, as all detectors of a question see it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tick {
-    /// The nats of each kind that count now.
-    pub(super) room: f64,
+    /// The nats by which the room for evidence grows, …
+    pub(super) earned: f64,
+    /// … up to so many, …
+    pub(super) depth: f64,
+    /// … of which so many may be used at once.
+    pub(super) most: f64,
     /// The time in which Kubernetes may have become worse unseen, in seconds.
     pub(super) head_start_s: f64,
     /// The episode that begins here if the last is over.
@@ -73,6 +87,23 @@ pub(super) struct Share {
     /// The most that one tick may add, in nats.
     pub(super) cap: f64,
     ceiling: f64,
+}
+
+/// How many bad votes a bet can explain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Credit {
+    /// In this tick.
+    expected: f64,
+    /// At once.
+    depth: f64,
+}
+
+impl Credit {
+    /// Of a bet that says that this share of votes is bad; `cast` have been cast now, `pace` are in a second.
+    pub(super) fn of(cast: f64, rate: f64, pace: f64) -> Self {
+        let variance = pace.max(cast) * rate * (1.0 - rate);
+        Self { expected: cast * rate, depth: 1.0 + CREDIT_SIGMAS * variance.sqrt() }
+    }
 }
 
 impl Share {
@@ -92,29 +123,34 @@ impl Detector {
             late_seconds: 0.0,
             withheld: Evidence::default(),
             run: 0.0,
+            credit: 1.0,
+            room: 0.0,
             gate: 0.0,
             episode: Episode::default(),
         }
     }
 
-    /// Takes in a tick's evidence, of which `room` nats of each kind count now. The rest is withheld if
-    /// `persists`, and counts in the next ticks; else it is lost.
+    /// Takes in a tick's evidence, of which only so much counts now as there is room for. The rest is withheld
+    /// if `persists`, and counts in the next ticks; else it is lost.
     ///
     /// Withholding only delays what a start of trouble has earned, and gives it to no later start, so the sum
     /// over starts stays a supermartingale.
     pub(super) fn update(&mut self, evidence: Evidence, persists: bool, tick: &Tick, share: &Share) {
         if self.run <= 0.0 {
             self.gate = 0.0;
+            self.room = 0.0;
             self.episode = tick.fresh;
         }
         let before = if persists { self.withheld } else { Evidence::default() };
-        let (history, history_left) = grant(evidence.history + before.history, tick.room);
-        let (right_now, right_now_left) = grant(evidence.right_now + before.right_now, tick.room);
+        self.room = (self.room + tick.earned).min(tick.depth);
+        let room = self.room.min(tick.most);
+        let (history, history_left) = grant(evidence.history + before.history, room);
+        let (right_now, right_now_left) = grant(evidence.right_now + before.right_now, tick.most);
+        self.room -= history.max(0.0);
         self.gate = self.gate.max(0.0) + right_now;
         self.run = self.run.max(0.0) + history;
         if before.history > 0.0 {
-            self.late_seconds =
-                (self.late_seconds + tick.head_start_s) * evidence.history.min(tick.room).exp();
+            self.late_seconds = (self.late_seconds + tick.head_start_s) * evidence.history.min(room).exp();
         } else {
             self.seconds += std::mem::take(&mut self.late_seconds) + tick.head_start_s;
         }
@@ -124,6 +160,30 @@ impl Detector {
         } else {
             Evidence::default()
         };
+    }
+
+    /// The bad votes that the bet is credited with (Huber's clipped likelihood ratio, 1965, over time). Otherwise
+    /// the burst of one restart fills a small bet, which then loses it so slowly that a few restarts in some
+    /// minutes add up to a finding. Crediting less is always valid.
+    pub(super) fn credit(&mut self, bad: f64, credit: Credit) -> f64 {
+        let available = (self.credit + CREDIT_RATE * credit.expected).min(credit.depth).max(credit.expected);
+        let granted = bad.min(available);
+        self.credit = available - granted;
+        granted
+    }
+
+    /// Whether its episode goes on if a tick brings this much against history.
+    pub(super) fn would_run(&self, history: f64, persists: bool, tick: &Tick) -> bool {
+        let saved = if self.run <= 0.0 { 0.0 } else { self.room };
+        let room = (saved + tick.earned).min(tick.depth).min(tick.most);
+        let before = if persists { self.withheld.history } else { 0.0 };
+        self.run.max(0.0) + (history + before).min(room) > 0.0
+    }
+
+    /// Multiplies the evidence.
+    pub(super) fn scale(&mut self, factor: f64) {
+        self.seconds *= factor;
+        self.late_seconds *= factor;
     }
 
     /// Evidence against history, in seconds.
@@ -165,7 +225,7 @@ mod tests {
     use super::*;
 
     fn tick(head_start_s: f64) -> Tick {
-        Tick { room: 1.0, head_start_s, fresh: Episode::default() }
+        Tick { earned: 1.0, depth: 1.0, most: 1.0, head_start_s, fresh: Episode::default() }
     }
 
     fn share() -> Share {

@@ -1,21 +1,54 @@
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::{Millis, PerSide, Side};
+use crate::model::{Millis, PerSide};
 
-use super::block::{Block, Votes};
-use super::inquiry::{Finding, Inquiry};
+use super::ages::{self, AgeBets, AgeEstimate, AgeInquiry, Ages, CLASSES};
+use super::bets::Bets;
+use super::block::{Block, Part, Stratum, Votes};
+use super::finding::{Finding, Moment};
+use super::inquiry::{Alone, Inquiry};
+use super::noise::Noise;
+use super::panel::{Measure, News, Panel, Played};
+use super::presence::{Presence, Rate};
 use super::question::{PerQuestion, Question};
+use super::reference::{MUTE, Standardised};
 use super::rule::Rule;
-use super::sensitivity;
+use super::sensitivity::{self, Known};
 
 /// Judges one service: takes in a block of votes each tick, and says when Kubernetes is worse.
 #[derive(Clone, Debug)]
 pub struct Judge {
     rule: Rule,
-    inquiries: PerQuestion<Inquiry>,
+    /// By place; those that have not been seen yet are absent.
+    strata: Vec<Option<Box<OneStratum>>>,
+    whole: PerQuestion<Whole>,
+    whole_ages: Option<(Millis, f64, AgeBets)>,
+    /// Helios' shares of bad votes in the whole service, and when they were summed up.
+    rates_of_helios: PerQuestion<f64>,
+    rated: Option<Millis>,
     at: Option<Millis>,
     kubernetes: Presence,
+    helios_since: Option<Millis>,
     asked: PerSide<Rate>,
+    /// The evidence second by second, while there is some.
+    course: VecDeque<Moment>,
+}
+
+/// Every question about one stratum. Ages have their own way of being weighed; their place among the shares is
+/// not used.
+#[derive(Clone, Debug)]
+struct OneStratum {
+    shares: PerQuestion<Inquiry>,
+    ages: AgeInquiry,
+}
+
+/// One question about all requests of the service.
+#[derive(Clone, Debug)]
+struct Whole {
+    panel: Panel,
+    noise: Noise,
+    bets: Bets,
 }
 
 /// The judge's word on Kubernetes against Helios.
@@ -42,18 +75,11 @@ pub struct Standing {
     pub evidence: f64,
     /// The question with the most evidence.
     pub leading: Question,
+    /// The stratum with the most evidence on it; `None` if it is the whole service.
+    pub stratum: Option<Stratum>,
     /// Enough evidence against history, but none against right now: Helios is degraded too.
     pub shared: bool,
 }
-
-/// For so long after Kubernetes' first request its latency casts no votes: caches and pools are cold.
-/// Failures and stalls vote from the first request.
-const GRACE: Millis = Millis(60_000);
-
-/// After so long without a request Kubernetes is cold again …
-const COLD_AFTER: Millis = Millis(600_000);
-/// … unless such silence is usual: this many times its usual gap.
-const COLD_GAPS: f64 = 20.0;
 
 /// The failures that "not worse" would have noticed.
 const TELLING_FAILURES: f64 = 0.05;
@@ -63,51 +89,88 @@ const BLIND_AFTER: Millis = Millis(60_000);
 /// … while Kubernetes was asked this often.
 const BLIND_REQUESTS: u64 = 200;
 
+/// The share of the promise that the whole service has where there are several strata: half of it. The strata
+/// share the other half.
+const WHOLE_WEIGHT: f64 = 0.5;
+
+/// Before Helios has been watched for so long, how noisy it is is not known …
+const NEWCOMER: Millis = Millis(60_000);
+/// … and a tick brings this share of what it may bring later: two restarts of all of Kubernetes within seconds of a
+/// start are no finding.
+const NEWCOMER_HASTE: f64 = 0.6;
+
+/// A request that stalls has been waited for for a second at least, and no restart that is shorter makes one stall.
+const STALL_HASTE: f64 = 1.6;
+
+/// For so long the shares of the whole service stand.
+const RATES_STAND: Millis = Millis(1_000);
+
+/// Seconds of evidence that are kept.
+const COURSE: usize = 60;
+/// Less evidence than this, in seconds, is not worth keeping.
+const WORTH_KEEPING_S: f64 = 10.0;
+
 impl Judge {
     /// A judge that has seen nothing.
     pub fn new(rule: Rule) -> Self {
         Self {
             rule,
-            inquiries: PerQuestion::from_fn(|question| Inquiry::new(question, &rule)),
+            strata: Vec::new(),
+            whole: PerQuestion::from_fn(|question| Whole {
+                panel: Panel::new(question.weight(), rule.promise_s()),
+                noise: Noise::default(),
+                bets: Bets::against(MUTE),
+            }),
+            whole_ages: None,
+            rates_of_helios: PerQuestion::default(),
+            rated: None,
             at: None,
             kubernetes: Presence::default(),
+            helios_since: None,
             asked: PerSide::default(),
+            course: VecDeque::new(),
         }
     }
 
     /// Takes in what was counted since the last call, and says so if Kubernetes is worse. Blocks come in the
     /// order of their time; empty ones may be left out.
     pub fn observe(&mut self, now: Millis, block: &Block) -> Option<Finding> {
-        let elapsed_s = self.at.map_or(0.0, |at| now.since(at).seconds());
-        self.at = Some(now);
-        for (side, rate) in
-            [(Side::Helios, &mut self.asked.helios), (Side::Kubernetes, &mut self.asked.kubernetes)]
-        {
-            rate.observe(now, elapsed_s, block.asked[side]);
+        let whole = block.whole();
+        self.meet(now, whole.asked);
+        for (stratum, _) in block.parts() {
+            self.welcome(stratum);
         }
-        if block.asked.kubernetes > 0 && self.kubernetes.arrives(now) {
-            self.clear();
+        let scene = Scene {
+            now,
+            cold: self.kubernetes.is_cold(now),
+            alone: if self.strata.iter().flatten().count() > 1 { Alone::No } else { Alone::Yes },
+            haste: match self.helios_since {
+                Some(since) if now.since(since) >= NEWCOMER => 1.0,
+                Some(_) | None => NEWCOMER_HASTE,
+            },
+        };
+        self.keep_rates(now);
+        for question in Question::SHARES {
+            self.ask(question, scene, block, &whole);
         }
-        self.kubernetes.note_alone(block.asked);
-        let cold = self.kubernetes.is_cold(now);
-        for question in Question::ALL {
-            let kubernetes = block.votes.kubernetes[question];
-            let abstains = cold && Question::LATENCY.contains(&question);
-            let votes = PerSide {
-                helios: block.votes.helios[question],
-                kubernetes: if abstains { Votes::default() } else { kubernetes },
-            };
-            let hanging = if question == Question::Stall { block.hanging.kubernetes } else { 0 };
-            self.inquiries[question].observe(now, elapsed_s, votes, hanging);
-        }
-        self.worse(now)
+        self.ask_ages(scene, block, &whole);
+        let (open, all) = self.sums();
+        self.keep_course(now, open, all);
+        if open < self.rule.promise_s() { None } else { self.worse(now) }
     }
 
     /// Forgets all evidence, as after a revert, and keeps what was learned about Helios.
     pub fn clear(&mut self) {
-        for inquiry in &mut self.inquiries.0 {
-            inquiry.clear();
+        for whole in &mut self.whole.0 {
+            whole.panel.clear();
         }
+        for stratum in self.strata.iter_mut().flatten() {
+            for inquiry in &mut stratum.shares.0 {
+                inquiry.clear();
+            }
+            stratum.ages.clear();
+        }
+        self.course.clear();
     }
 
     /// Begins anew with Kubernetes, as after a release: no evidence, and grace from its next request.
@@ -117,12 +180,19 @@ impl Judge {
         self.asked.kubernetes = Rate::default();
     }
 
+    /// Forgets all about a stratum: another route will have its place.
+    pub fn dismiss(&mut self, stratum: Stratum) {
+        if let Some(place) = self.strata.get_mut(stratum.place())
+            && place.take().is_some()
+        {
+            self.reshare();
+        }
+    }
+
     /// Takes a changed rule from here on; evidence and history stay.
     pub fn adopt(&mut self, rule: Rule) {
         self.rule = rule;
-        for inquiry in &mut self.inquiries.0 {
-            inquiry.adopt(&rule);
-        }
+        self.reshare();
     }
 
     /// The rule in force.
@@ -133,28 +203,276 @@ impl Judge {
     /// What there is to say at this moment.
     pub fn standing(&self, now: Millis) -> Standing {
         let promise_s = self.rule.promise_s();
-        let total: f64 = self.inquiries.0.iter().map(Inquiry::evidence_s).sum();
-        let ungated: f64 = self.inquiries.0.iter().map(Inquiry::ungated_s).sum();
-        let leading = Question::ALL
-            .into_iter()
-            .max_by(|a, b| self.inquiries[*a].ungated_s().total_cmp(&self.inquiries[*b].ungated_s()))
-            .unwrap_or(Question::Failure);
+        let (total, ungated) = self.sums();
+        let leading = self.panels().max_by(|a, b| a.2.ungated_s().total_cmp(&b.2.ungated_s()));
+        let (leading, stratum) =
+            leading.map_or((Question::Failure, None), |(question, stratum, _)| (question, stratum));
         let seen_in = self.seen_in(now, TELLING_FAILURES);
         Standing {
             verdict: self.verdict(now, seen_in),
             seen_in,
             evidence: (total.max(ungated).max(1.0).ln() / promise_s.ln()).clamp(0.0, 1.0),
             leading,
+            stratum,
             shared: ungated >= promise_s && total < promise_s,
         }
+    }
+
+    /// The evidence second by second, as far as it was worth keeping; the last minute of it.
+    pub fn course(&self) -> impl Iterator<Item = &Moment> {
+        self.course.iter()
     }
 
     /// How long it would take, at the present rates of requests, until Kubernetes failing this share of its
     /// requests would be found worse; an estimate. `None` if it never would.
     pub fn seen_in(&self, now: Millis, failures: f64) -> Option<Duration> {
-        let inquiry = &self.inquiries[Question::Failure];
-        let rates = self.asked.as_ref().map(|rate| rate.per_second(now));
-        sensitivity::seen_in(inquiry, rates, failures, self.rule.promise_s())
+        self.shares_seen_in(now, Question::Failure, failures)
+    }
+
+    /// How long it would take until Kubernetes voting bad on a question, with this share of its votes, would be
+    /// found worse.
+    pub(super) fn shares_seen_in(&self, now: Millis, question: Question, bad: f64) -> Option<Duration> {
+        let known = self.known(question);
+        let tolerated = question.tolerance(&self.rule);
+        let rate = self.rate(question);
+        let mut standardised = Standardised::default();
+        let all: f64 =
+            self.strata.iter().flatten().map(|all| all.shares[question].reference.history().0).sum();
+        for stratum in self.strata.iter().flatten() {
+            let reference = &stratum.shares[question].reference;
+            standardised.add(reference.history().0 / all.max(1.0), &reference.estimate(rate));
+        }
+        if all == 0.0 {
+            standardised.add(1.0, &super::reference::Reference::new(question).estimate(rate));
+        }
+        let bound = standardised.bound(tolerated);
+        sensitivity::shares_seen_in(&known, &Bets::against(bound), tolerated, rate, self.rates(now), bad)
+    }
+
+    /// How long it would take until Kubernetes' ages coming after the cuts with these shares would be found worse.
+    pub(super) fn ages_seen_in(&self, now: Millis, truth: &[f64; CLASSES - 1]) -> Option<Duration> {
+        let known = self.known(ages::QUESTION);
+        let all: f64 = self.strata.iter().flatten().map(|stratum| stratum.ages.votes()).sum();
+        let mut estimate = AgeEstimate { later: [0.0; CLASSES - 1], votes: all.max(1.0) };
+        for stratum in self.strata.iter().flatten() {
+            let part = stratum.ages.votes() / all.max(1.0);
+            for (sum, later) in estimate.later.iter_mut().zip(stratum.ages.estimate().later) {
+                *sum += part * later;
+            }
+        }
+        let bets = AgeBets::against(&estimate);
+        sensitivity::ages_seen_in(&known, &bets, &estimate.later, self.rates(now), truth)
+    }
+
+    fn known(&self, question: Question) -> Known {
+        let Whole { panel, noise, .. } = &self.whole[question];
+        Known { noise: noise.factor(), share: panel.share(), promise_s: self.rule.promise_s() }
+    }
+
+    fn rates(&self, now: Millis) -> PerSide<f64> {
+        self.asked.as_ref().map(|rate| rate.per_second(now))
+    }
+
+    /// Notes who was asked.
+    fn meet(&mut self, now: Millis, asked: PerSide<u32>) {
+        let elapsed_s = self.at.replace(now).map_or(0.0, |at| now.since(at).seconds());
+        self.asked.helios.observe(now, elapsed_s, asked.helios);
+        self.asked.kubernetes.observe(now, elapsed_s, asked.kubernetes);
+        if asked.kubernetes > 0 && self.kubernetes.arrives(now) {
+            self.clear();
+        }
+        self.kubernetes.note_alone(asked);
+        if asked.helios > 0 {
+            self.helios_since.get_or_insert(now);
+        }
+    }
+
+    /// Makes sure that a stratum has its place.
+    fn welcome(&mut self, stratum: Stratum) {
+        let place = stratum.place();
+        if self.strata.get(place).is_some_and(Option::is_some) {
+            return;
+        }
+        if self.strata.len() <= place {
+            self.strata.resize_with(place + 1, || None);
+        }
+        self.strata[place] = Some(Box::new(OneStratum {
+            shares: PerQuestion::from_fn(|question| Inquiry::new(question, &self.rule, question.weight())),
+            ages: AgeInquiry::new(&self.rule, ages::QUESTION.weight()),
+        }));
+        self.reshare();
+    }
+
+    /// Deals out the promise anew: half of it for the whole service, and half for the strata together.
+    fn reshare(&mut self) {
+        let promise_s = self.rule.promise_s();
+        let (whole, each) = match self.strata.iter().flatten().count() {
+            0 | 1 => (1.0, 1.0),
+            count => (WHOLE_WEIGHT, (1.0 - WHOLE_WEIGHT) / count as f64),
+        };
+        for question in Question::ALL {
+            self.whole[question].panel.reshare(question.weight() * whole, promise_s);
+        }
+        for stratum in self.strata.iter_mut().flatten() {
+            for question in Question::SHARES {
+                stratum.shares[question].adopt(&self.rule, question.weight() * each);
+            }
+            stratum.ages.panel.reshare(ages::QUESTION.weight() * each, promise_s);
+        }
+    }
+
+    /// Puts a question that shares of bad votes answer to one tick's votes.
+    fn ask(&mut self, question: Question, scene: Scene, block: &Block, whole: &Part) {
+        let news = |part: &Part| scene.news(question, part);
+        let all = news(whole);
+        if all.is_silent() && all.hanging == 0 {
+            return;
+        }
+        let rate = self.rates_of_helios[question];
+        for (stratum, part) in block.parts() {
+            if let Some(all) = &mut self.strata[stratum.place()] {
+                all.shares[question].observe(news(part), rate, scene.alone);
+            }
+        }
+        self.ask_whole(question, all, rate, block);
+        for (stratum, part) in block.parts() {
+            if let Some(all) = &mut self.strata[stratum.place()] {
+                all.shares[question].learn(scene.now, part.votes.helios[question]);
+            }
+        }
+    }
+
+    /// Puts it to the whole service: the evidence of all strata against right now, and all votes together against
+    /// what Helios would do if it were asked what Kubernetes is asked.
+    fn ask_whole(&mut self, question: Question, news: News, rate: f64, block: &Block) {
+        let Whole { panel, noise, bets } = &mut self.whole[question];
+        if news.is_silent() && !(news.hanging > 0 && panel.withholds()) {
+            return;
+        }
+        let strata = &self.strata;
+        let inquiries = block.parts().filter_map(|(stratum, part)| {
+            Some((
+                &strata[stratum.place()].as_ref()?.shares[question],
+                part.votes.as_ref().map(|all| all[question].cast),
+            ))
+        });
+        let mut standardised = Standardised::default();
+        let mut expected = 0.0;
+        for (inquiry, cast) in inquiries.clone() {
+            if news.votes.kubernetes.cast > 0 && cast.kubernetes > 0 {
+                let part = f64::from(cast.kubernetes) / f64::from(news.votes.kubernetes.cast);
+                standardised.add(part, &inquiry.reference.estimate(rate));
+            }
+            expected += f64::from(cast.helios) * inquiry.reference.expected();
+        }
+        *bets = bets.moved_to(standardised.bound(question.tolerance(&self.rule)));
+        let bets = *bets;
+        let measure = Measure { bound: bets.bound(), noise: noise.factor() };
+        panel.weigh(news, measure, &Played::of(&bets, news.votes.kubernetes), |bet| {
+            inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise
+        });
+        noise.learn(news.now, news.votes.helios, expected);
+    }
+
+    /// Asks how old answers are.
+    fn ask_ages(&mut self, scene: Scene, block: &Block, whole: &Part) {
+        for (stratum, part) in block.parts() {
+            if let Some(all) = &mut self.strata[stratum.place()] {
+                let ages = scene.ages(part);
+                all.ages.observe(ages::news(scene.now, &ages, scene.haste), ages, scene.alone);
+            }
+        }
+        self.ask_ages_of_whole(scene, block, scene.ages(whole));
+        for (stratum, part) in block.parts() {
+            if let Some(all) = &mut self.strata[stratum.place()] {
+                all.ages.learn(scene.now, &part.ages.helios);
+            }
+        }
+    }
+
+    fn ask_ages_of_whole(&mut self, scene: Scene, block: &Block, whole: PerSide<Ages>) {
+        let news = ages::news(scene.now, &whole, scene.haste);
+        if news.is_silent() {
+            return;
+        }
+        let (bound, bets) = self.bets_on_ages(scene, block, &whole);
+        let strata = &self.strata;
+        let inquiries = block.parts().filter_map(|(stratum, part)| {
+            Some((&strata[stratum.place()].as_ref()?.ages, part.ages.helios.cast()))
+        });
+        let Whole { panel, noise, .. } = &mut self.whole[ages::QUESTION];
+        let (mut expected, mut factor) = (0.0, noise.factor());
+        for (inquiry, cast) in inquiries.clone() {
+            expected += f64::from(cast) * inquiry.expected()[ages::WHOLE_NOISE_CUT];
+            if scene.alone == Alone::Yes {
+                factor = factor.max(inquiry.noise());
+            }
+        }
+        let measure = Measure { bound, noise: factor };
+        panel.weigh(news, measure, &Played::Ages(&bets, whole.kubernetes), |bet| {
+            inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise
+        });
+        noise.learn(scene.now, whole.helios.votes(ages::WHOLE_NOISE_CUT), expected);
+    }
+
+    /// Bets on ages against what Helios would do if it were asked what Kubernetes is asked. Each stratum has its
+    /// own cuts, so what differs between strata is little, and they need not be made anew each tick.
+    fn bets_on_ages(&mut self, scene: Scene, block: &Block, whole: &PerSide<Ages>) -> (f64, AgeBets) {
+        if let Some((made, bound, bets)) = &self.whole_ages
+            && scene.now.since(*made) < ages::BETS_STAND
+        {
+            return (*bound, *bets);
+        }
+        let (mut estimate, mut scarcity) = (AgeEstimate { later: [0.0; CLASSES - 1], votes: 0.0 }, 0.0);
+        let side = if whole.kubernetes.cast() > 0 {
+            crate::model::Side::Kubernetes
+        } else {
+            crate::model::Side::Helios
+        };
+        for (stratum, part) in block.parts() {
+            let Some(all) = &self.strata[stratum.place()] else { continue };
+            let share = f64::from(scene.ages(part)[side].cast()) / f64::from(whole[side].cast().max(1));
+            let of_stratum = all.ages.estimate();
+            for (sum, later) in estimate.later.iter_mut().zip(of_stratum.later) {
+                *sum += share * later;
+            }
+            scarcity += share * share / of_stratum.votes;
+        }
+        estimate.votes = 1.0 / f64::max(scarcity, f64::MIN_POSITIVE);
+        let (bound, bets) = (estimate.bound()[ages::TOLD_CUT], AgeBets::against(&estimate));
+        self.whole_ages = Some((scene.now, bound, bets));
+        (bound, bets)
+    }
+
+    /// Sums up Helios' shares of bad votes now and then: they move within minutes, and there are many strata.
+    fn keep_rates(&mut self, now: Millis) {
+        if self.rated.is_none_or(|rated| now.since(rated) >= RATES_STAND) {
+            self.rates_of_helios = PerQuestion::from_fn(|question| self.rate(question));
+            self.rated = Some(now);
+        }
+    }
+
+    /// Helios' share of bad votes in the whole service.
+    fn rate(&self, question: Question) -> f64 {
+        let (mut cast, mut bad) = (0.0, 0.0);
+        for stratum in self.strata.iter().flatten() {
+            let (of_cast, of_bad) = stratum.shares[question].reference.history();
+            cast += of_cast;
+            bad += of_bad;
+        }
+        (bad + question.prior_rate()) / (cast + 1.0)
+    }
+
+    /// Keeps what the evidence was in this second.
+    fn keep_course(&mut self, now: Millis, evidence_s: f64, ungated: f64) {
+        let recent = self.course.back().is_some_and(|last| now.since(last.at) < Millis(1_000));
+        if recent || ungated < WORTH_KEEPING_S {
+            return;
+        }
+        if self.course.len() == COURSE {
+            self.course.pop_front();
+        }
+        self.course.push_back(Moment { at: now, evidence_s, ungated_s: ungated });
     }
 
     fn verdict(&self, now: Millis, seen_in: Option<Duration>) -> Verdict {
@@ -171,90 +489,87 @@ impl Judge {
         }
     }
 
-    fn worse(&self, now: Millis) -> Option<Finding> {
-        let promise_s = self.rule.promise_s();
-        let total: f64 = self.inquiries.0.iter().map(Inquiry::evidence_s).sum();
-        (total >= promise_s).then(|| {
-            let lead = Question::ALL
-                .into_iter()
-                .max_by(|a, b| self.inquiries[*a].evidence_s().total_cmp(&self.inquiries[*b].evidence_s()))
-                .unwrap_or(Question::Failure);
-            self.inquiries[lead].finding(now, total, promise_s)
+    /// The evidence of all bets whose gate is open, and of all bets.
+    fn sums(&self) -> (f64, f64) {
+        self.panels().fold((0.0, 0.0), |(open, all), (_, _, panel)| {
+            (open + panel.evidence_s(), all + panel.ungated_s())
         })
     }
-}
 
-/// Since when Kubernetes has been asked.
-#[derive(Clone, Copy, Debug, Default)]
-struct Presence {
-    first: Option<Millis>,
-    last: Option<Millis>,
-    usual_gap_ms: f64,
-    /// Requests since Helios was last asked.
-    alone: u64,
-}
-
-impl Presence {
-    /// Notes that Kubernetes is asked, and tells whether it had been silent for so long that it starts anew.
-    fn arrives(&mut self, now: Millis) -> bool {
-        let gap = self.last.map(|last| now.since(last));
-        let anew = gap.is_some_and(|gap| gap >= COLD_AFTER && gap.0 as f64 >= COLD_GAPS * self.usual_gap_ms);
-        if let Some(gap) = gap
-            && !anew
-        {
-            // A mean over some thirty gaps.
-            self.usual_gap_ms += (gap.0 as f64 - self.usual_gap_ms) / 30.0;
+    fn worse(&self, now: Millis) -> Option<Finding> {
+        let promise_s = self.rule.promise_s();
+        let (total, _) = self.sums();
+        if total < promise_s {
+            return None;
         }
-        if anew || self.first.is_none() {
-            self.first = Some(now);
-        }
-        self.last = Some(now);
-        anew
+        let lead = self.panels().max_by(|a, b| a.2.evidence_s().total_cmp(&b.2.evidence_s()))?;
+        Some(finding(lead, now, total, promise_s))
     }
 
-    fn note_alone(&mut self, asked: PerSide<u32>) {
-        self.alone = if asked.helios > 0 { 0 } else { self.alone + u64::from(asked.kubernetes) };
-    }
-
-    fn is_cold(&self, now: Millis) -> bool {
-        self.first.is_none_or(|first| now.since(first) < GRACE)
-    }
-
-    fn watched(&self, now: Millis) -> Millis {
-        self.first.map_or(Millis(0), |first| now.since(first))
+    /// Every panel, with what it is about; the whole service has no stratum. A stratum that is alone says
+    /// nothing that the whole service does not.
+    fn panels(&self) -> impl Iterator<Item = (Question, Option<Stratum>, &Panel)> {
+        let whole = Question::ALL.into_iter().map(|question| (question, None, &self.whole[question].panel));
+        let several = self.strata.iter().flatten().nth(1).is_some();
+        let strata = self.strata.iter().enumerate().filter(move |_| several).filter_map(|(place, all)| {
+            let (stratum, all) = (Stratum::at(place)?, all.as_ref()?);
+            let shares = Question::SHARES
+                .into_iter()
+                .map(move |question| (question, Some(stratum), &all.shares[question].panel));
+            Some(shares.chain([(ages::QUESTION, Some(stratum), &all.ages.panel)]))
+        });
+        whole.chain(strata.flatten())
     }
 }
 
-/// Requests a second over about the last minute.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rate {
-    since: Option<Millis>,
-    last: Option<Millis>,
-    amount: f64,
+/// What holds for all questions in a tick.
+#[derive(Clone, Copy, Debug)]
+struct Scene {
+    now: Millis,
+    /// Kubernetes has just begun: its latencies do not count.
+    cold: bool,
+    alone: Alone,
+    haste: f64,
 }
 
-const RATE_HALF_LIFE_S: f64 = 60.0;
-
-impl Rate {
-    fn observe(&mut self, now: Millis, elapsed_s: f64, count: u32) {
-        self.since.get_or_insert(now);
-        self.amount = self.amount * (-elapsed_s / RATE_HALF_LIFE_S).exp2() + f64::from(count);
-        if count > 0 {
-            self.last = Some(now);
+impl Scene {
+    fn news(&self, question: Question, part: &Part) -> News {
+        let abstains = self.cold && Question::LATENCY.contains(&question);
+        let stall = question == Question::Stall;
+        News {
+            now: self.now,
+            votes: PerSide {
+                helios: part.votes.helios[question],
+                kubernetes: if abstains { Votes::default() } else { part.votes.kubernetes[question] },
+            },
+            hanging: if stall { part.hanging.kubernetes } else { 0 },
+            haste: if stall { STALL_HASTE } else { self.haste },
         }
     }
 
-    fn per_second(&self, now: Millis) -> f64 {
-        let Some(since) = self.since else { return 0.0 };
-        let seen_s = now.since(since).seconds().max(1.0);
-        let whole = RATE_HALF_LIFE_S / std::f64::consts::LN_2 * (1.0 - (-seen_s / RATE_HALF_LIFE_S).exp2());
-        self.amount / whole
+    fn ages(&self, part: &Part) -> PerSide<Ages> {
+        let kubernetes = if self.cold { Ages::default() } else { part.ages.kubernetes };
+        PerSide { helios: part.ages.helios, kubernetes }
     }
+}
 
-    fn silence(&self, now: Millis) -> Millis {
-        match (self.last, self.since) {
-            (Some(at), _) | (None, Some(at)) => now.since(at),
-            (None, None) => Millis(0),
-        }
+fn finding(
+    (question, stratum, panel): (Question, Option<Stratum>, &Panel),
+    now: Millis,
+    evidence_s: f64,
+    promise_s: f64,
+) -> Finding {
+    let lead = panel.lead();
+    Finding {
+        question,
+        stratum,
+        at: now,
+        since: lead.episode.since,
+        counts: panel.counts_since(&lead.episode),
+        bound: panel.measure.bound,
+        evidence_s,
+        promise_s,
+        gate: lead.gate,
+        noise: panel.measure.noise,
     }
 }

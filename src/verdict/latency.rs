@@ -70,9 +70,31 @@ impl Recent {
         self.answers.len()
     }
 
+    /// How many answers are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// The answers that would come later than this if those that are slower than `slower_than` took so many times
+    /// as long.
+    pub(super) fn later(&self, than: Micros, times: f64, slower_than: Micros) -> usize {
+        let late = |latency: &Latency| {
+            let us = latency.longest();
+            let times = if us > slower_than { times } else { 1.0 };
+            us.0 as f64 * times > than.0 as f64
+        };
+        self.answers.iter().filter(|(_, latency)| late(latency)).count()
+    }
+
     /// The latencies that these shares of the answers do not exceed; `None` without answers.
     pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[Micros; N]> {
-        let mut latencies: Vec<Latency> = self.answers.iter().map(|(_, latency)| *latency).collect();
+        Self::quantiles_of(std::slice::from_ref(self), shares)
+    }
+
+    /// The same, of several together.
+    pub fn quantiles_of<const N: usize>(all: &[Self], shares: [f64; N]) -> Option<[Micros; N]> {
+        let answers = all.iter().flat_map(|recent| &recent.answers);
+        let mut latencies: Vec<Latency> = answers.map(|(_, latency)| *latency).collect();
         let count = latencies.len();
         (count > 0).then(|| {
             shares.map(|share| {

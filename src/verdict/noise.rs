@@ -33,8 +33,8 @@ const WORST_WINDOW_LEAST: f64 = 4.0;
 const PRIOR: f64 = 5.0;
 
 impl Noise {
-    /// Adds Helios' votes of a tick; `rate` is the share of bad ones that was expected.
-    pub(super) fn learn(&mut self, now: Millis, votes: Votes, rate: f64) {
+    /// Adds Helios' votes of a tick, of which `expected` were expected to be bad.
+    pub(super) fn learn(&mut self, now: Millis, votes: Votes, expected: f64) {
         if let Some(window) = self.window.take_if(|window| now.since(window.since) >= WINDOW) {
             self.close(window, now.since(window.since).seconds());
         }
@@ -43,7 +43,7 @@ impl Noise {
             let window = self.window.get_or_insert(Window { since: now, cast: 0.0, bad: 0.0, expected: 0.0 });
             window.cast += cast;
             window.bad += f64::from(votes.bad);
-            window.expected += cast * rate;
+            window.expected += expected;
         }
     }
 
@@ -70,7 +70,7 @@ mod tests {
         for second in 0..seconds {
             for tick in 0..10 {
                 let bad = if tick == 0 { bad(second) } else { 0 };
-                noise.learn(Millis(second * 1_000 + tick * 100), Votes { cast: 10, bad }, 0.01);
+                noise.learn(Millis(second * 1_000 + tick * 100), Votes { cast: 10, bad }, 0.1);
             }
         }
         noise.factor()

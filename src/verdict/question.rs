@@ -12,32 +12,46 @@ pub enum Question {
     Stall,
     /// Did the answer take longer than half of Helios' answers do?
     Slow50,
-    /// Longer than nine in ten of Helios' answers?
-    Slow90,
+    /// Are answers slower all in all? The classes of age between Helios' quantiles are counted, each request
+    /// when it is as old as the last cut.
+    Slower,
     /// Longer than ninety-nine in a hundred?
     Slow99,
     /// Longer than one and a half times that? What few requests do, many do when the slowest few get much
     /// slower, which the other three see late.
     Far,
+    /// Longer than three times that?
+    Farther,
 }
 
 impl Question {
     /// Every question, in the order of [`Question::index`].
-    pub const ALL: [Question; 6] = [
+    pub const ALL: [Question; 7] = [
         Question::Failure,
         Question::Stall,
         Question::Slow50,
-        Question::Slow90,
+        Question::Slower,
         Question::Slow99,
         Question::Far,
+        Question::Farther,
     ];
 
     /// The questions that are answered when a request reaches an age, and not when it ends.
     pub const AGED: [Question; 5] =
-        [Question::Stall, Question::Slow50, Question::Slow90, Question::Slow99, Question::Far];
+        [Question::Stall, Question::Slow50, Question::Slow99, Question::Far, Question::Farther];
+
+    /// The questions that are answered by a share of bad votes.
+    pub const SHARES: [Question; 6] = [
+        Question::Failure,
+        Question::Stall,
+        Question::Slow50,
+        Question::Slow99,
+        Question::Far,
+        Question::Farther,
+    ];
 
     /// The questions about latency.
-    pub const LATENCY: [Question; 4] = [Question::Slow50, Question::Slow90, Question::Slow99, Question::Far];
+    pub const LATENCY: [Question; 4] = [Question::Slow50, Question::Slow99, Question::Far, Question::Farther];
 
     /// The question's place in [`Question::ALL`].
     pub const fn index(self) -> usize {
@@ -50,9 +64,10 @@ impl Question {
             Question::Failure => "failure",
             Question::Stall => "stall",
             Question::Slow50 => "slow50",
-            Question::Slow90 => "slow90",
+            Question::Slower => "slower",
             Question::Slow99 => "slow99",
             Question::Far => "far",
+            Question::Farther => "farther",
         }
     }
 
@@ -62,9 +77,10 @@ impl Question {
             Question::Failure => "failures",
             Question::Stall => "requests that hang",
             Question::Slow50 => "answers slower than Helios' median",
-            Question::Slow90 => "answers slower than nine in ten of Helios'",
+            Question::Slower => "answers slower than Helios' all in all",
             Question::Slow99 => "answers slower than 99 in 100 of Helios'",
             Question::Far => "answers far slower than 99 in 100 of Helios'",
+            Question::Farther => "answers three times slower than 99 in 100 of Helios'",
         }
     }
 
@@ -72,18 +88,22 @@ impl Question {
     pub const fn prior_rate(self) -> f64 {
         match self {
             Question::Failure | Question::Stall => 0.001,
-            Question::Slow50 => 0.5,
-            Question::Slow90 => 0.1,
+            Question::Slow50 | Question::Slower => 0.5,
             Question::Slow99 => 0.01,
             Question::Far => 0.002,
+            Question::Farther => 0.0005,
         }
     }
 
     /// The share of the promise that this question may use up.
     pub const fn weight(self) -> f64 {
         match self {
-            Question::Failure => 0.375,
-            Question::Stall | Question::Slow50 | Question::Slow90 | Question::Slow99 | Question::Far => 0.125,
+            Question::Failure => 0.45,
+            Question::Far => 0.15,
+            Question::Slower => 0.12,
+            Question::Farther => 0.1,
+            Question::Stall => 0.08,
+            Question::Slow50 | Question::Slow99 => 0.05,
         }
     }
 
@@ -93,15 +113,15 @@ impl Question {
     pub fn tolerance(self, rule: &Rule) -> Tolerance {
         match self {
             Question::Failure | Question::Stall => rule.failures,
-            Question::Slow50 | Question::Slow90 | Question::Slow99 => Tolerance { ratio: 1.0, delta: 0.0 },
-            Question::Far => Tolerance::default(),
+            Question::Slow50 | Question::Slower | Question::Slow99 => Tolerance { ratio: 1.0, delta: 0.0 },
+            Question::Far | Question::Farther => Tolerance::default(),
         }
     }
 }
 
 /// One value for each question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PerQuestion<T>(pub [T; 6]);
+pub struct PerQuestion<T>(pub [T; 7]);
 
 impl<T> PerQuestion<T> {
     /// Makes each question's value from the question.

@@ -1,3 +1,5 @@
+use crate::model::Millis;
+
 use super::block::Votes;
 use super::question::Question;
 use super::rule::Tolerance;
@@ -10,12 +12,52 @@ pub(super) const MUTE: f64 = 0.95;
 #[derive(Clone, Debug)]
 pub(super) struct Reference {
     prior: f64,
+    faded: Option<Millis>,
     /// What evidence against history compares with.
     history: Forgetting,
     /// The last seconds, by which it is noticed that Helios itself just became worse.
     lately: Forgetting,
     /// Helios' rate in the alternative of evidence against right now.
     base: Forgetting,
+}
+
+/// What Helios' share of bad votes is estimated to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Estimate {
+    pub(super) mean: f64,
+    /// The votes behind it.
+    pub(super) votes: f64,
+    /// It is at least this in the last seconds.
+    pub(super) late: f64,
+}
+
+/// Sums up Helios' shares of bad votes in several strata, each with its part of Kubernetes' votes: what Helios'
+/// share would be if it were asked what Kubernetes is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Standardised {
+    mean: f64,
+    /// One over the votes behind the mean.
+    scarcity: f64,
+}
+
+impl Standardised {
+    /// Adds a stratum that has this part of Kubernetes' votes.
+    pub(super) fn add(&mut self, part: f64, estimate: &Estimate) {
+        self.mean += part * estimate.mean.max(estimate.late);
+        self.scarcity += part * part / estimate.votes;
+    }
+
+    /// The largest share of bad votes that is tolerated from Kubernetes.
+    pub(super) fn bound(&self, tolerated: Tolerance) -> f64 {
+        let votes = 1.0 / self.scarcity.max(f64::MIN_POSITIVE);
+        tolerated.of(wilson(self.mean * votes, votes, HISTORY_Z))
+    }
+}
+
+impl Tolerance {
+    fn of(self, rate: f64) -> f64 {
+        (self.ratio * rate + self.delta).min(MUTE)
+    }
 }
 
 /// Votes, of which half are forgotten in a half-life.
@@ -26,36 +68,38 @@ struct Forgetting {
 }
 
 /// Half an hour follows the day's changes; what is left of them is the gate's to see.
-const HISTORY_HALF_LIFE_S: f64 = 1_800.0;
+pub(super) const HISTORY_HALF_LIFE_S: f64 = 1_800.0;
 /// A quiet service keeps as many votes as a rate of one in a thousand needs.
-const HISTORY_KEPT: f64 = 5_000.0;
+pub(super) const HISTORY_KEPT: f64 = 5_000.0;
 /// Short enough that a shared outage moves the bound within seconds.
-const LATELY_HALF_LIFE_S: f64 = 15.0;
+pub(super) const LATELY_HALF_LIFE_S: f64 = 15.0;
 /// The alternative may follow faster: it cannot harm validity.
-const BASE_HALF_LIFE_S: f64 = 60.0;
-const BASE_KEPT: f64 = 200.0;
+pub(super) const BASE_HALF_LIFE_S: f64 = 60.0;
+pub(super) const BASE_KEPT: f64 = 200.0;
 /// Votes that the prior rate counts for in the base …
-const BASE_PRIOR_VOTES: f64 = 50.0;
+pub(super) const BASE_PRIOR_VOTES: f64 = 50.0;
 /// … and in history.
-const HISTORY_PRIOR_VOTES: f64 = 100.0;
+pub(super) const HISTORY_PRIOR_VOTES: f64 = 100.0;
 /// Standard deviations that history's rate is taken to be above its estimate.
-const HISTORY_Z: f64 = 1.0;
+pub(super) const HISTORY_Z: f64 = 1.0;
 /// Standard deviations below its estimate that the last seconds' rate is taken to be at least.
-const LATELY_Z: f64 = 2.0;
+pub(super) const LATELY_Z: f64 = 2.0;
 
 impl Reference {
     pub(super) fn new(question: Question) -> Self {
         let prior = question.prior_rate();
         Self {
             prior,
+            faded: None,
             history: Forgetting::default(),
             lately: Forgetting::default(),
             base: Forgetting { cast: BASE_PRIOR_VOTES, bad: BASE_PRIOR_VOTES * prior },
         }
     }
 
-    /// Lets time pass.
-    pub(super) fn fade(&mut self, seconds: f64) {
+    /// Lets time pass until now.
+    pub(super) fn fade(&mut self, now: Millis) {
+        let seconds = self.faded.replace(now).map_or(0.0, |faded| now.since(faded).seconds());
         self.history.fade(seconds, HISTORY_HALF_LIFE_S, HISTORY_KEPT);
         self.lately.fade(seconds, LATELY_HALF_LIFE_S, 0.0);
         self.base.fade(seconds, BASE_HALF_LIFE_S, BASE_KEPT);
@@ -77,15 +121,25 @@ impl Reference {
         (self.base.bad + self.prior) / (self.base.cast + 1.0)
     }
 
-    /// The largest share of bad votes that is tolerated from Kubernetes now.
-    pub(super) fn bound(&self, tolerated: Tolerance) -> f64 {
-        let Forgetting { cast, bad } = self.history;
-        let prior = (bad + self.prior) / (cast + 1.0);
-        let votes = cast + HISTORY_PRIOR_VOTES;
-        let mean = (bad + HISTORY_PRIOR_VOTES * prior) / votes;
-        let late = wilson(self.lately.bad, self.lately.cast, -LATELY_Z);
+    /// Helios' votes and bad votes that are remembered.
+    pub(super) fn history(&self) -> (f64, f64) {
+        (self.history.cast, self.history.bad)
+    }
+
+    /// The largest share of bad votes that is tolerated from Kubernetes now. `rate` is Helios' in the whole
+    /// service, to which that of a stratum with few votes is drawn.
+    pub(super) fn bound(&self, tolerated: Tolerance, rate: f64) -> f64 {
+        let Estimate { mean, votes, late } = self.estimate(rate);
         let upper = wilson(mean * votes, votes, HISTORY_Z).max(late);
-        (tolerated.ratio * upper + tolerated.delta).min(MUTE)
+        tolerated.of(upper)
+    }
+
+    /// Helios' share of bad votes, as far as it is known.
+    pub(super) fn estimate(&self, rate: f64) -> Estimate {
+        let Forgetting { cast, bad } = self.history;
+        let votes = cast + HISTORY_PRIOR_VOTES;
+        let mean = (bad + HISTORY_PRIOR_VOTES * rate) / votes;
+        Estimate { mean, votes, late: wilson(self.lately.bad, self.lately.cast, -LATELY_Z) }
     }
 }
 
@@ -107,7 +161,7 @@ impl Forgetting {
 
 /// Wilson's bound of a proportion, `z` standard deviations above the estimate (below it for a negative `z`).
 /// Nothing is known of no votes: 0 below, 1 above. (E. B. Wilson, JASA 22, 1927.)
-fn wilson(bad: f64, cast: f64, z: f64) -> f64 {
+pub(super) fn wilson(bad: f64, cast: f64, z: f64) -> f64 {
     if cast <= 0.0 {
         return if z < 0.0 { 0.0 } else { 1.0 };
     }
@@ -132,10 +186,10 @@ mod tests {
     fn the_bound_starts_at_the_prior_and_follows_helios() {
         let tolerated = Tolerance::default();
         let mut reference = Reference::new(Question::Failure);
-        let unseen = reference.bound(tolerated);
+        let unseen = reference.bound(tolerated, 0.001);
         assert!((0.001..0.02).contains(&unseen), "{unseen}");
         reference.learn(Votes { cast: 10_000, bad: 1_000 });
-        let failing = reference.bound(tolerated);
+        let failing = reference.bound(tolerated, 0.001);
         assert!((0.12..0.13).contains(&failing), "{failing}");
     }
 
@@ -143,19 +197,20 @@ mod tests {
     fn a_helios_that_just_failed_moves_the_bound_within_seconds() {
         let mut reference = Reference::new(Question::Failure);
         reference.learn(Votes { cast: 100_000, bad: 100 });
-        reference.fade(600.0);
-        for _ in 0..150 {
-            reference.fade(0.1);
+        reference.fade(Millis(0));
+        for tick in 0..150 {
+            reference.fade(Millis(600_000 + tick * 100));
             reference.learn(Votes { cast: 10, bad: 5 });
         }
-        assert!(reference.bound(Tolerance::default()) > 0.5);
+        assert!(reference.bound(Tolerance::default(), 0.001) > 0.5);
     }
 
     #[test]
     fn a_quiet_service_forgets_nothing_that_it_needs() {
         let mut reference = Reference::new(Question::Failure);
         reference.learn(Votes { cast: 6_000, bad: 60 });
-        reference.fade(1e6);
+        reference.fade(Millis(0));
+        reference.fade(Millis(1_000_000_000));
         assert!((reference.history.cast - 5_000.0).abs() < 1e-6);
         assert!((reference.history.bad - 50.0).abs() < 1e-6);
     }

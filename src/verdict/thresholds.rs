@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::model::{Micros, Millis, PerSide, Side};
 
+use super::ages::{CLASSES, CUTS};
 use super::latency::Recent;
 use super::question::{PerQuestion, Question};
 use super::rule::Slower;
@@ -18,7 +19,6 @@ const STALL_MOST: u64 = 10_000_000;
 /// Answers of Helios behind a quantile before it is used: enough that its error is small against what the
 /// tolerance allows.
 const NEEDED_FOR_P50: usize = 20;
-const NEEDED_FOR_P90: usize = 50;
 const NEEDED_FOR_P99: usize = 500;
 
 /// The ages at which a request votes, by side and question. They come from Helios' own quantiles, so a slow
@@ -26,30 +26,42 @@ const NEEDED_FOR_P99: usize = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
     ages: PerSide<PerQuestion<Option<Micros>>>,
+    /// The cuts between classes of age, but for the last, which is the age of the question about the slowest 1 %.
+    cuts: PerSide<[u32; CLASSES - 2]>,
 }
 
 impl Thresholds {
     /// From Helios' recent answers. A quantile with too few answers behind it gives no threshold.
     pub fn learned(recent: &mut Recent, slower: Slower, now: Millis) -> Self {
         let count = recent.count(now);
-        let quantiles = recent.quantiles([0.5, 0.9, 0.99]).unwrap_or_default();
-        let [p50, p90, p99] = [(0, NEEDED_FOR_P50), (1, NEEDED_FOR_P90), (2, NEEDED_FOR_P99)]
+        let quantiles = recent.quantiles(CUTS).unwrap_or_default();
+        let [p50, p99] = [(1, NEEDED_FOR_P50), (4, NEEDED_FOR_P99)]
             .map(|(place, needed)| (count >= needed).then(|| quantiles[place]));
         let stall = p99.map_or(STALL_UNKNOWN, |p99| {
             Micros((p99.0.saturating_mul(STALL_RATIO)).clamp(STALL_LEAST, STALL_MOST))
         });
         let far = p99.map(|p99| Micros(p99.0 + p99.0 / 2));
-        let helios = PerQuestion([None, Some(stall), p50, p90, p99, far]);
+        let farther = p99.map(|p99| Micros(p99.0 * 3));
+        let helios = PerQuestion([None, Some(stall), p50, None, p99, far, farther]);
         let kubernetes = PerQuestion::from_fn(|question| match question {
             Question::Stall => Some(stall), // the same on either side
             _ => helios[question].map(|age| tolerated(age, slower)),
         });
-        Self { ages: PerSide { helios, kubernetes } }
+        let cuts: [Micros; CLASSES - 2] = std::array::from_fn(|cut| quantiles[cut]);
+        let short = |age: Micros| u32::try_from(age.0).unwrap_or(u32::MAX);
+        let cuts =
+            PerSide { helios: cuts.map(short), kubernetes: cuts.map(|age| short(tolerated(age, slower))) };
+        Self { ages: PerSide { helios, kubernetes }, cuts }
     }
 
     /// Whether enough answers are behind every quantile.
     pub fn is_complete(&self) -> bool {
         self.age(Side::Helios, Question::Slow99).is_some()
+    }
+
+    /// The cuts between classes of age on this side, in microseconds.
+    pub(super) fn cuts(&self, side: Side) -> [u32; CLASSES - 2] {
+        self.cuts[side]
     }
 
     /// The age at which a request on this side votes on this question, if it does.
@@ -61,8 +73,8 @@ impl Thresholds {
 impl Default for Thresholds {
     /// Before anything is known about Helios: only stalls.
     fn default() -> Self {
-        let ages = PerQuestion([None, Some(STALL_UNKNOWN), None, None, None, None]);
-        Self { ages: PerSide { helios: ages, kubernetes: ages } }
+        let ages = PerQuestion([None, Some(STALL_UNKNOWN), None, None, None, None, None]);
+        Self { ages: PerSide { helios: ages, kubernetes: ages }, cuts: PerSide::default() }
     }
 }
 
@@ -91,10 +103,10 @@ mod tests {
             let thresholds = learned(answers, 1_000);
             Question::ALL.map(|question| thresholds.age(Side::Helios, question).is_some())
         };
-        assert_eq!(known(0), [false, true, false, false, false, false]);
-        assert_eq!(known(20), [false, true, true, false, false, false]);
-        assert_eq!(known(50), [false, true, true, true, false, false]);
-        assert_eq!(known(500), [false, true, true, true, true, true]);
+        assert_eq!(known(0), [false, true, false, false, false, false, false]);
+        assert_eq!(known(20), [false, true, true, false, false, false, false]);
+        // How answers fare all in all is voted on with the slowest: it has no age of its own.
+        assert_eq!(known(500), [false, true, true, false, true, true, true]);
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod record;
 mod store;
 mod writer;
 
-pub use receipt::{ActorRecord, AppliedRecord, BlamedRecord, FindingRecord, ReceiptRecord, SideRecord};
+pub use receipt::{
+    ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
+};
 pub(crate) use store::{Kept, OpenError, Store};
 pub(crate) use writer::{Writer, Written};

@@ -58,8 +58,11 @@ pub enum ActorRecord {
 /// The evidence of a revert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FindingRecord {
-    /// `failure`, `slow50`, `slow90`, `slow99` or `far`.
+    /// `failure`, `stall`, `slow50`, `slower`, `slow99`, `far` or `farther`.
     pub question: String,
+    /// The route that it was answered for; absent if it was the whole service.
+    #[serde(default)]
+    pub route: Option<String>,
     /// How long the evidence took to grow, in seconds.
     pub took_s: f64,
     /// Votes of Helios in that time.
@@ -82,6 +85,20 @@ pub struct FindingRecord {
     pub gate_needed_nats: f64,
     /// How much more than independent votes Helios' own votes vary.
     pub noise: f64,
+    /// How the evidence grew, second by second; the last minute of it.
+    #[serde(default)]
+    pub course: Vec<CourseRecord>,
+}
+
+/// The evidence at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CourseRecord {
+    /// Seconds before the revert.
+    pub before_s: f64,
+    /// The evidence, in seconds.
+    pub evidence_s: f64,
+    /// The same, whether or not it may be a shared event.
+    pub ungated_s: f64,
 }
 
 /// What one side did in a receipt's window.
