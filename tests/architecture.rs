@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rollout", &["model"]),
     ("config", &["model", "splitter", "verdict"]),
     ("telemetry", &["model", "clock"]),
+    ("rehearsal", &["model", "verdict", "telemetry"]),
     ("snapshot", &["model", "splitter", "verdict", "config"]),
     ("tally", &["model", "verdict", "snapshot"]),
     ("dataplane", &["model", "clock", "splitter", "verdict", "config", "telemetry", "snapshot", "tally"]),
@@ -23,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("admin", &["model", "rollout", "config", "control"]),
     ("app", &["clock", "config", "telemetry", "snapshot", "tally", "dataplane", "control", "admin"]),
-    ("cli", &["model", "clock", "config", "telemetry", "control", "admin", "app"]),
+    ("cli", &["model", "clock", "verdict", "rehearsal", "config", "telemetry", "control", "admin", "app"]),
 ];
 
 /// What a pure module may not name: they are given time, chance and input, and give back values.

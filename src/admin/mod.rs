@@ -8,6 +8,7 @@
 //! | `POST /v1/services/NAME/release` | ends a hold |
 //! | `POST /v1/revert` | takes services back |
 //! | `GET /v1/services/NAME/receipt` | the last revert's receipt |
+//! | `GET /v1/services/NAME/sensitivity` | how soon trouble would be seen |
 //! | `GET /v1/events` | announcements, one JSON object a line, as they come |
 //! | `GET /metrics`, `GET /healthz`, `GET /readyz` | for Prometheus and for who starts and stops Switchback |
 //!

@@ -53,6 +53,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/services/{name}/weight", put(set_weight).delete(clear))
         .route("/v1/services/{name}/release", post(release))
         .route("/v1/services/{name}/receipt", get(receipt))
+        .route("/v1/services/{name}/sensitivity", get(sensitivity))
         .route("/v1/events", get(events))
         .layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE))
         .merge(at_any_time)
@@ -97,6 +98,13 @@ async fn receipt(State(shared): State<Shared>, Path(name): Path<String>) -> Resu
             Some(receipt) => Ok(Json(receipt).into_response()),
             None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("{name} has never been reverted"))),
         },
+        other => Err(refused(other)),
+    }
+}
+
+async fn sensitivity(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, Refusal> {
+    match shared.control.ask(Command::Sensitivity(parse_name(&name)?)).await {
+        Answer::Sensitivity(sensitivity) => Ok(Json(sensitivity).into_response()),
         other => Err(refused(other)),
     }
 }
@@ -200,7 +208,11 @@ async fn readyz(State(shared): State<Shared>) -> Response {
 fn refused(answer: Answer) -> Refusal {
     match answer {
         Answer::Refused(refused) => refused.into(),
-        Answer::Process(_) | Answer::Status(_) | Answer::Receipt(_) | Answer::Changed { .. } => {
+        Answer::Process(_)
+        | Answer::Status(_)
+        | Answer::Receipt(_)
+        | Answer::Sensitivity(_)
+        | Answer::Changed { .. } => {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "an answer to another question")
         }
     }

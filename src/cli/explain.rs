@@ -5,7 +5,10 @@ use http::Method;
 
 use crate::admin::client::{self, Address};
 use crate::config::in_words;
-use crate::control::{ActorRecord, FindingRecord, ReceiptRecord, ServiceStatus, SideRecord};
+use crate::control::{
+    ActorRecord, DegradationStatus, FindingRecord, ReceiptRecord, SensitivityStatus, ServiceStatus,
+    SideRecord,
+};
 use crate::model::Cause;
 
 use super::print::{ago, moment, percent, say, table};
@@ -16,16 +19,25 @@ use super::{Failure, block_on};
 pub(super) struct Explain {
     /// The service.
     service: String,
-    /// Prints the receipt as it is kept.
+    /// Tells instead how soon the judge would see trouble, at the present rates of requests.
+    #[arg(long)]
+    sensitivity: bool,
+    /// Prints the receipt as it is kept, or what the admin interface answers.
     #[arg(long)]
     json: bool,
 }
 
 impl Explain {
     pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
-        let path = format!("/v1/services/{}/receipt", self.service);
+        let what = if self.sensitivity { "sensitivity" } else { "receipt" };
+        let path = format!("/v1/services/{}/{what}", self.service);
         if self.json {
             say(&block_on(client::ask_text(admin, Method::GET, &path, None::<&()>))?);
+            return Ok(());
+        }
+        if self.sensitivity {
+            let sensitivity = block_on(client::ask(admin, Method::GET, &path, None::<&()>))?;
+            say(&tell_sensitivity(&sensitivity));
             return Ok(());
         }
         let receipt: ReceiptRecord = block_on(client::ask(admin, Method::GET, &path, None::<&()>))?;
@@ -34,6 +46,31 @@ impl Explain {
         say(&tell(&receipt, Some(&status)));
         Ok(())
     }
+}
+
+/// How soon trouble would be seen, as people read it.
+fn tell_sensitivity(sensitivity: &SensitivityStatus) -> String {
+    let SensitivityStatus { service, helios_per_second: helios, kubernetes_per_second: kubernetes, .. } =
+        sensitivity;
+    let promise = in_words(Duration::from_secs_f64(sensitivity.promise_s));
+    let head = format!(
+        "{service}: at {helios:.1}/s on Helios and {kubernetes:.1}/s on Kubernetes, with one false revert in \
+         {promise}, this is how soon it would be seen if on Kubernetes …"
+    );
+    let rows: Vec<_> = sensitivity
+        .degradations
+        .iter()
+        .map(|DegradationStatus { text, seen_in_s, .. }| {
+            let seen_in = seen_in_s.map(|s| in_words(Duration::from_secs_f64(s)));
+            vec![format!("  {text}"), seen_in.unwrap_or_else(|| "never, as it is".to_owned())]
+        })
+        .collect();
+    let off = match sensitivity.judge.as_str() {
+        "off" => "\nthe judge of this service is off",
+        "advise" => "\nthe judge of this service only advises",
+        _ => "",
+    };
+    format!("{head}\n{}{off}", table(&rows))
 }
 
 /// A receipt as people read it.
@@ -59,6 +96,9 @@ pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> Stri
             add("what", what(finding));
             add("", on_helios(finding));
             add("how sure", how_sure(finding));
+            if let Some(course) = course(finding) {
+                add("", course);
+            }
         }
         None => add("why", receipt.reason.clone()),
     }
@@ -86,12 +126,14 @@ fn what(finding: &FindingRecord) -> String {
         "failure" => "failures",
         "stall" => "requests that hang",
         "slow50" => "answers slower than Helios' median",
-        "slow90" => "answers slower than nine in ten of Helios'",
+        "slower" => "answers slower than Helios' all in all: than the median",
         "slow99" => "answers slower than 99 in 100 of Helios'",
+        "farther" => "answers three times slower than 99 in 100 of Helios'",
         _ => "answers far slower than 99 in 100 of Helios'",
     };
+    let route = finding.route.as_ref().map(|route| format!(", {route}")).unwrap_or_default();
     format!(
-        "{kind} on Kubernetes: {} of {} in {} (tolerated here: {})",
+        "{kind} on Kubernetes{route}: {} of {} in {} (tolerated here: {})",
         finding.kubernetes_bad,
         finding.kubernetes_votes,
         in_words(Duration::from_secs_f64(finding.took_s)),
@@ -112,6 +154,26 @@ fn how_sure(finding: &FindingRecord) -> String {
         finding.gate_nats,
         finding.gate_needed_nats
     )
+}
+
+/// How the evidence grew, as shares of the promise on the scale on which it grows evenly.
+fn course(finding: &FindingRecord) -> Option<String> {
+    const TOLD: usize = 8;
+    let share = |evidence_s: f64| (evidence_s.max(1.0).ln() / finding.promise_s.ln()).clamp(0.0, 1.0);
+    let from = finding.course.len().saturating_sub(TOLD);
+    let told: Vec<String> = finding.course[from..]
+        .iter()
+        .map(|moment| {
+            let gated = share(moment.ungated_s) > share(moment.evidence_s) + 0.05;
+            let note = if gated { ", of which Helios might share" } else { "" };
+            format!(
+                "{} before: {:.0} %{note}",
+                in_words(Duration::from_secs_f64(moment.before_s)),
+                share(moment.ungated_s) * 100.0
+            )
+        })
+        .collect();
+    (!told.is_empty()).then(|| format!("evidence {}", told.join(", ")))
 }
 
 fn side(side: &SideRecord, window_s: f64) -> String {

@@ -10,9 +10,11 @@ mod events;
 mod explain;
 mod print;
 mod release;
+mod replay;
 mod revert;
 mod schema;
 mod serve;
+mod simulate;
 mod status;
 mod weight;
 
@@ -67,6 +69,10 @@ enum Command {
     Explain(explain::Explain),
     /// Follows what happens.
     Events(events::Events),
+    /// Lets the judge judge recorded requests, and tells what it would have decided, and when.
+    Replay(replay::ReplayTrace),
+    /// Rehearses what might happen to a service: what the judge would make of it, and how soon.
+    Simulate(simulate::Simulate),
     /// Shows Switchback at work: two small platforms, load, a failure, and the way back.
     Demo(demo::Demo),
     /// Runs small endpoints that answer as they are told to, to try a configuration with.
@@ -103,6 +109,8 @@ pub fn main() -> ExitCode {
         Command::Release(release) => release.run(&admin),
         Command::Explain(explain) => explain.run(&admin),
         Command::Events(events) => events.run(&admin),
+        Command::Replay(replay) => replay.run(),
+        Command::Simulate(simulate) => simulate.run(),
         Command::Demo(demo) => demo.run(),
         Command::Endpoint(endpoint) => endpoint.run(),
     };

@@ -128,6 +128,9 @@ fn verdict(service: &ServiceStatus) -> String {
         ("too little evidence", Some(s)) => {
             format!("too little evidence, 5% failures seen in {}", in_words(Duration::from_secs_f64(s)))
         }
+        ("too little evidence", None) => {
+            "too little evidence, 5% failures never seen at these rates".to_owned()
+        }
         ("blind", _) => "blind: no Helios share".to_owned(),
         (word, _) => word.to_owned(),
     };

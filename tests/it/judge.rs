@@ -199,7 +199,7 @@ fn enough_good_traffic_is_not_worse_and_without_helios_the_judge_is_blind() {
 /// The estimate that people are given is near the truth.
 #[test]
 fn how_long_failures_take_to_be_seen_is_told_rightly() {
-    for per_second in [2.0, 20.0, 200.0] {
+    for per_second in [10.0, 50.0, 200.0] {
         let failing = Behaviour { failures: 0.05, ..Behaviour::default() };
         let seen = delay(per_second, 50.0, failing, Question::Failure);
         let mut traffic = Traffic::new(99, per_second, 50.0);

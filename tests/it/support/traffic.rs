@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use switchback::model::{Micros, Millis, PerSide, Side, Weight};
 use switchback::splitter::Dealer;
-use switchback::verdict::{Ballot, Finding, Judge, Latency, Recent, Rule, TICK_MS, Thresholds, Ticket};
+use switchback::verdict::{
+    Ballot, Block, Finding, Judge, Latency, Recent, Rule, Stratum, TICK_MS, Thresholds, Ticket,
+};
 
 /// How one side behaves.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +98,7 @@ impl Traffic {
             (-2.0 * (1.0 - self.rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * self.rng.f64()).cos();
         let latency_us = (median_ms * 1e3 * (0.5 * normal).exp()) as u64;
         let end = if hangs { Micros(u64::MAX) } else { Micros(now.0 + latency_us) };
-        let ticket = self.ballot.enter(side, now, &self.thresholds);
+        let ticket = self.ballot.enter(Stratum::OTHER, side, now, &self.thresholds);
         self.requests += 1;
         self.open.insert((end, self.requests), (ticket, side, now, failed));
     }
@@ -114,7 +116,8 @@ impl Traffic {
         if millis.0.is_multiple_of(5_000) {
             self.thresholds = Thresholds::learned(&mut self.recent, self.judge.rule().slower, millis);
         }
-        let block = self.ballot.collect(now);
+        let mut block = Block::default();
+        self.ballot.collect(now, &mut block);
         self.judge.observe(millis, &block)
     }
 
