@@ -147,7 +147,7 @@ fn on_helios(finding: &FindingRecord) -> String {
 
 fn how_sure(finding: &FindingRecord) -> String {
     format!(
-        "evidence {:.1e} s against the promise of {:.1e} s (one false revert in {}); gate {:.0} of {:.0} nats",
+        "evidence {:.1e} s against the promise of {:.1e} s (one false revert in {}); gate {:.1} of {:.1} nats",
         finding.evidence_s,
         finding.promise_s,
         in_words(Duration::from_secs_f64(finding.promise_s)),

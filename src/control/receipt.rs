@@ -1,6 +1,6 @@
 use crate::model::{Millis, PerSide, Side, UnixMillis};
 use crate::rollout::Actor;
-use crate::verdict::{Finding, GATE};
+use crate::verdict::Finding;
 
 use super::entry::Entry;
 use super::event::Now;
@@ -106,7 +106,7 @@ fn finding_record(entry: &Entry, finding: &Finding) -> FindingRecord {
         evidence_s: finding.evidence_s,
         promise_s: finding.promise_s,
         gate_nats: finding.gate,
-        gate_needed_nats: GATE,
+        gate_needed_nats: finding.gate_needed,
         noise: finding.noise,
     }
 }

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use crate::model::{Micros, PerSide};
-use crate::verdict::{GATE, Rule, Verdict};
+use crate::verdict::{Rule, Verdict};
 
 use super::hearing::{Decision, Summary, Word};
 
@@ -119,7 +119,7 @@ impl From<&Decision> for DecisionRecord {
             evidence_s: rounded(finding.evidence_s),
             promise_s: rounded(finding.promise_s),
             gate_nats: rounded(finding.gate),
-            gate_needed_nats: GATE,
+            gate_needed_nats: rounded(finding.gate_needed),
             noise: rounded(finding.noise),
         }
     }

@@ -208,10 +208,9 @@ impl AgeInquiry {
         }
         let (bound, bets) = self.bets(news.now);
         let measure = Measure { bound, noise: self.noise() };
-        let closed = &self.closed;
-        self.panel.weigh(news, measure, &Played::Ages(&bets, ages.kubernetes), |bet| {
-            closed.map_or(0.0, |open| right_now(bet, &open.ages, &open.expected) / open.noise)
-        });
+        let right_now =
+            self.closed.map(|open| move |bet| right_now(bet, &open.ages, &open.expected) / open.noise);
+        self.panel.weigh(news, measure, &Played::Ages(&bets, ages.kubernetes), right_now);
     }
 
     /// Learns from Helios' ages of a tick, after it has been judged.
@@ -232,6 +231,11 @@ impl AgeInquiry {
         self.open = None;
         self.closed = None;
         self.panel.clear();
+    }
+
+    /// Whether a block has closed in this tick.
+    pub(super) fn has_closed(&self) -> bool {
+        self.closed.is_some()
     }
 
     /// The evidence against right now of the block that has closed in this tick.
@@ -280,7 +284,7 @@ impl AgeInquiry {
     }
 
     fn fade(&mut self, now: Millis) {
-        let seconds = self.faded.replace(now).map_or(0.0, |faded| now.since(faded).seconds());
+        let Some(seconds) = reference::time_to_fade(&mut self.faded, now) else { return };
         self.history.fade(seconds, reference::HISTORY_HALF_LIFE_S, reference::HISTORY_KEPT);
         self.lately.fade(seconds, reference::LATELY_HALF_LIFE_S, 0.0);
         self.base.fade(seconds, reference::BASE_HALF_LIFE_S, reference::BASE_KEPT);

@@ -181,7 +181,7 @@ pub fn right_now_projection(sizes: PerSide<f64>, p: f64, rate: f64, tolerated: T
         }
         let newton = a - at / curvature(a);
         let next = if newton > low && newton < high { newton } else { f64::midpoint(low, high) };
-        if (next - a).abs() <= a * 1e-14 {
+        if (next - a).abs() <= a * 1e-9 {
             return next;
         }
         a = next;

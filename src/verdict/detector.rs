@@ -1,10 +1,21 @@
 use crate::model::Millis;
 
-use super::block::Counts;
+use super::block::{Counts, Votes};
 
-/// Evidence against *right now* that a detector needs, in nats: e⁻⁷, about one in a thousand, is the chance
-/// that a shared event, however violent, opens the gate.
-pub const GATE: f64 = 7.0;
+/// Chances that one shared event has to open some gate: the detectors of all questions that it touches, and each
+/// start of an episode within it. Those of one question open together; measured on shared bursts and outages.
+const CHANCES: f64 = 14.0;
+
+/// No gate is lower than this, in nats: a promise of less than an hour is for trying things out.
+const LOWEST_GATE: f64 = 3.0;
+
+/// The evidence against *right now* that a detector needs, in nats. A shared event, however violent, opens a gate with
+/// a chance of at most e to the minus of this. So the promise holds although there is a shared event each day, as it
+/// would not with the same gate for every promise.
+pub fn gate(promise_s: f64) -> f64 {
+    const DAY_S: f64 = 86_400.0;
+    (promise_s / DAY_S * CHANCES).ln().max(LOWEST_GATE)
+}
 
 /// Distinct bad ticks that a finding needs at high traffic: one second and a bit, which is how long a restart
 /// of one endpoint lasts. Acting on less would be acting on restarts. (The head start saves two.)
@@ -86,24 +97,9 @@ pub(super) struct Share {
     pub(super) weight: f64,
     /// The most that one tick may add, in nats.
     pub(super) cap: f64,
+    /// The evidence against right now that is needed, in nats.
+    pub(super) gate: f64,
     ceiling: f64,
-}
-
-/// How many bad votes a bet can explain.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Credit {
-    /// In this tick.
-    expected: f64,
-    /// At once.
-    depth: f64,
-}
-
-impl Credit {
-    /// Of a bet that says that this share of votes is bad; `cast` have been cast now, `pace` are in a second.
-    pub(super) fn of(cast: f64, rate: f64, pace: f64) -> Self {
-        let variance = pace.max(cast) * rate * (1.0 - rate);
-        Self { expected: cast * rate, depth: 1.0 + CREDIT_SIGMAS * variance.sqrt() }
-    }
 }
 
 impl Share {
@@ -111,8 +107,16 @@ impl Share {
         Self {
             weight,
             cap: (promise_s / (tick_s * weight / 2.0)).ln() / TICKS_TO_SURE,
+            gate: gate(promise_s),
             ceiling: CEILING * promise_s / weight,
         }
+    }
+}
+
+impl Tick {
+    /// The room for evidence, grown by what this tick earns.
+    fn grown(&self, room: f64) -> f64 {
+        (room + self.earned).min(self.depth.max(room))
     }
 }
 
@@ -142,7 +146,7 @@ impl Detector {
             self.episode = tick.fresh;
         }
         let before = if persists { self.withheld } else { Evidence::default() };
-        self.room = (self.room + tick.earned).min(tick.depth);
+        self.room = tick.grown(self.room);
         let room = self.room.min(tick.most);
         let (history, history_left) = grant(evidence.history + before.history, room);
         let (right_now, right_now_left) = grant(evidence.right_now + before.right_now, tick.most);
@@ -162,12 +166,20 @@ impl Detector {
         };
     }
 
-    /// The bad votes that the bet is credited with (Huber's clipped likelihood ratio, 1965, over time). Otherwise
-    /// the burst of one restart fills a small bet, which then loses it so slowly that a few restarts in some
-    /// minutes add up to a finding. Crediting less is always valid.
-    pub(super) fn credit(&mut self, bad: f64, credit: Credit) -> f64 {
-        let available = (self.credit + CREDIT_RATE * credit.expected).min(credit.depth).max(credit.expected);
-        let granted = bad.min(available);
+    /// The bad votes that the bet is credited with (Huber's clipped likelihood ratio, 1965, over time), if it says
+    /// that this share of votes is bad, and if there are `pace` votes a second. Otherwise the burst of one restart
+    /// fills a small bet, which then loses it so slowly that a few restarts in some minutes add up to a finding.
+    /// Crediting less is always valid.
+    pub(super) fn credit(&mut self, votes: Votes, rate: f64, pace: f64) -> f64 {
+        let cast = f64::from(votes.cast);
+        let expected = cast * rate;
+        self.credit += CREDIT_RATE * expected;
+        if votes.bad == 0 {
+            return 0.0; // how deep the credit may be is asked when it is used
+        }
+        let depth = 1.0 + CREDIT_SIGMAS * (pace.max(cast) * rate * (1.0 - rate)).sqrt();
+        let available = self.credit.min(depth).max(expected);
+        let granted = f64::from(votes.bad).min(available);
         self.credit = available - granted;
         granted
     }
@@ -175,7 +187,7 @@ impl Detector {
     /// Whether its episode goes on if a tick brings this much against history.
     pub(super) fn would_run(&self, history: f64, persists: bool, tick: &Tick) -> bool {
         let saved = if self.run <= 0.0 { 0.0 } else { self.room };
-        let room = (saved + tick.earned).min(tick.depth).min(tick.most);
+        let room = tick.grown(saved).min(tick.most);
         let before = if persists { self.withheld.history } else { 0.0 };
         self.run.max(0.0) + (history + before).min(room) > 0.0
     }
@@ -197,8 +209,8 @@ impl Detector {
     }
 
     /// Whether what is seen cannot well be a shared event.
-    pub(super) fn is_open(&self) -> bool {
-        self.gate >= GATE
+    pub(super) fn is_open(&self, share: &Share) -> bool {
+        self.gate >= share.gate
     }
 }
 
@@ -229,7 +241,7 @@ mod tests {
     }
 
     fn share() -> Share {
-        Share { weight: 1.0, cap: 1.0, ceiling: f64::MAX }
+        Share { weight: 1.0, cap: 1.0, gate: 7.0, ceiling: f64::MAX }
     }
 
     #[test]

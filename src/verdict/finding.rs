@@ -24,8 +24,10 @@ pub struct Finding {
     pub evidence_s: f64,
     /// The promise: one false revert in so many seconds.
     pub promise_s: f64,
-    /// Evidence that it is not a shared event, in nats; [`GATE`](super::GATE) is needed.
+    /// Evidence that it is not a shared event, in nats; [`gate_needed`](Finding::gate_needed) is needed.
     pub gate: f64,
+    /// The [`gate`](super::gate) of the promise.
+    pub gate_needed: f64,
     /// How much more than independent votes Helios' own votes vary; all evidence is divided by this.
     pub noise: f64,
 }

@@ -68,19 +68,17 @@ impl Inquiry {
         }
         self.reference.fade(news.now);
         let noise = self.noise.factor();
-        let bound = self.reference.bound(self.tolerated, rate);
-        self.closed = self.fill(news, bound, noise);
+        self.closed = self.fill(news, rate, noise);
         if alone == Alone::Yes {
             return;
         }
-        self.bets = self.bets.moved_to(bound);
+        self.bets = self.bets.moved_to(self.reference.bound(self.tolerated, rate));
         let bets = self.bets;
         let played = Played::of(&bets, news.votes.kubernetes);
-        let (closed, tolerated) = (&self.closed, self.tolerated);
+        let tolerated = self.tolerated;
         let measure = Measure { bound: bets.bound(), noise };
-        self.panel.weigh(news, measure, &played, |bet| {
-            closed.map_or(0.0, |block| block.evidence(bet, tolerated) / block.noise)
-        });
+        let right_now = self.closed.map(|block| move |bet| block.evidence(bet, tolerated) / block.noise);
+        self.panel.weigh(news, measure, &played, right_now);
     }
 
     /// Learns from Helios' votes of a tick, after it has been judged.
@@ -90,6 +88,11 @@ impl Inquiry {
         }
         self.noise.learn(now, votes, f64::from(votes.cast) * self.reference.expected());
         self.reference.learn(votes);
+    }
+
+    /// Whether a block has closed in this tick.
+    pub(super) fn has_closed(&self) -> bool {
+        self.closed.is_some()
     }
 
     /// The evidence against right now of the block that has closed in this tick.
@@ -112,14 +115,14 @@ impl Inquiry {
     }
 
     /// Adds the tick's votes to the open block, and hands it out when both sides have voted.
-    fn fill(&mut self, news: News, bound: f64, noise: f64) -> Option<Open> {
+    fn fill(&mut self, news: News, rate: f64, noise: f64) -> Option<Open> {
         let News { now, votes, .. } = news;
-        let expected = self.reference.expected();
+        let (reference, tolerated) = (&self.reference, self.tolerated);
         let open = self.open.get_or_insert_with(|| Open {
             since: now,
             votes: PerSide::default(),
-            rungs: Rungs::over(bound),
-            expected,
+            rungs: Rungs::over(reference.bound(tolerated, rate)),
+            expected: reference.expected(),
             noise,
         });
         open.votes.helios += votes.helios;

@@ -368,9 +368,10 @@ impl Judge {
         *bets = bets.moved_to(standardised.bound(question.tolerance(&self.rule)));
         let bets = *bets;
         let measure = Measure { bound: bets.bound(), noise: noise.factor() };
-        panel.weigh(news, measure, &Played::of(&bets, news.votes.kubernetes), |bet| {
-            inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise
-        });
+        let closed = inquiries.clone().any(|(inquiry, _)| inquiry.has_closed());
+        let right_now =
+            |bet| inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise;
+        panel.weigh(news, measure, &Played::of(&bets, news.votes.kubernetes), closed.then_some(right_now));
         noise.learn(news.now, news.votes.helios, expected);
     }
 
@@ -409,9 +410,10 @@ impl Judge {
             }
         }
         let measure = Measure { bound, noise: factor };
-        panel.weigh(news, measure, &Played::Ages(&bets, whole.kubernetes), |bet| {
-            inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise
-        });
+        let closed = inquiries.clone().any(|(inquiry, _)| inquiry.has_closed());
+        let right_now =
+            |bet| inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise;
+        panel.weigh(news, measure, &Played::Ages(&bets, whole.kubernetes), closed.then_some(right_now));
         noise.learn(scene.now, whole.helios.votes(ages::WHOLE_NOISE_CUT), expected);
     }
 
@@ -570,6 +572,7 @@ fn finding(
         evidence_s,
         promise_s,
         gate: lead.gate,
+        gate_needed: panel.share().gate,
         noise: panel.measure.noise,
     }
 }

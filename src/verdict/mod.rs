@@ -12,14 +12,15 @@
 //!                                   │ divided by Helios' own noise, credited, capped
 //!                     R ← (R + Δ)·e^h  (seconds)      G ← G + p   (nats)
 //!                                   │
-//!            worse  when  Σ weight·R·[G ≥ 7]  ≥  false_revert_every  (seconds)
+//!            worse  when  Σ weight·R·[G ≥ gate]  ≥  false_revert_every  (seconds)
 //! ```
 //!
 //! Two kinds of evidence are needed because they fail differently. Against *history* ("Kubernetes fails more
 //! than Helios has been failing") has almost the full power of an oracle, but a shared outage breaks its
 //! assumption at once. Against *right now* ("more than Helios fails in the same moments") holds however the
 //! shared rate moves, but is slow where Helios has little traffic. The first must reach the whole threshold,
-//! the second a small one, [`GATE`]: odds of a thousand to one that this is not a shared event.
+//! the second a small one, the [`gate`], 6 nats for a promise of a month and 8.5 for one of a year: a shared event each day
+//! does not break the promise.
 //!
 //! R is a Shiryaev–Roberts e-detector in seconds (J. Shin, A. Ramdas, A. Rinaldo, *E-detectors*, 2023): every
 //! second is a possible start of trouble. Σ weight·R − time is a supermartingale while Kubernetes is within
@@ -80,7 +81,7 @@ pub use ages::{Ages, CLASSES};
 pub use ballot::{Ballot, Ticket};
 pub use bets::{Bets, LADDER, right_now_projection};
 pub use block::{Block, Counts, Part, Stratum, Votes};
-pub use detector::GATE;
+pub use detector::gate;
 pub use finding::{Finding, Moment};
 pub use groups::Groups;
 pub use judge::{Judge, Standing, Verdict};

@@ -4,7 +4,7 @@ use super::TICK_MS;
 use super::ages::{AgeBets, Ages};
 use super::bets::{Bets, LADDER};
 use super::block::{Counts, Votes};
-use super::detector::{Credit, Detector, Episode, Evidence, Persistence, Share, Tick};
+use super::detector::{Detector, Episode, Evidence, Persistence, Share, Tick};
 use super::reference::MUTE;
 
 /// The detectors of one question in one stratum, or in the whole service: one for each bet.
@@ -103,34 +103,36 @@ impl Panel {
         }
     }
 
-    /// Takes in one tick. `right_now` gives a bet's evidence from the block that has closed, if one has; it is
-    /// asked only for bets whose episode goes on, because the others forget it at once.
+    /// Takes in one tick. If a block has closed, `right_now` gives a bet's evidence from it; it is asked only for
+    /// bets whose episode goes on, because the others forget it at once.
     pub(super) fn weigh(
         &mut self,
         news: News,
         measure: Measure,
         played: &Played<'_>,
-        mut right_now: impl FnMut(usize) -> f64,
+        right_now: Option<impl Fn(usize) -> f64 + Copy>,
     ) {
-        self.measure = measure;
         let fresh = Episode { since: news.now, counted: self.counted };
         self.counted += news.votes;
         let kubernetes = news.votes.kubernetes;
         let persists = self.persistence.observe(kubernetes.bad, news.hanging);
+        if kubernetes.cast == 0 && right_now.is_none() && !self.withholds() {
+            return; // nothing that any detector would learn from
+        }
+        self.measure = measure;
         let pace = self.pace;
         let tick = self.tick(news, fresh);
         for (bet, detector) in self.detectors.iter_mut().enumerate() {
             let history = if kubernetes.cast == 0 {
                 0.0
             } else if let Played::Votes(bets, votes) = played {
-                let credit = Credit::of(f64::from(votes.cast), bets.rate(bet), pace);
-                let bad = detector.credit(f64::from(votes.bad), credit);
+                let bad = detector.credit(*votes, bets.rate(bet), pace);
                 bets.history(bet, votes.cast, bad) / measure.noise
             } else {
                 played.history(bet) / measure.noise
             };
             let goes_on = detector.would_run(history, persists, &tick);
-            let right_now = if goes_on { right_now(bet) } else { 0.0 };
+            let right_now = right_now.filter(|_| goes_on).map_or(0.0, |of| of(bet));
             detector.update(Evidence { history, right_now }, persists, &tick, &self.share);
         }
         self.sum();
@@ -141,6 +143,7 @@ impl Panel {
         let cap = self.share.cap * news.haste;
         let kubernetes = news.votes.kubernetes;
         if kubernetes.cast == 0 {
+            // What was withheld may count. What was saved stays: time without votes is reckoned with the next vote.
             return Tick { earned: cap, depth: cap, most: cap, head_start_s: 0.0, fresh };
         }
         let last = self.kubernetes_voted.replace(news.now);
@@ -201,7 +204,7 @@ impl Panel {
         for detector in &self.detectors {
             let seconds = detector.seconds() * self.share.weight;
             self.ungated_s += seconds;
-            if detector.is_open() {
+            if detector.is_open(&self.share) {
                 self.evidence_s += seconds;
             }
         }
@@ -209,7 +212,7 @@ impl Panel {
 
     /// The strongest bet with an open gate; without one, the strongest.
     pub(super) fn lead(&self) -> &Detector {
-        let strength = |d: &Detector| (d.is_open(), d.seconds());
+        let strength = |d: &Detector| (d.is_open(&self.share), d.seconds());
         self.detectors
             .iter()
             .reduce(|best, d| if strength(d) > strength(best) { d } else { best })

@@ -85,6 +85,19 @@ pub(super) const HISTORY_Z: f64 = 1.0;
 /// Standard deviations below its estimate that the last seconds' rate is taken to be at least.
 pub(super) const LATELY_Z: f64 = 2.0;
 
+/// Time passes in steps of this: powers of two cost more than the counting.
+const FADES_EVERY: Millis = Millis(1_000);
+
+/// The seconds that have passed, if they are enough for a step.
+pub(super) fn time_to_fade(faded: &mut Option<Millis>, now: Millis) -> Option<f64> {
+    let since = *faded.get_or_insert(now);
+    let passed = now.since(since);
+    (passed >= FADES_EVERY).then(|| {
+        *faded = Some(now);
+        passed.seconds()
+    })
+}
+
 impl Reference {
     pub(super) fn new(question: Question) -> Self {
         let prior = question.prior_rate();
@@ -99,7 +112,7 @@ impl Reference {
 
     /// Lets time pass until now.
     pub(super) fn fade(&mut self, now: Millis) {
-        let seconds = self.faded.replace(now).map_or(0.0, |faded| now.since(faded).seconds());
+        let Some(seconds) = time_to_fade(&mut self.faded, now) else { return };
         self.history.fade(seconds, HISTORY_HALF_LIFE_S, HISTORY_KEPT);
         self.lately.fade(seconds, LATELY_HALF_LIFE_S, 0.0);
         self.base.fade(seconds, BASE_HALF_LIFE_S, BASE_KEPT);

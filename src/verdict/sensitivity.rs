@@ -5,7 +5,7 @@ use crate::model::PerSide;
 use super::TICK_MS;
 use super::ages::{AgeBets, Later, right_now_of, shares};
 use super::bets::{Bets, LADDER, right_now_projection};
-use super::detector::{GATE, Share};
+use super::detector::Share;
 use super::rule::Tolerance;
 
 /// What a question's detectors go by.
@@ -85,7 +85,7 @@ fn soonest(known: &Known, growth: impl Fn(usize) -> (f64, f64)) -> Option<Durati
             (history > 0.0 && right_now > 0.0).then(|| {
                 let whole =
                     (known.promise_s / known.share.weight * history.max(1e-9)).ln().max(1.0) / history;
-                whole.max(GATE / right_now)
+                whole.max(known.share.gate / right_now)
             })
         })
         .min_by(f64::total_cmp)
