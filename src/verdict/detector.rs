@@ -4,7 +4,7 @@ use super::block::{Counts, Votes};
 
 /// Chances that one shared event has to open some gate: the detectors of all questions that it touches, and each
 /// start of an episode within it. Those of one question open together; measured on shared bursts and outages.
-const CHANCES: f64 = 14.0;
+const CHANCES: f64 = 18.0;
 
 /// No gate is lower than this, in nats: a promise of less than an hour is for trying things out.
 const LOWEST_GATE: f64 = 3.0;
@@ -114,6 +114,11 @@ impl Share {
 }
 
 impl Tick {
+    /// The same for a bet that must gain more slowly.
+    pub(super) fn slowed(&self, share: f64) -> Self {
+        Self { earned: share * self.earned, depth: share * self.depth, most: share * self.most, ..*self }
+    }
+
     /// The room for evidence, grown by what this tick earns.
     fn grown(&self, room: f64) -> f64 {
         (room + self.earned).min(self.depth.max(room))
