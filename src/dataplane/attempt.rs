@@ -22,6 +22,8 @@ pub(super) struct Try {
     /// Absent if this try is no evidence.
     ticket: Option<Ticket>,
     trace: Option<Rc<Trace>>,
+    /// Why it has failed, as the head of its answer says.
+    failure: Option<Cause>,
     ended: bool,
 }
 
@@ -66,6 +68,7 @@ impl Try {
             endpoint: None,
             ticket,
             trace: trace.cloned(),
+            failure: None,
             ended: false,
         }
     }
@@ -98,10 +101,11 @@ impl Try {
         }
     }
 
-    /// The head of an answer has arrived. How long a failure took, or the second try of a rescue, tells
-    /// nothing about how long answers take.
-    pub(super) fn answered(&mut self, failed: bool) {
-        let now = self.core.now();
+    /// The head of an answer has arrived, and may say that the request has failed. How long a failure took, or
+    /// the second try of a rescue, tells nothing about how long answers take.
+    pub(super) fn answered(&mut self, failure: Option<Cause>) {
+        let (now, failed) = (self.core.now(), failure.is_some());
+        self.failure = failure;
         if let Some(ticket) = &mut self.ticket {
             self.service.ballot.borrow_mut().answer(ticket, now, failed);
         }
@@ -115,14 +119,18 @@ impl Try {
     }
 
     /// The try has ended, and the client has got what there was of its answer.
-    pub(super) fn finish_answered(self, outcome: Outcome) {
+    pub(super) fn finish_answered(mut self, outcome: Outcome) {
+        self.end_answered(outcome);
+    }
+
+    fn end_answered(&mut self, outcome: Outcome) {
         if self.side == Side::Kubernetes
             && let Outcome::Failed(cause) = outcome
             && cause.fault() == Fault::Side
         {
             self.service.tally.borrow_mut().unrescued += 1;
         }
-        self.finish(outcome);
+        self.end(outcome);
     }
 
     /// The endpoint that is being asked.
@@ -184,6 +192,13 @@ impl Try {
 
 impl Drop for Try {
     fn drop(&mut self) {
-        self.end(Outcome::Failed(Cause::ClientGone));
+        if self.ended {
+            return;
+        }
+        match self.failure {
+            // Whoever leaves amid the body of a failure has got the failure all the same.
+            Some(cause) => self.end_answered(Outcome::Failed(cause)),
+            None => self.end(Outcome::Failed(Cause::ClientGone)),
+        }
     }
 }

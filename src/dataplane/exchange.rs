@@ -223,7 +223,7 @@ impl Exchange {
                 Ok(Ok(_)) if !is_understood => Cause::Protocol,
                 Ok(Ok(response)) => {
                     let failure = self.told(response.status(), response.headers()).failure();
-                    attempt.answered(failure.is_some());
+                    attempt.answered(failure);
                     if let Some(cause) = failure.filter(|_| otherwise == Otherwise::AskHelios) {
                         // Held back while Helios is asked.
                         attempt.finish(Outcome::Failed(cause));

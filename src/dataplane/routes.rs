@@ -8,6 +8,8 @@ use crate::tally::RouteReport;
 #[derive(Debug, Default)]
 pub(super) struct RouteCounts {
     seen: HashMap<RouteKey, Seen>,
+    /// What was counted of routes that were forgotten before it was reported.
+    forgotten: Vec<RouteReport>,
     /// Whether any has come since the last report.
     stirred: bool,
 }
@@ -27,7 +29,7 @@ impl RouteCounts {
     /// Counts one request.
     pub(super) fn count(&mut self, key: RouteKey, route: Route<'_>) {
         if self.seen.len() >= MOST_ROUTES && !self.seen.contains_key(&key) {
-            self.seen.clear();
+            self.forget();
         }
         let named = || Seen { requests: 0, name: Some(route.name().into()) };
         self.seen.entry(key).or_insert_with(named).requests += 1;
@@ -39,15 +41,26 @@ impl RouteCounts {
         if !std::mem::take(&mut self.stirred) {
             return Vec::new();
         }
-        let counted = self.seen.iter_mut().filter(|(_, seen)| seen.requests > 0);
+        let mut counted = std::mem::take(&mut self.forgotten);
+        counted.extend(reports(&mut self.seen));
         counted
-            .map(|(key, seen)| RouteReport {
-                key: *key,
-                requests: std::mem::take(&mut seen.requests),
-                name: seen.name.take(),
-            })
-            .collect()
     }
+
+    /// Forgets all routes. Those of a scanner come once; what a real one was asked for in this tick still counts.
+    fn forget(&mut self) {
+        self.forgotten.extend(reports(&mut self.seen).filter(|report| report.requests > 1));
+        self.forgotten.truncate(MOST_ROUTES);
+        self.seen.clear();
+    }
+}
+
+/// What was counted since the last report.
+fn reports(seen: &mut HashMap<RouteKey, Seen>) -> impl Iterator<Item = RouteReport> {
+    seen.iter_mut().filter(|(_, seen)| seen.requests > 0).map(|(key, seen)| RouteReport {
+        key: *key,
+        requests: std::mem::take(&mut seen.requests),
+        name: seen.name.take(),
+    })
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ impl AgeInquiry {
             return;
         }
         let (bound, bets) = self.bets(news.now);
-        let measure = Measure { bound, noise: self.noise() };
+        let measure = Measure { bound, noise: self.noise(), unrest: 1.0 };
         let right_now =
             self.closed.map(|open| move |bet| right_now(bet, &open.ages, &open.expected) / open.noise);
         self.panel.weigh(news, measure, &Played::Ages(&bets, ages.kubernetes), right_now);

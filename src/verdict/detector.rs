@@ -4,7 +4,7 @@ use super::block::{Counts, Votes};
 
 /// Chances that one shared event has to open some gate: the detectors of all questions that it touches, and each
 /// start of an episode within it. Those of one question open together; measured on shared bursts and outages.
-const CHANCES: f64 = 18.0;
+const CHANCES: f64 = 14.0;
 
 /// No gate is lower than this, in nats: a promise of less than an hour is for trying things out.
 const LOWEST_GATE: f64 = 3.0;

@@ -7,6 +7,7 @@ use super::panel::{Measure, News, Panel, Played};
 use super::question::Question;
 use super::reference::{MUTE, Reference};
 use super::rule::{Rule, Tolerance};
+use super::unrest::Unrest;
 
 /// One question in one stratum: what Helios is like, and the evidence that Kubernetes is worse.
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub(super) struct Inquiry {
     tolerated: Tolerance,
     pub(super) reference: Reference,
     pub(super) noise: Noise,
+    unrest: Unrest,
     open: Option<Open>,
     /// The block that has closed in this tick.
     closed: Option<Open>,
@@ -53,6 +55,7 @@ impl Inquiry {
             tolerated: question.tolerance(rule),
             reference: Reference::new(question),
             noise: Noise::default(),
+            unrest: Unrest::default(),
             open: None,
             closed: None,
             bets: Bets::against(MUTE),
@@ -76,9 +79,10 @@ impl Inquiry {
         let bets = self.bets;
         let played = Played::of(&bets, news.votes.kubernetes);
         let tolerated = self.tolerated;
-        let measure = Measure { bound: bets.bound(), noise };
+        let measure = Measure { bound: bets.bound(), noise, unrest: self.unrest.factor() };
         let right_now = self.closed.map(|block| move |bet| block.evidence(bet, tolerated) / block.noise);
         self.panel.weigh(news, measure, &played, right_now);
+        self.unrest.learn(news.now, news.votes.kubernetes);
     }
 
     /// Learns from Helios' votes of a tick, after it has been judged.
@@ -105,6 +109,11 @@ impl Inquiry {
         self.open = None;
         self.closed = None;
         self.panel.clear();
+    }
+
+    /// Forgets what Kubernetes was like: it begins anew.
+    pub(super) fn rearm(&mut self) {
+        self.unrest = Unrest::default();
     }
 
     /// Takes a changed rule from here on.

@@ -15,6 +15,7 @@ use super::question::{PerQuestion, Question};
 use super::reference::{MUTE, Standardised};
 use super::rule::Rule;
 use super::sensitivity::{self, Known};
+use super::unrest::Unrest;
 
 /// Judges one service: takes in a block of votes each tick, and says when Kubernetes is worse.
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ struct OneStratum {
 struct Whole {
     panel: Panel,
     noise: Noise,
+    unrest: Unrest,
     bets: Bets,
 }
 
@@ -119,6 +121,7 @@ impl Judge {
             whole: PerQuestion::from_fn(|question| Whole {
                 panel: Panel::new(question.weight(), rule.promise_s()),
                 noise: Noise::default(),
+                unrest: Unrest::default(),
                 bets: Bets::against(MUTE),
             }),
             whole_ages: None,
@@ -176,6 +179,12 @@ impl Judge {
     /// Begins anew with Kubernetes, as after a release: no evidence, and grace from its next request.
     pub fn rearm(&mut self) {
         self.clear();
+        for whole in &mut self.whole.0 {
+            whole.unrest = Unrest::default();
+        }
+        for stratum in self.strata.iter_mut().flatten() {
+            stratum.shares.0.iter_mut().for_each(Inquiry::rearm);
+        }
         self.kubernetes = Presence::default();
         self.asked.kubernetes = Rate::default();
     }
@@ -345,7 +354,7 @@ impl Judge {
     /// Puts it to the whole service: the evidence of all strata against right now, and all votes together against
     /// what Helios would do if it were asked what Kubernetes is asked.
     fn ask_whole(&mut self, question: Question, news: News, rate: f64, block: &Block) {
-        let Whole { panel, noise, bets } = &mut self.whole[question];
+        let Whole { panel, noise, unrest, bets } = &mut self.whole[question];
         if news.is_silent() && !(news.hanging > 0 && panel.withholds()) {
             return;
         }
@@ -367,12 +376,13 @@ impl Judge {
         }
         *bets = bets.moved_to(standardised.bound(question.tolerance(&self.rule)));
         let bets = *bets;
-        let measure = Measure { bound: bets.bound(), noise: noise.factor() };
+        let measure = Measure { bound: bets.bound(), noise: noise.factor(), unrest: unrest.factor() };
         let closed = inquiries.clone().any(|(inquiry, _)| inquiry.has_closed());
         let right_now =
             |bet| inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise;
         panel.weigh(news, measure, &Played::of(&bets, news.votes.kubernetes), closed.then_some(right_now));
         noise.learn(news.now, news.votes.helios, expected);
+        unrest.learn(news.now, news.votes.kubernetes);
     }
 
     /// Asks how old answers are.
@@ -409,7 +419,7 @@ impl Judge {
                 factor = factor.max(inquiry.noise());
             }
         }
-        let measure = Measure { bound, noise: factor };
+        let measure = Measure { bound, noise: factor, unrest: 1.0 };
         let closed = inquiries.clone().any(|(inquiry, _)| inquiry.has_closed());
         let right_now =
             |bet| inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise;

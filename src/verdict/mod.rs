@@ -75,6 +75,7 @@ mod rule;
 mod sensitivity;
 mod strata;
 mod thresholds;
+mod unrest;
 mod watch;
 
 pub use ages::{Ages, CLASSES};

@@ -24,12 +24,14 @@ pub(super) struct Panel {
 }
 
 /// What evidence is measured against.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Measure {
     /// The largest share of bad votes that is tolerated from Kubernetes.
     pub(super) bound: f64,
     /// Helios' noise, by which evidence is divided.
     pub(super) noise: f64,
+    /// Kubernetes' unrest, by which evidence for small shares of bad votes is divided at least.
+    pub(super) unrest: f64,
 }
 
 /// What a tick brings to a panel.
@@ -50,6 +52,12 @@ pub(super) enum Played<'a> {
     Ages(&'a AgeBets, Ages),
     /// Nothing can be said: Helios is down too.
     Nothing,
+}
+
+impl Default for Measure {
+    fn default() -> Self {
+        Self { bound: 0.0, noise: 1.0, unrest: 1.0 }
+    }
 }
 
 impl<'a> Played<'a> {
@@ -82,10 +90,9 @@ const MOST_ROOM: f64 = 4.0;
 const SAVED: f64 = 3.0;
 /// The same where Kubernetes votes rarely.
 const SAVED_IF_RARE: f64 = 8.0;
-/// A bet that says that fewer than these fail …
+/// A bet that says that fewer than these fail gains more slowly while Kubernetes is restless: restarts of one endpoint
+/// after the other look like a share of failures, and never like an outage.
 const PARTIAL: f64 = 0.3;
-/// … gains more slowly: two restarts of one endpoint in a row look like a share of failures, and never like an outage.
-const PARTIAL_HASTE: f64 = 0.8;
 /// Over how long Kubernetes' votes a second are averaged.
 const PACE_S: f64 = 10.0;
 
@@ -126,20 +133,24 @@ impl Panel {
         self.measure = measure;
         let pace = self.pace;
         let tick = self.tick(news, fresh);
-        let partial = tick.slowed(PARTIAL_HASTE);
+        let partial = tick.slowed(1.0 / measure.unrest);
         for (bet, detector) in self.detectors.iter_mut().enumerate() {
             let is_partial = matches!(played, Played::Votes(bets, _) if bets.rate(bet) < PARTIAL);
-            let tick = if is_partial { &partial } else { &tick };
+            let (tick, noise) = if is_partial {
+                (&partial, measure.noise.max(measure.unrest))
+            } else {
+                (&tick, measure.noise)
+            };
             let history = if kubernetes.cast == 0 {
                 0.0
             } else if let Played::Votes(bets, votes) = played {
                 let bad = detector.credit(*votes, bets.rate(bet), pace);
-                bets.history(bet, votes.cast, bad) / measure.noise
+                bets.history(bet, votes.cast, bad) / noise
             } else {
-                played.history(bet) / measure.noise
+                played.history(bet) / noise
             };
             let goes_on = detector.would_run(history, persists, tick);
-            let right_now = right_now.filter(|_| goes_on).map_or(0.0, |of| of(bet));
+            let right_now = right_now.filter(|_| goes_on).map_or(0.0, |of| of(bet) * measure.noise / noise);
             detector.update(Evidence { history, right_now }, persists, tick, &self.share);
         }
         self.sum();

@@ -1,6 +1,7 @@
 //! One line for every request that belonged to a service, in a file that others may move.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -294,6 +295,43 @@ async fn a_file_that_cannot_be_opened_is_said_before_anything_starts() {
     folder.add_to_process(&access_log(&folder.path().join("nowhere/access.log")));
     let error = build(folder.path()).err().unwrap().to_string();
     assert!(error.starts_with("cannot open the access log /") && error.contains("No such file"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_half_line_of_a_crash_spoils_no_other() {
+    let helios = Endpoint::named("helios").await;
+    let folder = folder(&[Service::new("a").helios(helios.address)]);
+    let path = file(&folder);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "{\"time\":\"2026-").unwrap();
+    let proxy = Proxy::start_in(folder);
+    let mut client = Client::connect(proxy.address, Over::Http1).await;
+    assert_eq!(client.get("a.test", "/").await.status, 200);
+    eventually("a line of its own", async || lines(&path).len() == 2).await;
+    let line = &lines(&path)[1];
+    assert!(serde_json::from_str::<AccessRecord>(line).is_ok(), "{line}");
+}
+
+/// What waits is many times what a pipe holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_whose_reader_is_slow_gets_every_line() {
+    const LINES: usize = 1_000;
+    let helios = Endpoint::named("helios").await;
+    let folder = Folder::with(&[Service::new("a").helios(helios.address)]);
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // For writing too, so that it opens at once.
+    let reader = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    folder.add_to_process(&access_log(&pipe));
+    let proxy = Proxy::start_in(folder);
+    let mut client = Client::connect(proxy.address, Over::Http1).await;
+    let path = format!("/{}", "x".repeat(900));
+    for _ in 0..LINES {
+        assert_eq!(client.get("a.test", &path).await.status, 200);
+    }
+    let read = move || BufReader::new(reader).lines().take(LINES).collect::<Result<Vec<_>, _>>().unwrap();
+    let lines = tokio::task::spawn_blocking(read).await.unwrap();
+    assert!(lines.iter().all(|line| serde_json::from_str::<AccessRecord>(line).is_ok()));
 }
 
 /// A pipe that nobody reads must not hold up the start.

@@ -389,6 +389,26 @@ async fn a_client_that_leaves_is_nobodys_failure_but_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_amid_a_failure_has_got_the_failure() {
+    let endpoint = Endpoint::raw(|mut stream| async move {
+        let mut request = [0; 1_024];
+        let _ = stream.read(&mut request).await;
+        stream.write_all(b"HTTP/1.1 500 No\r\nContent-Length: 100\r\n\r\nsorry").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address)]);
+    let mut client = TcpStream::connect(proxy.address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(b"sorry") {
+        assert!(client.read_buf(&mut got).await.unwrap() > 0);
+    }
+    drop(client);
+    proxy.counted("switchback_tries_total", &["outcome=\"status\"", "fault=\"side\""], 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_makes_the_endpoint_wait() {
     let (sending, mut sent) = mpsc::unbounded_channel();
     let endpoint = Endpoint::streaming(move |_| {

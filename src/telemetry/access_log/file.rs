@@ -1,6 +1,6 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The log's file. Others rename and remove it, and make a new one in its place.
@@ -20,10 +20,15 @@ impl LogFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         // A pipe that nobody reads is an error, and nothing to wait for. To a file this means nothing.
         let at_once = nix::libc::O_NONBLOCK;
-        let file =
-            OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(at_once).open(path)?;
-        let identity = identity(&file.metadata()?);
-        Ok(Self { path: path.to_owned(), file, identity })
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(MODE).custom_flags(at_once);
+        let mut file = options.open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_file() && !ends_in_a_line(path, metadata.len())? {
+            // Who wrote it before died amid a line; ours begin on the next.
+            file.write_all(b"\n")?;
+        }
+        Ok(Self { path: path.to_owned(), file, identity: identity(&metadata) })
     }
 
     /// Opens whatever has the file's name by now. If that fails, the file stays that it was.
@@ -52,6 +57,17 @@ impl LogFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Whether the file is empty or its last byte ends a line. Who may not read it cannot know.
+fn ends_in_a_line(path: &Path, length: u64) -> io::Result<bool> {
+    let Some(last) = length.checked_sub(1) else { return Ok(true) };
+    let mut byte = [0];
+    match File::open(path).and_then(|file| file.read_exact_at(&mut byte, last)) {
+        Ok(()) => Ok(byte == *b"\n"),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -36,6 +36,8 @@ const GATHER: Duration = Duration::from_millis(10);
 const LOOK_EVERY: Millis = Millis(1_000);
 /// How long it takes until what could not be written is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long it takes until there is room in a pipe.
+const PIPE_DRAINS_IN: Duration = Duration::from_millis(5);
 /// How long the last lines may take when the process ends: a disk may never answer.
 const LAST_LINES: Duration = Duration::from_secs(5);
 /// How often people are told of the same trouble.
@@ -165,6 +167,11 @@ impl State {
         loop {
             self.look();
             let Err(error) = self.file.write(&self.lines, &mut self.written) else { return };
+            if error.kind() == io::ErrorKind::WouldBlock {
+                // A pipe is full until its reader has read on. At the end of the process nobody waits for long.
+                sleep(PIPE_DRAINS_IN).await;
+                continue;
+            }
             self.complain(&error, "the access log cannot be written, trying again");
             if self.is_stopping() {
                 let left = self.lines[self.written..].split_inclusive(|byte| *byte == b'\n').count();
