@@ -2,19 +2,20 @@ use crate::model::Millis;
 
 use super::block::{Counts, Votes};
 
-/// Chances that one shared event has to open some gate: the detectors of all questions that it touches, and each
-/// start of an episode within it. Those of one question open together; measured on shared bursts and outages.
-const CHANCES: f64 = 14.0;
+/// Chances that one shared event has to open the gates of one question: each start of an episode within it, for each
+/// bet. Most of them open together or not at all.
+const CHANCES: f64 = 3.0;
 
 /// No gate is lower than this, in nats: a promise of less than an hour is for trying things out.
 const LOWEST_GATE: f64 = 3.0;
 
-/// The evidence against *right now* that a detector needs, in nats. A shared event, however violent, opens a gate with
-/// a chance of at most e to the minus of this. So the promise holds although there is a shared event each day, as it
-/// would not with the same gate for every promise.
-pub fn gate(promise_s: f64) -> f64 {
+/// The evidence against *right now* that the detectors of a question need which has this share of the promise, in
+/// nats. A shared event, however violent, opens a gate with a chance of at most e to the minus of this. The chances of
+/// all questions add up to those of one, so the promise holds although there is a shared event each day, as it would
+/// not with the same gate for every promise and every number of routes.
+pub fn gate(promise_s: f64, weight: f64) -> f64 {
     const DAY_S: f64 = 86_400.0;
-    (promise_s / DAY_S * CHANCES).ln().max(LOWEST_GATE)
+    (promise_s / DAY_S * CHANCES / weight).ln().max(LOWEST_GATE)
 }
 
 /// Distinct bad ticks that a finding needs at high traffic: one second and a bit, which is how long a restart
@@ -103,11 +104,14 @@ pub(super) struct Share {
 }
 
 impl Share {
-    pub(super) fn new(weight: f64, promise_s: f64, tick_s: f64) -> Self {
+    /// Of `count` detectors that share this.
+    pub(super) fn of_each(count: usize, weight: f64, promise_s: f64, tick_s: f64) -> Self {
+        let gate = gate(promise_s, weight);
+        let weight = weight / count as f64;
         Self {
             weight,
             cap: (promise_s / (tick_s * weight / 2.0)).ln() / TICKS_TO_SURE,
-            gate: gate(promise_s),
+            gate,
             ceiling: CEILING * promise_s / weight,
         }
     }

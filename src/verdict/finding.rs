@@ -26,7 +26,7 @@ pub struct Finding {
     pub promise_s: f64,
     /// Evidence that it is not a shared event, in nats; [`gate_needed`](Finding::gate_needed) is needed.
     pub gate: f64,
-    /// The [`gate`](super::gate) of the promise.
+    /// The [`gate`](super::gate) of the question.
     pub gate_needed: f64,
     /// How much more than independent votes Helios' own votes vary; all evidence is divided by this.
     pub noise: f64,

@@ -368,13 +368,16 @@ impl Judge {
         let mut standardised = Standardised::default();
         let mut expected = 0.0;
         for (inquiry, cast) in inquiries.clone() {
-            if news.votes.kubernetes.cast > 0 && cast.kubernetes > 0 {
+            if cast.kubernetes > 0 && news.votes.kubernetes.cast > 0 {
                 let part = f64::from(cast.kubernetes) / f64::from(news.votes.kubernetes.cast);
                 standardised.add(part, &inquiry.reference.estimate(rate));
             }
             expected += f64::from(cast.helios) * inquiry.reference.expected();
         }
-        *bets = bets.moved_to(standardised.bound(question.tolerance(&self.rule)));
+        // In a tick without votes of Kubernetes there is nothing to bet on, and the last bets stay.
+        if news.votes.kubernetes.cast > 0 {
+            *bets = bets.moved_to(standardised.bound(question.tolerance(&self.rule)));
+        }
         let bets = *bets;
         let measure = Measure { bound: bets.bound(), noise: noise.factor(), unrest: unrest.factor() };
         let closed = inquiries.clone().any(|(inquiry, _)| inquiry.has_closed());

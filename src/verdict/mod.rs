@@ -19,8 +19,8 @@
 //! than Helios has been failing") has almost the full power of an oracle, but a shared outage breaks its
 //! assumption at once. Against *right now* ("more than Helios fails in the same moments") holds however the
 //! shared rate moves, but is slow where Helios has little traffic. The first must reach the whole threshold,
-//! the second a small one, the [`gate`], 6 nats for a promise of a month and 8.5 for one of a year: a shared event each day
-//! does not break the promise.
+//! the second a small one, the [`gate`], some 6 nats for a promise of a month and 8.5 for one of a year: a shared event each
+//! day does not break the promise.
 //!
 //! R is a Shiryaev–Roberts e-detector in seconds (J. Shin, A. Ramdas, A. Rinaldo, *E-detectors*, 2023): every
 //! second is a possible start of trouble. Σ weight·R − time is a supermartingale while Kubernetes is within

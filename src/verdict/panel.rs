@@ -248,6 +248,6 @@ impl Panel {
     }
 
     fn share_of(weight: f64, promise_s: f64) -> Share {
-        Share::new(weight / LADDER.len() as f64, promise_s, TICK_S)
+        Share::of_each(LADDER.len(), weight, promise_s, TICK_S)
     }
 }
