@@ -87,7 +87,7 @@ pub use groups::Groups;
 pub use judge::{Judge, Standing, Verdict};
 pub use latency::{Latency, Recent};
 pub use question::{PerQuestion, Question};
-pub use rule::{Rule, Slower, Tolerance};
+pub use rule::{Rule, Slower, Tolerance, YEAR};
 pub use strata::{Change, Strata};
 pub use thresholds::Thresholds;
 pub use watch::{Degradation, Watch};
