@@ -274,6 +274,22 @@ fn decisions_before_a_malformed_row_are_told() {
     assert!(err(&output).contains("-:6201: 1 of 5 fields"), "{}", err(&output));
 }
 
+/// A service whose good answers take twenty seconds may have said in its file that it waits so long.
+#[test]
+fn answers_that_come_late_and_well_are_no_failures() {
+    let rows = |kubernetes: &str| -> String {
+        let rows = (0..4_000).map(|at| match at % 2 {
+            0 => format!("{}.5,helios,ok,20000,/\n", at / 2),
+            _ => format!("{}.5,kubernetes,{kubernetes},/\n", at / 2),
+        });
+        std::iter::once(format!("{HEADER}\n")).chain(rows).collect()
+    };
+    let judged = |kubernetes: &str| lines(&replay_text(rows(kubernetes).as_bytes(), &["--json"]));
+    assert_eq!(judged("ok,20000").len(), 1, "nothing is decided");
+    let hung = judged("ok,inf");
+    assert_eq!((hung.len(), &hung[0]["question"]), (2, &"failure".into()), "{hung:?}");
+}
+
 #[test]
 fn after_a_revert_nothing_is_judged_unless_it_is_to_go_on() {
     let trace = trace("outage.csv");
