@@ -228,8 +228,15 @@ fn what_is_no_trace_is_said_to_be_none() {
             b"1,helios,ok,1,/\n",
             ":1: the first line must be `start_s,side,outcome,latency_ms,route`, and is \"1,",
         ),
-        (b"\xff\xfes\0t\0\n", ":1: the first line must be"),
-        (b"\x1f\x8b\x08\0\0\n", ":1: compressed: unpack it first"),
+        (b"\xff\xfes\0t\0\n", ":1: it is UTF-16: write it as UTF-8"),
+        (
+            b"\x1f\x8b\x08\0\0\n",
+            ":1: it is compressed: unpack it first, as in `zcat FILE | switchback replay -`",
+        ),
+        (
+            b"{\"time\":\"2026\"}\n",
+            ":1: the first line must be `start_s,side,outcome,latency_ms,route`, and is JSON: if this is an access log, add --from-log",
+        ),
     ] {
         fs::write(&path, bytes).unwrap();
         let output = replay(&[&path.display().to_string()]);
@@ -259,7 +266,11 @@ fn rows_are_read_whatever_lines_end_with() {
         assert_eq!(out(&replay_text(text.as_bytes(), &["--json"])), out(&told), "{text:?}");
     }
     let none = replay_text(HEADER.as_bytes(), &[]);
-    assert_eq!(lines(&none)[0]["rows"], 0);
+    let summary = &lines(&none)[0];
+    assert_eq!(
+        (&summary["rows"], &summary["leading"], &summary["route"]),
+        (&0.into(), &Value::Null, &Value::Null)
+    );
     assert!(none.status.success() && err(&none).contains("no requests"), "{}", err(&none));
 }
 
