@@ -40,8 +40,12 @@ impl Explain {
             say(&tell_sensitivity(&sensitivity));
             return Ok(());
         }
-        let receipt: ReceiptRecord = block_on(client::ask(admin, Method::GET, &path, None::<&()>))?;
-        let status = format!("/v1/services/{}", self.service);
+        let receipt = match block_on(client::ask(admin, Method::GET, &path, None::<&()>)) {
+            Ok(receipt) => Some(receipt),
+            // It was never reverted, or there is no such service: its status tells which.
+            Err(Failure::Admin(AskError::Refused { status: StatusCode::NOT_FOUND, .. })) => None,
+            Err(failure) => return Err(failure),
+        };
         let status: ServiceStatus = block_on(client::ask(admin, Method::GET, &status, None::<&()>))?;
         say(&tell(&receipt, Some(&status)));
         Ok(())
