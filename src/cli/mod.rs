@@ -8,6 +8,7 @@ mod demo;
 mod endpoint;
 mod events;
 mod explain;
+mod judged_by;
 mod print;
 mod release;
 mod replay;

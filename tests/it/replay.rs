@@ -426,8 +426,60 @@ fn a_plot_is_one_small_file_that_shows_what_was_decided() {
         .output()
         .unwrap();
     assert!(parsed.status.success(), "{}", err(&parsed));
-    let nowhere = replay(&[&trace("same.csv"), "--plot", "/nowhere/plot.svg"]);
-    assert!(nowhere.status.code() == Some(1) && err(&nowhere).contains("/nowhere/plot.svg: No such file"));
+}
+
+#[test]
+fn a_plot_is_drawn_of_what_could_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("plot.svg").display().to_string();
+    let text = fs::read_to_string(traces().join("outage.csv")).unwrap() + "never\n";
+    let output = replay_text(text.as_bytes(), &["--plot", &plot]);
+    assert_eq!(output.status.code(), Some(1));
+    let svg = fs::read_to_string(&plot).unwrap();
+    assert!(svg.contains("standard input: 6199 requests") && svg.ends_with("</svg>\n"), "{svg}");
+    let one = replay_text(format!("{HEADER}\n1,helios,ok,1,/\n").as_bytes(), &["--plot", &plot]);
+    assert!(err(&one).starts_with("1 request in "), "{}", err(&one));
+    assert!(fs::read_to_string(&plot).unwrap().contains("standard input: 1 request<"));
+}
+
+#[test]
+fn what_cannot_be_written_is_told_before_anything_is_read() {
+    let malformed = format!("{HEADER}\nnever\n");
+    let nowhere = replay_text(malformed.as_bytes(), &["--plot", "/nowhere/plot.svg"]);
+    assert_eq!((nowhere.status.code(), out(&nowhere).as_str()), (Some(1), ""));
+    assert_eq!(err(&nowhere), "switchback: /nowhere/plot.svg: No such file or directory (os error 2)\n");
+    let standard = replay_text(malformed.as_bytes(), &["--plot", "-"]);
+    assert_eq!(standard.status.code(), Some(2));
+    assert!(err(&standard).contains("standard output is for decisions: name a file"), "{}", err(&standard));
+}
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, link] = ["trace", "link"].map(|name| folder.path().join(name));
+    let text = log_of(&format!("{HEADER}\n1,helios,ok,1,/\n"), "a").join("\n");
+    fs::write(&path, &text).unwrap();
+    fs::hard_link(&path, &link).unwrap();
+    let [path, link] = [path, link].map(|path| path.display().to_string());
+    let (_folder, service) = service("");
+    for arguments in [
+        &[&path, "--from-log", "--write-trace", &path][..],
+        &[&path, "--from-log", "--write-trace", &link],
+        &[&path, "--plot", &link],
+        &["-", "--from-log", "--plot", &path],
+        &["-", "--service", &service, "--plot", &service],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_switchback"))
+            .arg("replay")
+            .args(arguments)
+            .stdin(fs::File::open(&path).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(err(&output).contains("would be written over itself: name another file"), "{}", err(&output));
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert!(fs::read_to_string(&service).unwrap().contains("[judge]"));
 }
 
 /// The access log that a process would have written for this trace: in the order in which requests end.
@@ -482,6 +534,28 @@ fn an_access_log_is_judged_as_the_trace_of_the_same_requests() {
     let written = read(&["--service-name", "a", "--write-trace", "-"]);
     let again = lines(&replay_text(&written.stdout, &["--json"]));
     assert_eq!(again, direct);
+}
+
+#[test]
+fn a_log_with_a_torn_line_is_judged_without_it() {
+    let mut log = log_of(&fs::read_to_string(traces().join("outage.csv")).unwrap(), "a");
+    let whole = lines(&replay_text(log.join("\n").as_bytes(), &["--from-log", "--json"]));
+    log.insert(7, log[7][..20].to_owned() + &log[7]);
+    log.push("{\"time\":\"2026-09".to_owned());
+    let output = replay_text(log.join("\n").as_bytes(), &["--from-log"]);
+    let told = lines(&output);
+    assert_eq!(told[0], whole[0]);
+    assert_eq!((&told[1]["skipped"], &told[1]["unreadable"]), (&1.into(), &1.into()), "{}", told[1]);
+    assert!(err(&output).contains(" (1 line is no evidence, 1 line cannot be read): "), "{}", err(&output));
+}
+
+#[test]
+fn a_log_without_requests_has_no_second_0() {
+    let log = log_of(&format!("{HEADER}\n1,helios,ok,1,/\n"), "a").join("\n");
+    let forced = log.replace("\"evidence\":true", "\"evidence\":false");
+    let written = |log: &str| err(&replay_text(log.as_bytes(), &["--from-log", "--write-trace", "-"]));
+    assert_eq!(written(&forced), "0 requests written (1 line is no evidence)\n");
+    assert_eq!(written(&log), "1 request written; second 0 is 2026-09-21T14:13:21.000000Z\n");
 }
 
 #[test]
