@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -59,14 +60,19 @@ pub(crate) enum AskError {
     )]
     Unreachable { address: Address, source: io::Error },
     /// It said no, and why.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{detail}")]
+    Refused { status: StatusCode, detail: String },
     /// The connection broke off.
     #[error("the connection to {address} broke off: {source}")]
     Broken { address: Address, source: hyper::Error },
     /// Another program, or another version of this one.
     #[error("{address} does not answer as Switchback's admin interface does: {detail}")]
     Strange { address: Address, detail: String },
+}
+
+/// The path of a service, whatever people typed for its name.
+pub(crate) fn service(name: &str) -> String {
+    format!("/v1/services/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
 /// Asks, and gives back what was answered as the type that is expected.
@@ -119,7 +125,7 @@ fn refuse_errors(address: &Address, status: StatusCode, body: &[u8]) -> Result<(
         return Ok(());
     }
     match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) => Err(AskError::Refused(problem.detail)),
+        Ok(problem) => Err(AskError::Refused { status, detail: problem.detail }),
         Err(_) => Err(strange(address, &status)),
     }
 }
@@ -166,6 +172,12 @@ fn strange(address: &Address, detail: &dyn fmt::Display) -> AskError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_is_typed_for_a_name_stays_one_segment_of_the_path() {
+        assert_eq!(service("a"), "/v1/services/a");
+        assert_eq!(service("a/b?x y"), "/v1/services/a%2Fb%3Fx%20y");
+    }
 
     #[test]
     fn addresses_read_as_people_write_them() {

@@ -232,7 +232,8 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 fn parse_name(name: &str) -> Result<ServiceName, Refusal> {
-    ServiceName::parse(name).map_err(|fault| Refusal::new(StatusCode::NOT_FOUND, fault.to_string()))
+    let refusal = |fault| Refusal::new(StatusCode::NOT_FOUND, format!("there is no service {name}: {fault}"));
+    ServiceName::parse(name).map_err(refusal)
 }
 
 fn parse_weight(percent: f64) -> Result<Weight, Refusal> {

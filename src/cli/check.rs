@@ -8,7 +8,7 @@ use crate::config::{Fault, load, render, show};
 use crate::model::ServiceName;
 
 use super::Failure;
-use super::print::{complain, say};
+use super::print::{complain, counted, say};
 
 /// Arguments of `check`.
 #[derive(Args, Debug)]
@@ -43,8 +43,8 @@ impl Check {
         for path in &loaded.ignored {
             complain(&format!("note: {} is not read: it does not end in .toml", path.display()));
         }
-        let services = loaded.config.services.len();
-        say(&format!("no faults in {} files: {services} services", loaded.files));
+        let files = counted(loaded.files as u64, "file");
+        say(&format!("no faults in {files}: {}", counted(loaded.config.services.len() as u64, "service")));
         Ok(())
     }
 
@@ -79,5 +79,5 @@ pub(super) fn colour() -> bool {
 
 /// `1 fault`, `2 faults`.
 pub(super) fn count(faults: usize) -> String {
-    format!("{faults} fault{}", if faults == 1 { "" } else { "s" })
+    counted(faults as u64, "fault")
 }

@@ -1,17 +1,19 @@
 use std::time::Duration;
 
 use clap::Args;
-use http::Method;
+use http::{Method, StatusCode};
 
-use crate::admin::client::{self, Address};
+use crate::admin::client::{self, Address, AskError};
 use crate::config::in_words;
 use crate::control::{
     ActorRecord, DegradationStatus, FindingRecord, ReceiptRecord, SensitivityStatus, ServiceStatus,
     SideRecord,
 };
 use crate::model::Cause;
+use crate::verdict::Question;
 
 use super::print::{ago, moment, percent, say, table};
+use super::status::{evidence, word};
 use super::{Failure, block_on};
 
 /// Arguments of `explain`.
@@ -29,8 +31,9 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
+        let status = client::service(&self.service);
         let what = if self.sensitivity { "sensitivity" } else { "receipt" };
-        let path = format!("/v1/services/{}/{what}", self.service);
+        let path = format!("{status}/{what}");
         if self.json {
             say(&block_on(client::ask_text(admin, Method::GET, &path, None::<&()>))?);
             return Ok(());
@@ -40,10 +43,17 @@ impl Explain {
             say(&tell_sensitivity(&sensitivity));
             return Ok(());
         }
-        let receipt: ReceiptRecord = block_on(client::ask(admin, Method::GET, &path, None::<&()>))?;
-        let status = format!("/v1/services/{}", self.service);
+        let receipt = match block_on(client::ask(admin, Method::GET, &path, None::<&()>)) {
+            Ok(receipt) => Some(receipt),
+            // It was never reverted, or there is no such service: its status tells which.
+            Err(Failure::Admin(AskError::Refused { status: StatusCode::NOT_FOUND, .. })) => None,
+            Err(failure) => return Err(failure),
+        };
         let status: ServiceStatus = block_on(client::ask(admin, Method::GET, &status, None::<&()>))?;
-        say(&tell(&receipt, Some(&status)));
+        say(&match receipt {
+            Some(receipt) => tell(&receipt, Some(&status)),
+            None => tell_state(&status),
+        });
         Ok(())
     }
 }
@@ -60,9 +70,13 @@ fn tell_sensitivity(sensitivity: &SensitivityStatus) -> String {
     let rows: Vec<_> = sensitivity
         .degradations
         .iter()
-        .map(|DegradationStatus { text, seen_in_s, .. }| {
-            let seen_in = seen_in_s.map(|s| in_words(Duration::from_secs_f64(s)));
-            vec![format!("  {text}"), seen_in.unwrap_or_else(|| "never, as it is".to_owned())]
+        .map(|DegradationStatus { text, seen_in_s, why_never, .. }| {
+            let seen_in = match (seen_in_s, why_never) {
+                (Some(s), _) => in_words(Duration::from_secs_f64(*s)),
+                (None, Some(why)) => format!("never: {why}"),
+                (None, None) => "never, as it is".to_owned(),
+            };
+            vec![format!("  {text}"), seen_in]
         })
         .collect();
     let off = match sensitivity.judge.as_str() {
@@ -71,6 +85,21 @@ fn tell_sensitivity(sensitivity: &SensitivityStatus) -> String {
         _ => "",
     };
     format!("{head}\n{}{off}", table(&rows))
+}
+
+/// What the judge has to say of a service that was never reverted.
+fn tell_state(status: &ServiceStatus) -> String {
+    let mut rows = Vec::new();
+    let mut add = |what: &str, text: String| rows.push(vec![format!("  {what}"), text]);
+    add("weight", format!("{:.2} ({})", status.weight_percent, status.why));
+    add("judge", status.judge.clone());
+    if status.judge != "off" {
+        add("verdict", word(status));
+        add("evidence", evidence(status));
+        let gate = if status.shared { "shut: Helios is degraded too" } else { "not shut" };
+        add("gate", gate.to_owned());
+    }
+    format!("{} has never been reverted.\n{}", status.service, table(&rows))
 }
 
 /// A receipt as people read it.
@@ -122,23 +151,24 @@ pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> Stri
 }
 
 fn what(finding: &FindingRecord) -> String {
-    let kind = match finding.question.as_str() {
-        "failure" => "failures",
-        "stall" => "requests that hang",
-        "slow50" => "answers slower than Helios' median",
-        "slower" => "answers slower than Helios' all in all: than the median",
-        "slow99" => "answers slower than 99 in 100 of Helios'",
-        "farther" => "answers three times slower than 99 in 100 of Helios'",
-        _ => "answers far slower than 99 in 100 of Helios'",
-    };
+    let kind = question_in_words(&finding.question);
+    // A law has no share of its own: what is counted is the middle of it.
+    let counted =
+        if finding.question == Question::Slower.as_str() { " later than Helios' median" } else { "" };
     let route = finding.route.as_ref().map(|route| format!(", {route}")).unwrap_or_default();
     format!(
-        "{kind} on Kubernetes{route}: {} of {} in {} (tolerated here: {})",
+        "{kind} on Kubernetes{route}: {} of {}{counted} in {} (tolerated here: {})",
         finding.kubernetes_bad,
         finding.kubernetes_votes,
         in_words(Duration::from_secs_f64(finding.took_s)),
         percent(finding.tolerated)
     )
+}
+
+/// What a question asks, in words; one of another version in its own.
+fn question_in_words(name: &str) -> &str {
+    let question = Question::ALL.into_iter().find(|question| question.as_str() == name);
+    question.map_or(name, |question| question.in_words())
 }
 
 fn on_helios(finding: &FindingRecord) -> String {
@@ -165,7 +195,7 @@ fn course(finding: &FindingRecord) -> Option<String> {
         .iter()
         .map(|moment| {
             let gated = share(moment.ungated_s) > share(moment.evidence_s) + 0.05;
-            let note = if gated { ", of which Helios might share" } else { "" };
+            let note = if gated { " (gate shut: Helios is degraded too)" } else { "" };
             format!(
                 "{} before: {:.0} %{note}",
                 in_words(Duration::from_secs_f64(moment.before_s)),
@@ -242,4 +272,72 @@ fn present(status: &ServiceStatus, receipt: &ReceiptRecord) -> String {
     }
     let since = status.since_unix_ms.map(|since| format!(" since {} ago", ago(since))).unwrap_or_default();
     format!("released: weight {:.2} ({}{since})", status.weight_percent, status.why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::CourseRecord;
+
+    fn finding(question: &str) -> FindingRecord {
+        serde_json::from_value(serde_json::json!({
+            "question": question, "route": "GET /x", "took_s": 9.0, "helios_votes": 34,
+            "helios_bad": 14, "kubernetes_votes": 52, "kubernetes_bad": 42, "tolerated": 0.5, "evidence_s": 3.3e7,
+            "promise_s": 3.2e7, "gate_nats": 9.0, "gate_needed_nats": 8.5, "noise": 1.0
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_was_found_is_told_in_words() {
+        for (question, told) in [
+            ("failure", "failures on Kubernetes, GET /x: 42 of 52 in 9 s (tolerated here: 50%)"),
+            (
+                "slower",
+                "answers slower all in all on Kubernetes, GET /x: 42 of 52 later than Helios' median in 9 s \
+                 (tolerated here: 50%)",
+            ),
+            ("of-tomorrow", "of-tomorrow on Kubernetes, GET /x: 42 of 52 in 9 s (tolerated here: 50%)"),
+        ] {
+            assert_eq!(what(&finding(question)), told);
+        }
+    }
+
+    #[test]
+    fn a_gate_that_was_shut_is_told_in_the_course() {
+        let moment = |before_s, evidence_s, ungated_s| CourseRecord { before_s, evidence_s, ungated_s };
+        let course = super::course(&FindingRecord {
+            course: vec![moment(2.0, 1.0, 16.0), moment(1.0, 5_657.0, 5_657.0)],
+            ..finding("failure")
+        });
+        assert_eq!(
+            course.unwrap(),
+            "evidence 2 s before: 16 % (gate shut: Helios is degraded too), 1 s before: 50 %"
+        );
+    }
+
+    #[test]
+    fn a_service_that_was_never_reverted_is_told_as_it_is() {
+        let side = serde_json::json!({"endpoints": 1, "per_second": 9.0, "failed": 0.0});
+        let status = serde_json::from_value(serde_json::json!({
+            "service": "a", "team": "t", "weight_percent": 25.0, "why": "file", "file_percent": 25.0,
+            "helios": side, "kubernetes": side, "judge": "revert", "verdict": "not worse", "evidence": 0.34,
+            "leading": "slower", "leading_route": "GET /x", "shared": true
+        }))
+        .unwrap();
+        let lines = [
+            "a has never been reverted.",
+            "  weight    25.00 (file)",
+            "  judge     revert",
+            "  verdict   not worse",
+            "  evidence  34% (slower on GET /x)",
+            "  gate      shut: Helios is degraded too",
+        ];
+        assert_eq!(tell_state(&status), lines.join("\n"));
+        let quiet = ServiceStatus { evidence: 0.0, shared: false, ..status };
+        let told = tell_state(&quiet);
+        assert!(told.contains("  evidence  none\n") && told.ends_with("  gate      not shut"), "{told}");
+        let off = ServiceStatus { judge: "off".to_owned(), ..quiet };
+        assert_eq!(tell_state(&off), "a has never been reverted.\n  weight  25.00 (file)\n  judge   off");
+    }
 }

@@ -8,6 +8,7 @@ mod demo;
 mod endpoint;
 mod events;
 mod explain;
+mod judged_by;
 mod print;
 mod release;
 mod replay;
@@ -65,7 +66,7 @@ enum Command {
     Revert(revert::Revert),
     /// Ends a hold.
     Release(release::Release),
-    /// Explains the last revert of a service: its receipt.
+    /// Explains the last revert of a service: its receipt. Without one, what the judge has to say now.
     Explain(explain::Explain),
     /// Follows what happens.
     Events(events::Events),

@@ -108,6 +108,11 @@ pub(super) fn percent(share: f64) -> String {
     if percent >= 10.0 { format!("{percent:.0}%") } else { format!("{percent:.2}%") }
 }
 
+/// How many there are of something: `1 request`, `2 requests`.
+pub(super) fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A table in columns as wide as their widest cell; the last is not padded.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -134,6 +139,11 @@ mod tests {
             ["0.02%", "0.00%", "50%", "100%"]
         );
         assert_eq!(moment(1_795_317_247_312), "2026-11-22 03:14:07.312 UTC");
+    }
+
+    #[test]
+    fn one_thing_is_not_many() {
+        assert_eq!([0, 1, 2].map(|number| counted(number, "row")), ["0 rows", "1 row", "2 rows"]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) struct Release {
 
 impl Release {
     pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
-        let path = format!("/v1/services/{}/release", self.service);
+        let path = format!("{}/release", client::service(&self.service));
         let body = wire::Release { to_percent: self.to, reason: self.reason };
         tell(&block_on(client::ask_text(admin, Method::POST, &path, Some(&body)))?, self.json)
     }

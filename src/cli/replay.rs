@@ -1,11 +1,13 @@
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 
-use crate::config::{JudgeConfig, JudgeMode, in_words, load_service, parse_duration, render};
+use crate::config::{JudgeConfig, JudgeMode, in_words};
 use crate::model::{Micros, Millis};
 use crate::rehearsal::{
     Conduct, Decision, DecisionRecord, HEADER, Hearing, Log, LogError, Picture, Request, Routes, Rows,
@@ -14,8 +16,8 @@ use crate::rehearsal::{
 use crate::verdict::{Rule, Verdict};
 
 use super::Failure;
-use super::check::{colour, count};
-use super::print::{Lines, complain, is_standard};
+use super::judged_by::JudgedBy;
+use super::print::{Lines, complain, counted, is_standard};
 
 /// Arguments of `replay`.
 #[derive(Args, Debug)]
@@ -24,17 +26,13 @@ pub(super) struct ReplayTrace {
     /// input.
     #[arg(value_name = "TRACE")]
     trace: PathBuf,
-    /// Judges by the [judge] section of this service's file.
-    #[arg(long, value_name = "FILE")]
-    service: Option<PathBuf>,
-    /// The promise: one false revert in this time, such as 30d or 1y. Stronger than the service's file.
-    #[arg(long, value_name = "DURATION", value_parser = parse_promise)]
-    false_revert_every: Option<Duration>,
+    #[command(flatten)]
+    judged_by: JudgedBy,
     /// Goes on after a revert, as if somebody released the service at once.
     #[arg(long)]
     keep_going: bool,
     /// Draws what happened and what was decided, second by second, as an SVG file.
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE.svg", value_parser = PathBufValueParser::new().try_map(a_file))]
     plot: Option<PathBuf>,
     /// TRACE is the access log of a running Switchback.
     #[arg(long)]
@@ -50,20 +48,17 @@ pub(super) struct ReplayTrace {
     json: bool,
 }
 
-/// The shortest promise, as in a service's file.
-const SHORTEST_PROMISE: Duration = Duration::from_mins(1);
-
 impl ReplayTrace {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let judge = self.judge()?;
+        let judge = self.judged_by.judge()?;
         let input = self.open()?;
+        for output in self.plot.iter().chain(&self.write_trace) {
+            self.spare_inputs(output)?;
+        }
+        // Whoever waits for a long trace is told before that there is no room for its picture.
+        let plot = self.plot.as_deref().map(Lines::to).transpose()?;
         if !self.from_log {
-            let mut rows = Rows::new(input);
-            let mut session = self.session(judge, None);
-            while let Some(request) = rows.read().map_err(|error| self.malformed(&error))? {
-                session.take(&request, rows.routes())?;
-            }
-            return self.conclude(session, rows.routes());
+            return self.judge_rows(Rows::new(input), self.session(judge, None, plot));
         }
         let log = read_log(input, self.service_name.as_deref()).map_err(|error| match error {
             LogError::Unreadable(error) => self.malformed(&error),
@@ -72,26 +67,41 @@ impl ReplayTrace {
         if let Some(path) = &self.write_trace {
             return self.write(&log, path);
         }
-        let mut session = self.session(judge, Some(&log));
+        let mut session = self.session(judge, Some(&log), plot);
         for request in &log.requests {
             session.take(request, &log.routes)?;
         }
         self.conclude(session, &log.routes)
     }
 
-    /// The rule to judge by, and what its word leads to.
-    fn judge(&self) -> Result<JudgeConfig, Failure> {
-        let mut judge = match &self.service {
-            None => JudgeConfig::default(),
-            Some(path) => load_service(path).map(|service| service.judge).map_err(|faults| {
-                complain(&format!("{}{}", render(&faults, colour()), count(faults.len())));
-                Failure::Said
-            })?,
-        };
-        if let Some(promise) = self.false_revert_every {
-            judge.rule.false_revert_every = promise;
+    fn judge_rows(&self, mut rows: Rows<impl Read>, mut session: Session<'_>) -> Result<(), Failure> {
+        loop {
+            match rows.read() {
+                Ok(Some(request)) => session.take(&request, rows.routes())?,
+                Ok(None) => return self.conclude(session, rows.routes()),
+                Err(error) => {
+                    // What was read up to there is drawn.
+                    self.draw(&mut session)?;
+                    return Err(self.malformed(&error));
+                }
+            }
         }
-        Ok(judge)
+    }
+
+    /// Refuses to write over what is read.
+    fn spare_inputs(&self, output: &Path) -> Result<(), Failure> {
+        let identity = |path: &Path| {
+            let file = fs::metadata(path).ok().filter(Metadata::is_file)?;
+            Some((file.dev(), file.ino()))
+        };
+        let trace = if is_standard(&self.trace) { Path::new("/dev/stdin") } else { &self.trace };
+        let inputs = [Some(trace), self.judged_by.service.as_deref()];
+        let written = identity(output);
+        if written.is_some() && inputs.into_iter().flatten().any(|input| identity(input) == written) {
+            let name = output.display();
+            return Err(Failure::Refused(format!("{name} would be written over itself: name another file")));
+        }
+        Ok(())
     }
 
     fn open(&self) -> Result<Box<dyn Read>, Failure> {
@@ -112,30 +122,39 @@ impl ReplayTrace {
         Failure::Said
     }
 
-    fn session<'a>(&self, JudgeConfig { mode, rule }: JudgeConfig, log: Option<&'a Log>) -> Session<'a> {
+    fn session<'a>(
+        &self,
+        JudgeConfig { mode, rule }: JudgeConfig,
+        log: Option<&'a Log>,
+        plot: Option<Lines>,
+    ) -> Session<'a> {
         Session {
             hearing: Hearing::new(rule, conduct(mode, self.keep_going)),
             rule,
             log,
             out: Lines::to_standard_output(),
-            picture: self.plot.as_ref().map(|_| Picture::default()),
+            picture: plot.as_ref().map(|_| Picture::default()),
+            plot,
             drawn: Millis(0),
+            taken: 0,
         }
     }
 
     fn conclude(&self, mut session: Session<'_>, routes: &Routes) -> Result<(), Failure> {
         let summary = session.end(routes)?;
-        if let (Some(path), Some(picture)) = (&self.plot, &session.picture) {
-            let name =
-                if is_standard(&self.trace) { "standard input".into() } else { self.trace.to_string_lossy() };
-            let title = format!("{name}: {} requests", summary.rows);
-            std::fs::write(path, picture.draw(&title))
-                .map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))?;
-        }
+        self.draw(&mut session)?;
         if !self.json {
             complain(&in_few_words(&summary, &session.rule, session.log));
         }
         Ok(())
+    }
+
+    fn draw(&self, session: &mut Session<'_>) -> Result<(), Failure> {
+        let (Some(out), Some(picture)) = (&mut session.plot, &session.picture) else { return Ok(()) };
+        let name =
+            if is_standard(&self.trace) { "standard input".into() } else { self.trace.to_string_lossy() };
+        out.write(&picture.draw(&format!("{name}: {}", counted(session.taken, "request"))))?;
+        out.flush()
     }
 
     fn write(&self, log: &Log, path: &Path) -> Result<(), Failure> {
@@ -149,12 +168,12 @@ impl ReplayTrace {
         }
         out.flush()?;
         if !self.json {
-            let began = log.time(Micros(0));
-            complain(&format!(
-                "{} requests written, {} lines skipped; second 0 is {began}",
-                log.requests.len(),
-                log.skipped
-            ));
+            let began = match log.requests.as_slice() {
+                [] => String::new(),
+                _ => format!("; second 0 is {}", log.time(Micros(0))),
+            };
+            let requests = counted(log.requests.len() as u64, "request");
+            complain(&format!("{requests} written{}{began}", passed_over(log)));
         }
         Ok(())
     }
@@ -168,6 +187,10 @@ struct Session<'a> {
     log: Option<&'a Log>,
     out: Lines,
     picture: Option<Picture>,
+    /// Where the picture goes.
+    plot: Option<Lines>,
+    /// Requests so far.
+    taken: u64,
     /// The last tick whose evidence is in the picture.
     drawn: Millis,
 }
@@ -180,6 +203,7 @@ impl Session<'_> {
             told = std::mem::replace(&mut told, Ok(())).and_then(|()| tell(decision, *log, out, picture));
         });
         told?;
+        self.taken += 1;
         if let Some(picture) = &mut self.picture {
             picture.add(request);
             self.draw_evidence();
@@ -196,6 +220,7 @@ impl Session<'_> {
         told?;
         let mut record = SummaryRecord::new(&summary, &self.rule);
         record.skipped = log.map(|log| log.skipped);
+        record.unreadable = log.map(|log| log.unreadable);
         record.began = log.filter(|log| !log.requests.is_empty()).map(|log| log.time(Micros(0)));
         out.json(&record)?;
         Ok(summary)
@@ -223,10 +248,9 @@ fn tell(
     out.json(&DecisionRecord { time, ..decision.into() })
 }
 
-/// Reads a promise.
-pub(super) fn parse_promise(text: &str) -> Result<Duration, String> {
-    let promise = parse_duration(text)?;
-    if promise < SHORTEST_PROMISE { Err("at least 1m".to_owned()) } else { Ok(promise) }
+/// A picture does not go where decisions do.
+fn a_file(path: PathBuf) -> Result<PathBuf, &'static str> {
+    if is_standard(&path) { Err("standard output is for decisions: name a file") } else { Ok(path) }
 }
 
 fn conduct(mode: JudgeMode, keep_going: bool) -> Conduct {
@@ -240,8 +264,7 @@ fn conduct(mode: JudgeMode, keep_going: bool) -> Conduct {
 
 /// The summary as people read it.
 fn in_few_words(summary: &Summary, rule: &Rule, log: Option<&Log>) -> String {
-    let skipped = log.map_or(0, |log| log.skipped);
-    let skipped = if skipped > 0 { format!(" ({skipped} lines are no evidence)") } else { String::new() };
+    let skipped = log.map(passed_over).unwrap_or_default();
     let Some((from, to)) = summary.span else { return format!("no requests: nothing to judge{skipped}") };
     let lasted = in_words(Duration::from_micros(to.since(from).0));
     let promise = in_words(rule.false_revert_every);
@@ -250,8 +273,8 @@ fn in_few_words(summary: &Summary, rule: &Rule, log: Option<&Log>) -> String {
         1 => "one decision".to_owned(),
         more => format!("{more} decisions"),
     };
-    let rows = summary.rows;
-    let head = format!("{rows} requests in {lasted}{skipped}: {decided} (one false revert in {promise})");
+    let rows = counted(summary.rows, "request");
+    let head = format!("{rows} in {lasted}{skipped}: {decided} (one false revert in {promise})");
     let Some((at, standing)) = &summary.judged else {
         return format!("{head}; the service's judge is off, so nothing was judged");
     };
@@ -269,6 +292,19 @@ fn in_few_words(summary: &Summary, rule: &Rule, log: Option<&Log>) -> String {
         }
     };
     format!("{head}; {verdict}")
+}
+
+/// Lines of a log that say nothing, if there are any: ` (2 lines are no evidence, 1 line cannot be read)`.
+fn passed_over(log: &Log) -> String {
+    let told = |number: u64, one: &str, more: &str| match number {
+        0 => None,
+        1 => Some(format!("1 line {one}")),
+        _ => Some(format!("{number} lines {more}")),
+    };
+    let skipped = told(log.skipped, "is no evidence", "are no evidence");
+    let unreadable = told(log.unreadable, "cannot be read", "cannot be read");
+    let all: Vec<String> = skipped.into_iter().chain(unreadable).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
 }
 
 fn when_seen(seen_in: Option<Duration>) -> String {

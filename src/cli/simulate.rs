@@ -1,3 +1,4 @@
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
@@ -10,11 +11,11 @@ use crate::config::in_words;
 use crate::rehearsal::{
     Conduct, Decision, DecisionRecord, HEADER, Hearing, Scenario, Simulation, Truth, scenarios,
 };
-use crate::verdict::Rule;
+use crate::verdict::{Hindrance, Rule};
 
 use super::Failure;
+use super::judged_by::JudgedBy;
 use super::print::{Lines, say, table};
-use super::replay::parse_promise;
 
 /// Arguments of `simulate`.
 #[derive(Args, Debug)]
@@ -37,9 +38,8 @@ pub(super) struct Simulate {
     /// The percentage of requests that go to Kubernetes, instead of the scenario's.
     #[arg(long, value_name = "PERCENT", value_parser = super::weight::parse_percent)]
     weight: Option<f64>,
-    /// The promise: one false revert in this time, such as 30d or 1y.
-    #[arg(long, value_name = "DURATION", value_parser = parse_promise)]
-    false_revert_every: Option<Duration>,
+    #[command(flatten)]
+    judged_by: JudgedBy,
     /// Writes one scenario's requests as a trace, and judges nothing; `-` writes to standard output.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -85,6 +85,18 @@ impl Simulate {
         scenario.what_if(self.rate, self.weight.map(|percent| percent / 100.0))
     }
 
+    fn seeds(&self) -> Result<RangeInclusive<u64>, Failure> {
+        let more = u64::from(self.seeds) - 1;
+        let last = self.seed.checked_add(more).ok_or_else(|| {
+            let most = u64::MAX - more;
+            Failure::Refused(format!(
+                "--seeds {} goes past the last seed: --seed is at most {most}",
+                self.seeds
+            ))
+        })?;
+        Ok(self.seed..=last)
+    }
+
     fn show_list(&self) -> Result<(), Failure> {
         let all: Vec<Scenario> = scenarios().into_iter().map(|scenario| self.adapt(scenario)).collect();
         if self.json {
@@ -107,10 +119,9 @@ impl Simulate {
     }
 
     fn judge(&self, chosen: &[Scenario]) -> Result<(), Failure> {
-        let rule = Rule::default();
-        let false_revert_every = self.false_revert_every.unwrap_or(rule.false_revert_every);
-        let rule = Rule { false_revert_every, ..rule };
-        let seeds = self.seed..self.seed.saturating_add(u64::from(self.seeds));
+        // A story shows what would be found, whatever the service then makes of it.
+        let rule = self.judged_by.judge()?.rule;
+        let seeds = self.seeds()?;
         let jobs: Vec<_> = chosen.iter().flat_map(|s| seeds.clone().map(move |seed| (s, seed))).collect();
         let played = play_all(&jobs, rule)?;
         let by_scenario = chosen.iter().zip(played.chunks(self.seeds as usize));
@@ -224,6 +235,9 @@ struct RunRecord {
     delay_s: Option<f64>,
     /// Whether this is what must follow.
     right: bool,
+    /// Why nothing could be found at this weight, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_never: Option<&'static str>,
 }
 
 impl<'a> ScenarioRecord<'a> {
@@ -254,6 +268,10 @@ impl RunRecord {
             decision: played.decision.as_ref().map(Into::into),
             delay_s: if let Outcome::Found { after_s } = outcome { Some(after_s) } else { None },
             right: matches!(outcome, Outcome::Held | Outcome::Found { .. }),
+            why_never: match outcome {
+                Outcome::Missed => hindrance(scenario).map(Hindrance::in_words),
+                Outcome::Held | Outcome::Found { .. } | Outcome::Wrong { .. } => None,
+            },
         }
     }
 }
@@ -283,6 +301,17 @@ impl Outcome {
     }
 }
 
+/// Nothing can be missed that nobody can see: both sides must be asked.
+fn hindrance(scenario: &Scenario) -> Option<Hindrance> {
+    if scenario.weight <= 0.0 {
+        Some(Hindrance::NothingOnKubernetes)
+    } else if scenario.weight >= 1.0 {
+        Some(Hindrance::Blind)
+    } else {
+        None
+    }
+}
+
 fn percent(scenario: &Scenario) -> f64 {
     (scenario.weight * 1e4).round() / 1e2
 }
@@ -304,7 +333,7 @@ fn found(runs: &[Played], scenario: &Scenario) -> String {
         let thing = match Outcome::of(played, scenario.truth) {
             Outcome::Held => "nothing".to_owned(),
             Outcome::Found { .. } => question.to_owned(),
-            Outcome::Missed => "MISSED".to_owned(),
+            Outcome::Missed => hindrance(scenario).map_or("MISSED", Hindrance::in_words).to_owned(),
             Outcome::Wrong { at_s } => format!("WRONGLY {question} at {}", words(at_s)),
         };
         match things.iter_mut().find(|(other, _)| *other == thing) {
@@ -355,4 +384,4 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 }
 
 /// Below, days pass between requests; above, a scenario is more than a core plays in a minute.
-const RATES: std::ops::RangeInclusive<f64> = 0.001..=100_000.0;
+const RATES: RangeInclusive<f64> = 0.001..=100_000.0;

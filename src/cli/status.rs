@@ -26,7 +26,7 @@ const NOTEWORTHY: f64 = 0.3;
 impl Status {
     pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
         let path = match &self.service {
-            Some(service) => format!("/v1/services/{service}"),
+            Some(service) => client::service(service),
             None => "/v1/services".to_owned(),
         };
         if self.json {
@@ -124,7 +124,28 @@ fn milliseconds(ms: f64) -> String {
 }
 
 fn verdict(service: &ServiceStatus) -> String {
-    let word = match (service.verdict.as_str(), service.seen_in_s) {
+    let word = word(service);
+    if service.shared {
+        return format!("{word}; Helios is degraded too");
+    }
+    if service.evidence >= NOTEWORTHY {
+        return format!("{word}; evidence {}", evidence(service));
+    }
+    word
+}
+
+/// The evidence, and what it is about: `34% (failure on GET /v1/users/*)`.
+pub(super) fn evidence(service: &ServiceStatus) -> String {
+    if service.evidence <= 0.0 {
+        return "none".to_owned();
+    }
+    let route = service.leading_route.as_ref().map(|route| format!(" on {route}")).unwrap_or_default();
+    format!("{:.0}% ({}{route})", service.evidence * 100.0, service.leading)
+}
+
+/// The verdict, with how long one would take.
+pub(super) fn word(service: &ServiceStatus) -> String {
+    match (service.verdict.as_str(), service.seen_in_s) {
         ("too little evidence", Some(s)) => {
             format!("too little evidence, 5% failures seen in {}", in_words(Duration::from_secs_f64(s)))
         }
@@ -133,14 +154,7 @@ fn verdict(service: &ServiceStatus) -> String {
         }
         ("blind", _) => "blind: no Helios share".to_owned(),
         (word, _) => word.to_owned(),
-    };
-    if service.shared {
-        return format!("{word}; Helios is degraded too");
     }
-    if service.evidence >= NOTEWORTHY {
-        return format!("{word}; evidence {:.0}% ({})", service.evidence * 100.0, service.leading);
-    }
-    word
 }
 
 fn details(service: &ServiceStatus) -> Vec<String> {
@@ -158,12 +172,7 @@ fn details(service: &ServiceStatus) -> Vec<String> {
             tail(&service.helios),
             tail(&service.kubernetes)
         ),
-        format!(
-            "judge      {}, evidence {:.0}% ({})",
-            service.judge,
-            service.evidence * 100.0,
-            service.leading
-        ),
+        format!("judge      {}, evidence {}", service.judge, evidence(service)),
     ];
     if let Some(reason) = &service.reason {
         lines.push(format!("reason     {reason}"));
@@ -173,4 +182,27 @@ fn details(service: &ServiceStatus) -> Vec<String> {
         lines.push(format!("to end the hold: switchback release {name} --to {:.0} --reason …", 1.0));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_that_leads_on_a_route_names_it() {
+        let side = serde_json::json!({"endpoints": 1, "per_second": 9.0, "failed": 0.0});
+        let status: ServiceStatus = serde_json::from_value(serde_json::json!({
+            "service": "a", "team": "t", "weight_percent": 25.0, "why": "file", "file_percent": 25.0,
+            "helios": side, "kubernetes": side, "judge": "revert", "verdict": "not worse", "evidence": 0.34,
+            "leading": "failure", "leading_route": "GET /v1/users/*", "shared": false
+        }))
+        .unwrap();
+        assert_eq!(verdict(&status), "not worse; evidence 34% (failure on GET /v1/users/*)");
+        assert!(
+            details(&status)
+                .contains(&"judge      revert, evidence 34% (failure on GET /v1/users/*)".to_owned())
+        );
+        let whole = ServiceStatus { leading_route: None, ..status };
+        assert_eq!(verdict(&whole), "not worse; evidence 34% (failure)");
+    }
 }

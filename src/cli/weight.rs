@@ -32,7 +32,7 @@ pub(super) struct SetWeight {
 
 impl SetWeight {
     pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
-        let path = format!("/v1/services/{}/weight", self.service);
+        let path = format!("{}/weight", client::service(&self.service));
         let text = match self.percent {
             Some(percent) => {
                 let body = wire::SetWeight { percent, reason: self.reason, lasts: self.lasts.clone() };

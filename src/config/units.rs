@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::verdict::{Slower, Tolerance};
+use crate::verdict::{Slower, Tolerance, YEAR};
 
 /// Reads a duration as people write it: `250ms`, `30s`, `9 min`, `2h`, `1y`, `1h 30m`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -10,7 +10,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// A duration as people read it, to two significant units: `250 ms`, `1.5 s`, `9 min`, `2 h 30 min`, `3 d`.
 pub fn in_words(duration: Duration) -> String {
-    let ms = duration.as_millis();
+    const A_YEAR: u128 = YEAR.as_millis();
+    // To the last unit that is told: 59.99 min are 1 h.
+    let unit = match duration.as_millis() {
+        ..10_000 => 1,
+        10_000..600_000 => 1_000,
+        600_000..86_400_000 => 60_000,
+        86_400_000..864_000_000 => 3_600_000,
+        864_000_000.. => 86_400_000,
+    };
+    let ms = if duration >= YEAR { A_YEAR } else { (duration.as_millis() + unit / 2) / unit * unit };
     let (seconds, minutes, hours) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
     let two = |large: u128, unit: &str, small: u128, sub: &str| {
         if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {sub}") }
@@ -24,8 +33,8 @@ pub fn in_words(duration: Duration) -> String {
         600_000..3_600_000 => format!("{minutes} min"),
         3_600_000..86_400_000 => two(hours, "h", minutes % 60, "min"),
         86_400_000..864_000_000 => two(hours / 24, "d", hours % 24, "h"),
-        864_000_000..31_536_000_000 => format!("{} d", hours / 24),
-        _ => format!("{:.1} y", duration.as_secs_f64() / (365.0 * 86_400.0)).replace(".0 y", " y"),
+        864_000_000..A_YEAR => format!("{} d", hours / 24),
+        _ => format!("{:.1} y", duration.as_secs_f64() / YEAR.as_secs_f64()).replace(".0 y", " y"),
     }
 }
 
@@ -108,6 +117,33 @@ mod tests {
         for bad in ["", "5", "fast", "-1s", "1 parsec"] {
             assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_is_nearly_the_next_unit_is_told_as_that() {
+        for (seconds, words) in [
+            (0.000_4, "0.4 ms"),
+            (0.999, "999 ms"),
+            (9.99, "10 s"),
+            (59.4, "59 s"),
+            (59.6, "1 min"),
+            (599.7, "10 min"),
+            (3_599.99, "1 h"),
+            (3_629.0, "1 h"),
+            (86_399.0, "1 d"),
+            (863_999.0, "10 d"),
+            (31_536_000.0, "365 d"),
+            (31_557_599.9, "365 d"),
+            (63_115_200.0, "2 y"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs_f64(seconds)), words, "{seconds}");
+        }
+        assert_eq!(
+            parse_duration("1y"),
+            Ok(YEAR),
+            "a promise that is written is the one that is there without"
+        );
+        assert_eq!(in_words(YEAR), "1 y");
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::Degradation;
+use crate::verdict::{Degradation, Hindrance};
 
 use super::journal::ActorRecord;
 
@@ -91,12 +91,15 @@ pub struct DegradationStatus {
     pub amount: f64,
     /// The same in words.
     pub text: String,
-    /// How long it would take to be seen, in seconds; absent if it never would, or too little is known of Helios.
+    /// How long it would take to be seen, in seconds; absent if it never would.
     pub seen_in_s: Option<f64>,
+    /// Why it never would, in words.
+    #[serde(default)]
+    pub why_never: Option<String>,
 }
 
-impl From<(Degradation, Option<Duration>)> for DegradationStatus {
-    fn from((degradation, seen_in): (Degradation, Option<Duration>)) -> Self {
+impl From<(Degradation, Result<Duration, Hindrance>)> for DegradationStatus {
+    fn from((degradation, seen_in): (Degradation, Result<Duration, Hindrance>)) -> Self {
         let (kind, amount, text) = match degradation {
             Degradation::Fails(share) => ("fails", share, format!("{}% of requests fail", share * 100.0)),
             Degradation::Slower(times) => ("slower", times, format!("answers take {times} times as long")),
@@ -104,8 +107,9 @@ impl From<(Degradation, Option<Duration>)> for DegradationStatus {
                 ("tail-slower", times, format!("the slowest answers take {times} times as long"))
             }
         };
-        let seen_in_s = seen_in.map(|seen_in| seen_in.as_secs_f64());
-        Self { kind: kind.to_owned(), amount, text, seen_in_s }
+        let why_never = seen_in.err().map(|hindrance| hindrance.in_words().to_owned());
+        let seen_in_s = seen_in.ok().map(|seen_in| seen_in.as_secs_f64());
+        Self { kind: kind.to_owned(), amount, text, seen_in_s, why_never }
     }
 }
 

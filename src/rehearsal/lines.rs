@@ -37,6 +37,32 @@ pub enum TraceError {
 /// Read at once; no line is longer.
 pub(super) const BUFFER: usize = 1 << 20;
 
+/// What spreadsheets put before the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+const GZIP: &[u8] = b"\x1f\x8b";
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+
+/// What is wrong with a file that begins like this, if it is no text that can be read. `flags` is what must be said
+/// of its text.
+pub(super) fn foreign(first: &[u8], flags: &'static str) -> Option<Malformed> {
+    let begins = |magic: &[u8]| first.starts_with(magic);
+    if begins(GZIP) {
+        Some(Malformed::Compressed { unpack: "zcat", flags })
+    } else if begins(ZSTD) {
+        Some(Malformed::Compressed { unpack: "zstdcat", flags })
+    } else if UTF_16.into_iter().any(begins) {
+        Some(Malformed::Utf16)
+    } else {
+        None
+    }
+}
+
+/// The first line as it would be without the mark that some programs begin with.
+pub(super) fn without_mark(first: &[u8]) -> &[u8] {
+    first.strip_prefix(BYTE_ORDER_MARK).unwrap_or(first)
+}
+
 impl<R: Read> Lines<R> {
     pub(super) fn new(input: R) -> Self {
         Self { input, buffer: vec![0; BUFFER], at: 0, filled: 0, number: 0, ended: true }

@@ -4,14 +4,14 @@ use std::io::Read;
 use crate::model::{Micros, UnixMicros};
 use crate::telemetry::{AccessOutcome, AccessRecord};
 
-use super::lines::{Lines, TraceError};
+use super::lines::{Lines, TraceError, foreign, without_mark};
 use super::routes::Routes;
 use super::trace::{Malformed, Request};
 
 /// One service's requests from the access log of a running process.
 ///
 /// The log has a request when it ends, and a trace when it begins: so all of them are held, and sorted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Log {
     /// When second 0 was: a whole second, before the first request.
     pub began: UnixMicros,
@@ -22,6 +22,8 @@ pub struct Log {
     /// Lines of the service that are no evidence: the client left, somebody forced the side, nothing was judged.
     /// So is half a line at the end, which was still being written.
     pub skipped: u64,
+    /// Lines that cannot be read.
+    pub unreadable: u64,
 }
 
 /// Why there is no trace in a log.
@@ -54,39 +56,44 @@ const MOST_NAMED: usize = 20;
 const SECOND: u64 = 1_000_000;
 
 /// Reads the requests of a service, which may go without saying if the log has only one.
+///
+/// A process that was killed leaves half a line, to which the next one appends: a few lines that cannot be read are
+/// passed over. A file of which the first or most cannot be read is something else.
 pub fn read_log(input: impl Read, service: Option<&str>) -> Result<Log, LogError> {
     let mut lines = Lines::new(input);
     let mut services = BTreeSet::new();
-    let mut log = Log { began: UnixMicros(0), requests: Vec::new(), routes: Routes::default(), skipped: 0 };
+    let mut log = Log::default();
+    let (mut readable, mut first_wrong) = (0, None);
     while let Some(line) = lines.read()? {
         if line.is_empty() {
             continue;
         }
-        let parsed = serde_json::from_slice::<AccessRecord>(line).map_err(|error| error.to_string());
-        let record = match parsed {
-            Ok(record) => record,
-            Err(_) if !lines.ended() => {
+        let may_grow = line.starts_with(b"{");
+        let parsed = if readable == 0 { read_first(line) } else { read_line(line) };
+        let (record, start) = match parsed {
+            Ok(read) => read,
+            Err(_) if may_grow && !lines.ended() => {
                 log.skipped += 1;
                 continue;
             }
-            Err(error) => return Err(lines.wrong(Malformed::Record(error)).into()),
+            Err(what) if readable == 0 => return Err(lines.wrong(what).into()),
+            Err(what) => {
+                log.unreadable += 1;
+                first_wrong.get_or_insert(lines.wrong(what));
+                continue;
+            }
         };
+        readable += 1;
         if !services.contains(&record.service) {
             services.insert(record.service.clone());
         }
-        let is_asked_for = service.map_or(services.len() == 1, |service| record.service == service);
-        if !is_asked_for {
-            continue;
+        if service.map_or(services.len() == 1, |service| record.service == service) {
+            log.take(&record, start)?;
         }
-        if record.outcome == AccessOutcome::Neither || !record.evidence {
-            log.skipped += 1;
-            continue;
-        }
-        if log.requests.len() == MOST_REQUESTS {
-            return Err(LogError::TooMany);
-        }
-        let request = request(&record, &mut log.routes).map_err(|what| lines.wrong(what))?;
-        log.requests.push(request);
+    }
+    match first_wrong {
+        Some(wrong) if log.unreadable > readable => return Err(wrong.into()),
+        Some(_) | None => {}
     }
     let names: Vec<String> = services.into_iter().collect();
     match service {
@@ -101,6 +108,19 @@ pub fn read_log(input: impl Read, service: Option<&str>) -> Result<Log, LogError
 }
 
 impl Log {
+    /// Takes in a line of the service. Its start is since 1970 for now.
+    fn take(&mut self, record: &AccessRecord, start: Micros) -> Result<(), LogError> {
+        if record.outcome == AccessOutcome::Neither || !record.evidence {
+            self.skipped += 1;
+            return Ok(());
+        }
+        if self.requests.len() == MOST_REQUESTS {
+            return Err(LogError::TooMany);
+        }
+        self.requests.push(request(record, start, &mut self.routes));
+        Ok(())
+    }
+
     /// Brings the requests into the order of their start, and counts time from the second of the first.
     fn sort(&mut self) {
         self.requests.sort_unstable_by_key(|request| request.start);
@@ -118,11 +138,30 @@ impl Log {
     }
 }
 
-/// The request of a line. Its start is since 1970 for now.
-fn request(record: &AccessRecord, routes: &mut Routes) -> Result<Request, Malformed> {
-    let time =
-        record.time.parse::<jiff::Timestamp>().ok().and_then(|time| time.as_microsecond().try_into().ok());
-    let start = Micros(time.ok_or_else(|| Malformed::Time(record.time.clone()))?);
+/// Reads the first line, which tells what the file is.
+fn read_first(line: &[u8]) -> Result<(AccessRecord, Micros), Malformed> {
+    let line = without_mark(line);
+    foreign(line, "--from-log ").map_or_else(|| read_line(line), Err)
+}
+
+/// Reads a line, and when its request came.
+fn read_line(line: &[u8]) -> Result<(AccessRecord, Micros), Malformed> {
+    let record: AccessRecord =
+        serde_json::from_slice(line).map_err(|error| Malformed::Record(reason(&error)))?;
+    let time = record.time.parse::<jiff::Timestamp>().ok();
+    let us = time.and_then(|time| time.as_microsecond().try_into().ok());
+    let start = Micros(us.ok_or_else(|| Malformed::Time(record.time.clone()))?);
+    Ok((record, start))
+}
+
+/// What is wrong with a line. Its number is known better than to the parser, which has seen nothing else.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.rfind(" at line ").map_or(&*text, |end| &text[..end]);
+    format!("{what} at column {}", error.column())
+}
+
+fn request(record: &AccessRecord, start: Micros, routes: &mut Routes) -> Request {
     // Whoever was refused has no answer, but did not wait for one either. When it was given up is not in the log;
     // when all was over is, and with a rescue that is a little later.
     let ms = record.latency_ms.unwrap_or(record.duration_ms);
@@ -134,13 +173,13 @@ fn request(record: &AccessRecord, routes: &mut Routes) -> Result<Request, Malfor
         )]
         return Micros((ms * 1e3).round() as u64);
     });
-    Ok(Request {
+    Request {
         start,
         side: record.side,
         failed: record.outcome == AccessOutcome::Failed,
         latency,
         route: routes.number(&record.route),
-    })
+    }
 }
 
 fn list(names: &[String]) -> String {
@@ -209,20 +248,45 @@ mod tests {
         assert!(list(&many).ends_with("18, 19 and 5 more"));
     }
 
-    #[test]
-    fn a_line_of_something_else_is_told_with_its_number() {
-        for (bad, says) in [
-            ("start_s,side\n".to_owned(), "2: not a line of an access log: expected value"),
-            ("{}\n".to_owned(), "2: not a line of an access log: missing field `time`"),
-            (line("01.0", "a", OK).replace("2026", "then"), "2: time is not one of RFC 3339: \"then-"),
-        ] {
-            let text = line("01.0", "a", OK) + &bad;
-            let LogError::Unreadable(TraceError::Line { line, what }) =
-                read_log(text.as_bytes(), None).unwrap_err()
-            else {
-                panic!("{bad}")
-            };
-            assert!(format!("{line}: {what}").starts_with(says), "{line}: {what}");
+    fn refused(text: &[u8]) -> String {
+        match read_log(text, None).unwrap_err() {
+            LogError::Unreadable(TraceError::Line { line, what }) => format!("{line}: {what}"),
+            other => panic!("{other}"),
         }
+    }
+
+    #[test]
+    fn what_is_no_log_is_refused_with_its_line() {
+        let good = line("01.0", "a", OK);
+        for (text, says) in [
+            ("start_s,side\n".to_owned(), "1: not a line of an access log: expected value at column 1"),
+            ("start_s".to_owned(), "1: not a line of an access log: expected value"),
+            ("\n{}\n".to_owned(), "2: not a line of an access log: missing field `time` at column 2"),
+            (good.replace("2026", "then"), "1: time is not one of RFC 3339: \"then-"),
+            (format!("{good}{}", "{}\n".repeat(2)), "2: not a line of an access log: missing field `time`"),
+        ] {
+            let said = refused(text.as_bytes());
+            assert!(said.starts_with(says), "{said}");
+        }
+        for (bytes, says) in [
+            (&b"\x1f\x8b\x08\0"[..], "`zcat FILE | switchback replay --from-log -`"),
+            (b"\x28\xb5\x2f\xfd\n", "`zstdcat FILE | switchback replay --from-log -`"),
+            (b"\xff\xfe{\0\n\0", "`iconv -f UTF-16 -t UTF-8 FILE`"),
+        ] {
+            let said = refused(bytes);
+            assert!(said.starts_with("1: it is ") && said.contains(says), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_few_lines_that_cannot_be_read_are_passed_over_and_counted() {
+        let good = line("01.0", "a", OK);
+        let torn = &good[..30];
+        let late = good.replace("2026", "then");
+        let text = format!("\u{feff}{good}{torn}{good}{good}{late}{good}\u{1f}\n{good}tail");
+        let log = read_log(text.as_bytes(), None).unwrap();
+        assert_eq!((log.requests.len(), log.skipped, log.unreadable), (4, 0, 4));
+        let only_begun = read_log(torn.as_bytes(), None).unwrap();
+        assert_eq!((only_begun.requests.len(), only_begun.skipped, only_begun.unreadable), (0, 1, 0));
     }
 }

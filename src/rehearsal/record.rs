@@ -15,7 +15,7 @@ pub struct DecisionRecord {
     pub time: Option<String>,
     /// `revert` or `advise`.
     pub decision: &'static str,
-    /// What Kubernetes is worse at: `failure`, `stall`, `slow50`, `slow90`, `slow99` or `far`.
+    /// What Kubernetes is worse at: `failure`, `stall`, `slow50`, `slower`, `slow99`, `far` or `farther`.
     pub question: &'static str,
     /// On which route; null if on the whole service.
     pub route: Option<String>,
@@ -67,6 +67,9 @@ pub struct SummaryRecord {
     /// Lines that are no evidence, and were passed over; only for logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<u64>,
+    /// Lines that cannot be read, and were passed over; only for logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<u64>,
     /// When the first row came; null without rows.
     pub from_s: Option<f64>,
     /// When the last row came.
@@ -82,7 +85,7 @@ pub struct SummaryRecord {
     pub verdict: &'static str,
     /// How long failures of 5 % would take to be seen at the rates of that moment; null if they never would.
     pub seen_in_s: Option<f64>,
-    /// The question with the most evidence.
+    /// The question with the most evidence; null if there is none.
     pub leading: Option<&'static str>,
     /// The route that it is about; null if it is the whole service.
     pub route: Option<String>,
@@ -129,11 +132,13 @@ impl SummaryRecord {
     /// The record of a trace that was judged by this rule.
     pub fn new(summary: &Summary, rule: &Rule) -> Self {
         let standing = summary.judged.as_ref().map(|(_, standing)| standing);
+        let leading = standing.filter(|standing| standing.evidence > 0.0);
         let seconds = |time: Micros| time.0 as f64 / 1e6;
         Self {
             summary: true,
             rows: summary.rows,
             skipped: None,
+            unreadable: None,
             from_s: summary.span.map(|(from, _)| seconds(from)),
             to_s: summary.span.map(|(_, to)| seconds(to)),
             began: None,
@@ -143,8 +148,8 @@ impl SummaryRecord {
             seen_in_s: standing
                 .and_then(|standing| standing.seen_in)
                 .map(|seen_in| rounded(seen_in.as_secs_f64())),
-            leading: standing.map(|standing| standing.leading.as_str()),
-            route: summary.route.clone(),
+            leading: leading.map(|standing| standing.leading.as_str()),
+            route: summary.route.clone().filter(|_| leading.is_some()),
             evidence: standing.map_or(0.0, |standing| rounded(standing.evidence)),
             shared: standing.is_some_and(|standing| standing.shared),
             promise_s: rounded(rule.promise_s()),

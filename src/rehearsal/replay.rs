@@ -37,7 +37,8 @@ struct Coming {
 }
 
 const TICK: u64 = TICK_MS * 1_000;
-/// Who is not answered by now never will be: the default limit to the head of an answer.
+/// Who is not answered by now is not waited for any longer: the default limit to the head of an answer. A service may
+/// have set a longer one, so what came later, and well, was no failure.
 const GIVEN_UP: Micros = Micros(15_000_000);
 /// Ticks that an answer may be ahead.
 const LONGEST: usize = 160;
@@ -135,9 +136,8 @@ impl Replay {
         }
         let thresholds = self.groups.thresholds(stratum);
         let ticket = self.ballot.enter(stratum, request.side, request.start, thresholds);
-        let latency = request.latency.filter(|latency| *latency <= GIVEN_UP);
-        let failed = request.failed || latency.is_none();
-        let latency = latency.unwrap_or(GIVEN_UP);
+        let failed = request.failed || request.latency.is_none();
+        let latency = request.latency.unwrap_or(GIVEN_UP).min(GIVEN_UP);
         let at = Micros(request.start.0 + latency.0);
         let coming = Coming { ticket, at, failed, stratum, latency: Latency::of(latency) };
         if at < self.tick_end {

@@ -2,9 +2,9 @@ use std::io::Read;
 
 use crate::model::Micros;
 
-use super::lines::{Lines, TraceError};
+use super::lines::{Lines, TraceError, foreign, without_mark};
 use super::routes::Routes;
-use super::trace::{HEADER, Malformed, Request, text};
+use super::trace::{Malformed, Request, is_header, text};
 
 /// The requests of a trace, one by one, from whatever can be read.
 #[derive(Debug)]
@@ -13,11 +13,6 @@ pub struct Rows<R> {
     last: Micros,
     routes: Routes,
 }
-
-/// What spreadsheets put before the first line.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-const GZIP: &[u8] = b"\x1f\x8b";
-const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 
 impl<R: Read> Rows<R> {
     /// The rows of a trace. Nothing is read yet.
@@ -54,14 +49,14 @@ impl<R: Read> Rows<R> {
         let what = match self.lines.read()? {
             None => return Err(TraceError::Line { line: 1, what: Malformed::Empty }),
             Some(line) => {
-                let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
-                if line == HEADER.as_bytes() {
+                let line = without_mark(line);
+                if is_header(line) {
                     return Ok(());
                 }
-                if line.starts_with(GZIP) || line.starts_with(ZSTD) {
-                    Malformed::Compressed
-                } else {
-                    Malformed::Header(text(line))
+                match foreign(line, "") {
+                    Some(what) => what,
+                    None if line.starts_with(b"{") => Malformed::Log,
+                    None => Malformed::Header(text(line)),
                 }
             }
         };
@@ -74,6 +69,7 @@ mod tests {
     use std::io;
 
     use super::super::lines::BUFFER;
+    use super::super::trace::HEADER;
     use super::*;
 
     /// Hands out as many bytes at a time.
@@ -136,11 +132,23 @@ mod tests {
         ] {
             assert_eq!(read(text.as_bytes()), Err((line, what)), "{text:?}");
         }
-        assert_eq!(read(&b"\x1f\x8b\x08\0"[..]), Err((1, Malformed::Compressed)));
+        let compressed = Malformed::Compressed { unpack: "zcat", flags: "" };
+        assert_eq!(read(&b"\x1f\x8b\x08\0"[..]), Err((1, compressed)));
+        assert_eq!(read(&b"{\"time\":\"2026\"}\n"[..]), Err((1, Malformed::Log)));
         let endless = io::repeat(b'x');
         assert_eq!(read(endless), Err((1, Malformed::TooLong(BUFFER))));
         let endless = io::Cursor::new(trace(good)).chain(io::repeat(b'0'));
         assert_eq!(read(endless), Err((3, Malformed::TooLong(BUFFER))));
+    }
+
+    #[test]
+    fn a_header_may_be_quoted_as_spreadsheets_do() {
+        let quoted = HEADER.split(',').map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
+        for header in [quoted, HEADER.replace("side", "\"side\"")] {
+            assert_eq!(read(format!("{header}\n1,helios,ok,INF,/").as_bytes()), Ok(vec![1_000_000]));
+        }
+        let more = format!("{HEADER},more\n");
+        assert_eq!(read(more.as_bytes()), Err((1, Malformed::Header(more.trim().to_owned()))));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::picture::{Bin, Picture};
 pub(super) fn draw(picture: &Picture, title: &str) -> String {
     let axis = TimeAxis::of(picture);
     let labels = picture.decisions.len().min(MOST_LABELS);
-    let head = TITLE + labels as f64 * LABEL_ROW + HEAD_GAP;
+    // The last row is for the numbers by which labels are found.
+    let head = TITLE + (labels + usize::from(labels > 0)) as f64 * LABEL_ROW + HEAD_GAP;
     let panels = panels(picture);
     let height = head + panels.iter().map(|panel| panel.height + GAP).sum::<f64>() + FOOT;
     let mut out = String::new();
@@ -29,7 +30,7 @@ pub(super) fn draw(picture: &Picture, title: &str) -> String {
         panel.draw(&axis, top, &mut out);
         top += panel.height + GAP;
     }
-    draw_decisions(picture, &axis, bottom, &mut out);
+    draw_decisions(picture, &axis, head, bottom, &mut out);
     out.push_str("</svg>\n");
     out
 }
@@ -45,6 +46,10 @@ const LABEL_ROW: f64 = 16.0;
 /// Decisions with a label; all others up to [`MOST_LINES`] have a line only.
 const MOST_LABELS: usize = 8;
 const MOST_LINES: usize = 200;
+/// The room that a number takes above its line.
+const NUMBER: f64 = 12.0;
+/// The highest latency that is drawn, as a power of ten of milliseconds: eleven days. What is beyond is drawn there.
+const MOST_POWER: i32 = 9;
 
 /// Light ground unless the reader's system prefers dark. Classes only: not every renderer knows variables.
 const STYLE: &str = "text{font:12px system-ui,'DejaVu Sans',sans-serif;fill:#374151}\
@@ -263,7 +268,8 @@ impl Scale {
         }
         #[expect(clippy::cast_possible_truncation, reason = "latencies have few digits")]
         let (least, most) = (least.floor() as i32, most.ceil() as i32);
-        Scale::Powers { least, most: most.max(least + 1) }
+        let least = least.min(MOST_POWER - 1);
+        Scale::Powers { least, most: most.clamp(least + 1, MOST_POWER) }
     }
 
     /// How high up a value is, 0 to 1.
@@ -381,25 +387,35 @@ impl Curve {
     }
 }
 
-/// A line down through all panels for each decision, and a row above them for the first few.
-fn draw_decisions(picture: &Picture, axis: &TimeAxis, bottom: f64, out: &mut String) {
-    for (row, decision) in picture.decisions.iter().take(MOST_LINES).enumerate() {
+/// A numbered row for each of the first few decisions; and a line down through all panels for each, with its number
+/// above where there is room. Rows above all lines: a label beside its line would lie over others.
+fn draw_decisions(picture: &Picture, axis: &TimeAxis, head: f64, bottom: f64, out: &mut String) {
+    let top = head - HEAD_GAP - 2.0;
+    let mut free = 0.0;
+    for (place, decision) in picture.decisions.iter().take(MOST_LINES).enumerate() {
         let x = axis.x(decision.finding.at.seconds());
-        let y = TITLE + 12.0 + row.min(MOST_LABELS) as f64 * LABEL_ROW;
+        let has_label = place < MOST_LABELS;
         let _ = writeln!(
             out,
-            "<line class=\"decision{}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{bottom:.1}\"/>",
-            if row < MOST_LABELS { "" } else { " more" },
-            y - 10.0
+            "<line class=\"decision{}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\"/>",
+            if has_label { "" } else { " more" },
         );
+        if has_label && x >= free {
+            free = x + NUMBER;
+            let _ = writeln!(
+                out,
+                "<text class=\"decision\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                top - 3.0,
+                place + 1
+            );
+        }
     }
-    for (row, decision) in picture.decisions.iter().take(MOST_LABELS).enumerate() {
-        let (x, y) = (axis.x(decision.finding.at.seconds()), TITLE + 12.0 + row as f64 * LABEL_ROW);
-        // Where there is more room.
-        let (x, anchor) = if x < WIDTH / 2.0 { (x + 5.0, "start") } else { (x - 5.0, "end") };
+    for (place, decision) in picture.decisions.iter().take(MOST_LABELS).enumerate() {
         let _ = writeln!(
             out,
-            "<text class=\"decision\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>",
+            "<text class=\"decision\" x=\"{LEFT}\" y=\"{:.1}\">{}. {}</text>",
+            TITLE + 12.0 + place as f64 * LABEL_ROW,
+            place + 1,
             escaped(&label(decision))
         );
     }
@@ -441,4 +457,66 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Millis;
+    use crate::rehearsal::{Conduct, Hearing, Request, Routes};
+    use crate::verdict::Rule;
+
+    /// A side that fails from the second minute on, so that there are several decisions close to each other.
+    fn picture() -> Picture {
+        let mut routes = Routes::default();
+        let route = routes.number("GET /");
+        let mut picture = Picture::default();
+        let mut hearing = Hearing::new(Rule::default(), Conduct::RevertAndRelease);
+        for at in 0..40_000_u64 {
+            let side = if at % 2 == 0 { Side::Helios } else { Side::Kubernetes };
+            let start = Micros(at * 5_000);
+            let failed = side == Side::Kubernetes && start.0 > 100_000_000;
+            let request = Request { start, side, failed, latency: Some(Micros(20_000)), route };
+            picture.add(&request);
+            hearing.take(&request, &routes, &mut |decision| picture.decide(decision));
+        }
+        picture
+    }
+
+    #[test]
+    fn labels_stand_above_all_lines() {
+        let picture = picture();
+        assert!(picture.decisions.len() >= 3, "{}", picture.decisions.len());
+        let svg = picture.draw("x");
+        let number = |line: &str, key: &str| {
+            let text = line.split(&format!(" {key}=\"")).nth(1).and_then(|rest| rest.split('"').next());
+            text.and_then(|text| text.parse::<f64>().ok()).unwrap()
+        };
+        let of = |begins: &str| svg.lines().filter(|line| line.starts_with(begins)).collect::<Vec<_>>();
+        let top = of("<line class=\"decision").iter().map(|line| number(line, "y1")).fold(f64::MAX, f64::min);
+        let labels = of("<text class=\"decision");
+        assert!(labels.len() > picture.decisions.len().min(MOST_LABELS), "labels and numbers");
+        for label in labels {
+            assert!(number(label, "y") < top, "{label} over a line from {top}");
+        }
+    }
+
+    #[test]
+    fn latencies_beyond_all_sense_are_drawn_at_the_edge() {
+        let mut picture = Picture::default();
+        for ms in [1, 1_000_000_000_000] {
+            picture.add(&Request {
+                start: Micros(0),
+                side: Side::Helios,
+                failed: false,
+                latency: Some(Micros(ms * 1_000)),
+                route: 0,
+            });
+        }
+        picture.judge(Millis(1_000), &Hearing::new(Rule::default(), Conduct::Revert).standing());
+        let svg = picture.draw("x");
+        assert!(svg.contains(">1000000 s</text>") && !svg.contains(">10000000 s</text>"), "{svg}");
+        let only = Curve { class: "", label: String::new(), values: vec![Some(1e15)] };
+        assert!(matches!(Scale::powers(&[only]), Scale::Powers { least: 8, most: 9 }));
+    }
 }

@@ -31,9 +31,20 @@ pub enum Malformed {
     /// It is not the header.
     #[error("the first line must be `{HEADER}`, and is {0:?}")]
     Header(String),
-    /// The trace was not unpacked.
-    #[error("compressed: unpack it first, as in `gunzip -c FILE | switchback replay -`")]
-    Compressed,
+    /// An access log that was not said to be one.
+    #[error("the first line must be `{HEADER}`, and is JSON: if this is an access log, add --from-log")]
+    Log,
+    /// It was not unpacked.
+    #[error("it is compressed: unpack it first, as in `{unpack} FILE | switchback replay {flags}-`")]
+    Compressed {
+        /// What unpacks it.
+        unpack: &'static str,
+        /// What must be said of what comes out: nothing, or that it is a log.
+        flags: &'static str,
+    },
+    /// As some programs of Windows write text.
+    #[error("it is UTF-16: write it as UTF-8, as with `iconv -f UTF-16 -t UTF-8 FILE`")]
+    Utf16,
     /// Too few fields.
     #[error("{0} of 5 fields: {HEADER}")]
     Fields(usize),
@@ -127,7 +138,8 @@ impl Request {
             other => return Err(Malformed::Outcome(text(other))),
         };
         let latency = match &*latency {
-            b"" | b"inf" => None,
+            b"" => None,
+            field if field.eq_ignore_ascii_case(b"inf") => None,
             field => Some(micros::<OF_MILLISECONDS>(field).ok_or_else(|| Malformed::Latency(text(field)))?),
         };
         let route = routes.number_of(&route).ok_or(Malformed::Route)?;
@@ -144,7 +156,8 @@ impl Request {
         if let Some(Micros(us)) = self.latency {
             let _ = write!(line, "{}.{:03}", us / 1_000, us % 1_000);
         }
-        let name = routes.name(self.route);
+        // A line ends where it ends, also within quotation marks.
+        let name = routes.name(self.route).replace(char::is_control, " ");
         let _ = if name.contains(['"', ',']) {
             writeln!(line, ",\"{}\"", name.replace('"', "\"\""))
         } else {
@@ -154,6 +167,13 @@ impl Request {
 }
 
 const LONGEST: Micros = Micros(32_000_000_000_000_000);
+
+/// Whether a line is the header, quoted or not.
+pub(super) fn is_header(line: &[u8]) -> bool {
+    fields(line).is_ok_and(|fields| {
+        fields.iter().map(|field| &**field).eq(HEADER.as_bytes().split(|byte| *byte == b','))
+    })
+}
 
 /// Splits a line where CSV does. A route may contain commas also without quotation marks: it is the last.
 fn fields(line: &[u8]) -> Result<[Cow<'_, [u8]>; 5], Malformed> {
@@ -342,9 +362,19 @@ mod tests {
             check(&format!("1,helios,ok,1,{field}"), 1_000_000, Some(1_000), route);
         }
         check("\"1\",\"helios\",\"ok\",\"\",\"/\"", 1_000_000, None, "/");
-        for latency in ["", "inf"] {
+        for latency in ["", "inf", "INF", "Inf", "\"inf\""] {
             check(&format!("1,kubernetes,error,{latency},/"), 1_000_000, None, "/");
         }
+    }
+
+    #[test]
+    fn a_route_is_written_on_one_line_whatever_it_is() {
+        let mut routes = Routes::default();
+        let route = routes.number("GET /a\r\n,\tb");
+        let request = Request { start: Micros(0), side: Side::Helios, failed: false, latency: None, route };
+        let mut line = String::new();
+        request.write(&routes, &mut line);
+        assert_eq!(line, "0.000000,helios,ok,,\"GET /a  , b\"\n");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::{Millis, PerSide};
+use crate::model::{Millis, PerSide, Side};
 
 use super::ages::{self, AgeBets, AgeEstimate, AgeInquiry, Ages, CLASSES};
 use super::bets::Bets;
@@ -273,6 +273,18 @@ impl Judge {
         sensitivity::ages_seen_in(&known, &bets, &estimate.later, self.rates(now), truth)
     }
 
+    /// The side that is not asked, if that is why nothing can be seen.
+    pub(super) fn unasked(&self, now: Millis) -> Option<Side> {
+        let PerSide { helios, kubernetes } = self.rates(now);
+        if kubernetes <= 0.0 {
+            Some(Side::Kubernetes)
+        } else if helios <= 0.0 || self.is_blind(now) {
+            Some(Side::Helios)
+        } else {
+            None
+        }
+    }
+
     fn known(&self, question: Question) -> Known {
         let Whole { panel, noise, .. } = &self.whole[question];
         Known { noise: noise.factor(), share: panel.share(), promise_s: self.rule.promise_s() }
@@ -495,13 +507,17 @@ impl Judge {
             return Verdict::Worse(finding);
         }
         let watched = self.kubernetes.watched(now);
-        if self.kubernetes.alone >= BLIND_REQUESTS && self.asked.helios.silence(now) > BLIND_AFTER {
+        if self.is_blind(now) {
             return Verdict::Blind;
         }
         match seen_in {
             Some(needed) if Duration::from_millis(watched.0) >= needed => Verdict::NotWorse,
             Some(_) | None => Verdict::TooLittleEvidence,
         }
+    }
+
+    fn is_blind(&self, now: Millis) -> bool {
+        self.kubernetes.alone >= BLIND_REQUESTS && self.asked.helios.silence(now) > BLIND_AFTER
     }
 
     /// The evidence of all bets whose gate is open, and of all bets.

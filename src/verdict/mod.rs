@@ -88,10 +88,10 @@ pub use groups::Groups;
 pub use judge::{Judge, Standing, Verdict};
 pub use latency::{Latency, Recent};
 pub use question::{PerQuestion, Question};
-pub use rule::{Rule, Slower, Tolerance};
+pub use rule::{Rule, Slower, Tolerance, YEAR};
 pub use strata::{Change, Strata};
 pub use thresholds::Thresholds;
-pub use watch::{Degradation, Watch};
+pub use watch::{Degradation, Hindrance, Watch};
 
 /// The tick: how often the judge looks, in milliseconds. Shorter ticks gain nothing, because a restart of one
 /// endpoint lasts longer than the ticks that a finding needs; longer ones delay every finding.

@@ -77,7 +77,7 @@ impl Question {
             Question::Failure => "failures",
             Question::Stall => "requests that hang",
             Question::Slow50 => "answers slower than Helios' median",
-            Question::Slower => "answers slower than Helios' all in all",
+            Question::Slower => "answers slower all in all",
             Question::Slow99 => "answers slower than 99 in 100 of Helios'",
             Question::Far => "answers far slower than 99 in 100 of Helios'",
             Question::Farther => "answers three times slower than 99 in 100 of Helios'",

@@ -40,6 +40,31 @@ pub enum Degradation {
     TailSlower(f64),
 }
 
+/// Why a degradation would never be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// Kubernetes gets no requests.
+    NothingOnKubernetes,
+    /// Helios gets none: there is nothing to compare with.
+    Blind,
+    /// Helios has not answered often enough for its latency to be known.
+    HeliosUnknown,
+    /// It is no worse than the service's rule allows.
+    Tolerated,
+}
+
+impl Hindrance {
+    /// As people and programs read it.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Hindrance::NothingOnKubernetes => "nothing on Kubernetes",
+            Hindrance::Blind => "blind: nothing on Helios",
+            Hindrance::HeliosUnknown => "Helios is not known well enough yet",
+            Hindrance::Tolerated => "within what is tolerated",
+        }
+    }
+}
+
 impl Degradation {
     /// Those that people are told of.
     pub const ALL: [Degradation; 5] = [
@@ -139,17 +164,28 @@ impl Watch {
         changed
     }
 
-    /// How long each kind of degradation would take to be seen, at the present rates; `None` if it never would, or
-    /// if too little is known of Helios.
-    pub fn sensitivity(&self, now: Millis) -> [(Degradation, Option<Duration>); 5] {
+    /// How long each kind of degradation would take to be seen, at the present rates; or why it never would.
+    pub fn sensitivity(&self, now: Millis) -> [(Degradation, Result<Duration, Hindrance>); 5] {
         Degradation::ALL.map(|degradation| {
             let seen_in = match degradation {
                 Degradation::Fails(share) => self.judge.seen_in(now, share),
                 Degradation::Slower(times) => self.slower_seen_in(now, times),
                 Degradation::TailSlower(times) => self.tail_seen_in(now, times),
             };
-            (degradation, seen_in)
+            (degradation, seen_in.ok_or_else(|| self.hindrance(now, degradation)))
         })
+    }
+
+    fn hindrance(&self, now: Millis, degradation: Degradation) -> Hindrance {
+        let is_known = self.thresholds.iter().any(Thresholds::is_complete);
+        match (self.judge.unasked(now), degradation) {
+            (Some(Side::Kubernetes), _) => Hindrance::NothingOnKubernetes,
+            (Some(Side::Helios), _) => Hindrance::Blind,
+            (None, Degradation::Slower(_) | Degradation::TailSlower(_)) if !is_known => {
+                Hindrance::HeliosUnknown
+            }
+            (None, _) => Hindrance::Tolerated,
+        }
     }
 
     fn slower_seen_in(&self, now: Millis, times: f64) -> Option<Duration> {
@@ -209,5 +245,51 @@ impl Watch {
             answers.count(now);
         }
         Recent::quantiles_of(&self.answers, [0.5, 0.99])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::PerSide;
+    use crate::verdict::{Question, Votes};
+
+    /// Half a minute at ten requests a tick on these sides, answered by Helios in 20 ms.
+    fn watched(helios: u32, kubernetes: u32, answered: bool) -> (Watch, Millis) {
+        let mut watch = Watch::new(Rule::default());
+        let mut now = Millis(0);
+        for _ in 0..300 {
+            now = Millis(now.0 + 100);
+            let mut block = Block::default();
+            let part = block.part(Stratum::OTHER);
+            part.asked = PerSide { helios, kubernetes };
+            part.votes.helios[Question::Failure] = Votes { cast: helios, bad: 0 };
+            part.votes.kubernetes[Question::Failure] = Votes { cast: kubernetes, bad: 0 };
+            for _ in 0..if answered { helios } else { 0 } {
+                watch.answered(now, Stratum::OTHER, Latency::of(Micros(20_000)));
+            }
+            watch.observe(now, &block);
+            watch.learn(now);
+        }
+        (watch, now)
+    }
+
+    fn hindrances(helios: u32, kubernetes: u32, answered: bool) -> Vec<Option<Hindrance>> {
+        let (watch, now) = watched(helios, kubernetes, answered);
+        watch.sensitivity(now).into_iter().map(|(_, seen_in)| seen_in.err()).collect()
+    }
+
+    #[test]
+    fn what_would_never_be_seen_has_its_reason() {
+        assert_eq!(hindrances(10, 0, true), [Some(Hindrance::NothingOnKubernetes); 5]);
+        assert_eq!(hindrances(0, 10, true), [Some(Hindrance::Blind); 5]);
+        let unknown = Some(Hindrance::HeliosUnknown);
+        assert_eq!(hindrances(10, 10, false), [None, None, None, unknown, unknown]);
+        let (mut watch, now) = watched(10, 10, true);
+        let failures = super::super::Tolerance { ratio: 1.0, delta: 0.3 };
+        watch.judge_mut().adopt(Rule { failures, ..Rule::default() });
+        let [(_, all), (_, tenth), ..] = watch.sensitivity(now);
+        assert!(all.is_ok(), "{all:?}");
+        assert_eq!(tenth, Err(Hindrance::Tolerated));
     }
 }

@@ -80,6 +80,23 @@ async fn a_night_with_the_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_was_never_reverted_is_explained_as_it_is() {
+    let (_h, _k, proxy) = proxy().await;
+    let explained = run(&proxy, &["explain", "a"]).await;
+    assert!(explained.status.success(), "{}", err(&explained));
+    let text = out(&explained);
+    for part in
+        ["a has never been reverted.", "25.00 (file)", "too little evidence", "evidence  none", "not shut"]
+    {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let sensitivity = out(&run(&proxy, &["explain", "a", "--sensitivity"]).await);
+    let never = sensitivity.lines().filter(|line| line.ends_with("  never: nothing on Kubernetes")).count();
+    assert_eq!(never, 5, "{sensitivity}");
+    assert!(sensitivity.contains("with one false revert in 1 y, "), "{sensitivity}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_that_is_shown_can_be_had_as_json() {
     let (_h, _k, proxy) = proxy().await;
     run(&proxy, &["revert", "a", "--reason", "x"]).await;
@@ -95,7 +112,9 @@ async fn mistakes_have_their_exit_codes() {
     let (_h, _k, proxy) = proxy().await;
     for (arguments, code, says) in [
         (&["status", "nobody"][..], 1, "there is no service nobody"),
-        (&["explain", "a"], 1, "a has never been reverted"),
+        (&["explain", "a", "--json"], 1, "a has never been reverted"),
+        (&["explain", "a/b?x"], 1, "there is no service a/b?x"),
+        (&["status", "a/b?x"], 1, "there is no service a/b?x"),
         (&["release", "a", "--to", "5", "--reason", "x"], 1, "not held"),
         (&["weight", "a", "101", "--reason", "x"], 2, "0 to 100"),
         (&["weight", "a", "five", "--reason", "x"], 2, "a number"),

@@ -228,8 +228,15 @@ fn what_is_no_trace_is_said_to_be_none() {
             b"1,helios,ok,1,/\n",
             ":1: the first line must be `start_s,side,outcome,latency_ms,route`, and is \"1,",
         ),
-        (b"\xff\xfes\0t\0\n", ":1: the first line must be"),
-        (b"\x1f\x8b\x08\0\0\n", ":1: compressed: unpack it first"),
+        (b"\xff\xfes\0t\0\n", ":1: it is UTF-16: write it as UTF-8"),
+        (
+            b"\x1f\x8b\x08\0\0\n",
+            ":1: it is compressed: unpack it first, as in `zcat FILE | switchback replay -`",
+        ),
+        (
+            b"{\"time\":\"2026\"}\n",
+            ":1: the first line must be `start_s,side,outcome,latency_ms,route`, and is JSON: if this is an access log, add --from-log",
+        ),
     ] {
         fs::write(&path, bytes).unwrap();
         let output = replay(&[&path.display().to_string()]);
@@ -259,7 +266,11 @@ fn rows_are_read_whatever_lines_end_with() {
         assert_eq!(out(&replay_text(text.as_bytes(), &["--json"])), out(&told), "{text:?}");
     }
     let none = replay_text(HEADER.as_bytes(), &[]);
-    assert_eq!(lines(&none)[0]["rows"], 0);
+    let summary = &lines(&none)[0];
+    assert_eq!(
+        (&summary["rows"], &summary["leading"], &summary["route"]),
+        (&0.into(), &Value::Null, &Value::Null)
+    );
     assert!(none.status.success() && err(&none).contains("no requests"), "{}", err(&none));
 }
 
@@ -272,6 +283,22 @@ fn decisions_before_a_malformed_row_are_told() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(lines[0]["decision"], "revert");
     assert!(err(&output).contains("-:6201: 1 of 5 fields"), "{}", err(&output));
+}
+
+/// A service whose good answers take twenty seconds may have said in its file that it waits so long.
+#[test]
+fn answers_that_come_late_and_well_are_no_failures() {
+    let rows = |kubernetes: &str| -> String {
+        let rows = (0..4_000).map(|at| match at % 2 {
+            0 => format!("{}.5,helios,ok,20000,/\n", at / 2),
+            _ => format!("{}.5,kubernetes,{kubernetes},/\n", at / 2),
+        });
+        std::iter::once(format!("{HEADER}\n")).chain(rows).collect()
+    };
+    let judged = |kubernetes: &str| lines(&replay_text(rows(kubernetes).as_bytes(), &["--json"]));
+    assert_eq!(judged("ok,20000").len(), 1, "nothing is decided");
+    let hung = judged("ok,inf");
+    assert_eq!((hung.len(), &hung[0]["question"]), (2, &"failure".into()), "{hung:?}");
 }
 
 #[test]
@@ -399,8 +426,60 @@ fn a_plot_is_one_small_file_that_shows_what_was_decided() {
         .output()
         .unwrap();
     assert!(parsed.status.success(), "{}", err(&parsed));
-    let nowhere = replay(&[&trace("same.csv"), "--plot", "/nowhere/plot.svg"]);
-    assert!(nowhere.status.code() == Some(1) && err(&nowhere).contains("/nowhere/plot.svg: No such file"));
+}
+
+#[test]
+fn a_plot_is_drawn_of_what_could_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("plot.svg").display().to_string();
+    let text = fs::read_to_string(traces().join("outage.csv")).unwrap() + "never\n";
+    let output = replay_text(text.as_bytes(), &["--plot", &plot]);
+    assert_eq!(output.status.code(), Some(1));
+    let svg = fs::read_to_string(&plot).unwrap();
+    assert!(svg.contains("standard input: 6199 requests") && svg.ends_with("</svg>\n"), "{svg}");
+    let one = replay_text(format!("{HEADER}\n1,helios,ok,1,/\n").as_bytes(), &["--plot", &plot]);
+    assert!(err(&one).starts_with("1 request in "), "{}", err(&one));
+    assert!(fs::read_to_string(&plot).unwrap().contains("standard input: 1 request<"));
+}
+
+#[test]
+fn what_cannot_be_written_is_told_before_anything_is_read() {
+    let malformed = format!("{HEADER}\nnever\n");
+    let nowhere = replay_text(malformed.as_bytes(), &["--plot", "/nowhere/plot.svg"]);
+    assert_eq!((nowhere.status.code(), out(&nowhere).as_str()), (Some(1), ""));
+    assert_eq!(err(&nowhere), "switchback: /nowhere/plot.svg: No such file or directory (os error 2)\n");
+    let standard = replay_text(malformed.as_bytes(), &["--plot", "-"]);
+    assert_eq!(standard.status.code(), Some(2));
+    assert!(err(&standard).contains("standard output is for decisions: name a file"), "{}", err(&standard));
+}
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, link] = ["trace", "link"].map(|name| folder.path().join(name));
+    let text = log_of(&format!("{HEADER}\n1,helios,ok,1,/\n"), "a").join("\n");
+    fs::write(&path, &text).unwrap();
+    fs::hard_link(&path, &link).unwrap();
+    let [path, link] = [path, link].map(|path| path.display().to_string());
+    let (_folder, service) = service("");
+    for arguments in [
+        &[&path, "--from-log", "--write-trace", &path][..],
+        &[&path, "--from-log", "--write-trace", &link],
+        &[&path, "--plot", &link],
+        &["-", "--from-log", "--plot", &path],
+        &["-", "--service", &service, "--plot", &service],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_switchback"))
+            .arg("replay")
+            .args(arguments)
+            .stdin(fs::File::open(&path).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(err(&output).contains("would be written over itself: name another file"), "{}", err(&output));
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert!(fs::read_to_string(&service).unwrap().contains("[judge]"));
 }
 
 /// The access log that a process would have written for this trace: in the order in which requests end.
@@ -455,6 +534,28 @@ fn an_access_log_is_judged_as_the_trace_of_the_same_requests() {
     let written = read(&["--service-name", "a", "--write-trace", "-"]);
     let again = lines(&replay_text(&written.stdout, &["--json"]));
     assert_eq!(again, direct);
+}
+
+#[test]
+fn a_log_with_a_torn_line_is_judged_without_it() {
+    let mut log = log_of(&fs::read_to_string(traces().join("outage.csv")).unwrap(), "a");
+    let whole = lines(&replay_text(log.join("\n").as_bytes(), &["--from-log", "--json"]));
+    log.insert(7, log[7][..20].to_owned() + &log[7]);
+    log.push("{\"time\":\"2026-09".to_owned());
+    let output = replay_text(log.join("\n").as_bytes(), &["--from-log"]);
+    let told = lines(&output);
+    assert_eq!(told[0], whole[0]);
+    assert_eq!((&told[1]["skipped"], &told[1]["unreadable"]), (&1.into(), &1.into()), "{}", told[1]);
+    assert!(err(&output).contains(" (1 line is no evidence, 1 line cannot be read): "), "{}", err(&output));
+}
+
+#[test]
+fn a_log_without_requests_has_no_second_0() {
+    let log = log_of(&format!("{HEADER}\n1,helios,ok,1,/\n"), "a").join("\n");
+    let forced = log.replace("\"evidence\":true", "\"evidence\":false");
+    let written = |log: &str| err(&replay_text(log.as_bytes(), &["--from-log", "--write-trace", "-"]));
+    assert_eq!(written(&forced), "0 requests written (1 line is no evidence)\n");
+    assert_eq!(written(&log), "1 request written; second 0 is 2026-09-21T14:13:21.000000Z\n");
 }
 
 #[test]

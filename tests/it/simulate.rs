@@ -79,6 +79,43 @@ fn a_team_can_ask_at_its_own_rate_and_weight() {
 }
 
 #[test]
+fn a_team_can_ask_by_its_own_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("playlist.toml");
+    let with = |judge: &str| {
+        let text = format!(
+            "team = \"t\"\n[match]\nhosts = [\"a.test\"]\n[helios]\nsource = {{ addresses = [\"10.0.0.1:80\"] }}\n\
+             [kubernetes]\nsource = {{ addresses = [\"10.0.0.2:80\"] }}\n[judge]\n{judge}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        simulate(&["errors-5", "--rate", "50", "--service", &path.display().to_string(), "--json"])
+    };
+    let found = |output: &Output| serde_json::from_str::<Value>(&out(output)).unwrap()["runs"][0].clone();
+    let promised = found(&with("mode = \"advise\"\nfalse-revert-every = \"30d\""));
+    assert_eq!(promised["decision"]["promise_s"].as_f64(), Some(2_592_000.0), "{promised}");
+    let tolerant = found(&with("tolerate = { failures = \"x100 +50%\" }"));
+    assert_ne!(tolerant["decision"]["question"], "failure", "{tolerant}");
+    let broken = with("mode = \"sometimes\"");
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(
+        err(&broken).contains("playlist.toml:9:") && err(&broken).contains("1 fault"),
+        "{}",
+        err(&broken)
+    );
+}
+
+#[test]
+fn what_nobody_can_see_is_not_missed() {
+    for (weight, why) in [("0", "nothing on Kubernetes"), ("100", "blind: nothing on Helios")] {
+        let arguments = ["errors-50", "--rate", "1", "--weight", weight];
+        let run = json(&arguments)[0]["runs"][0].clone();
+        assert_eq!((&run["right"], &run["why_never"]), (&false.into(), &why.into()), "{run}");
+        let table = out(&simulate(&arguments));
+        assert!(table.contains(&format!("  {why}  –")) && !table.contains("MISSED"), "{table}");
+    }
+}
+
+#[test]
 fn a_trace_is_written_and_the_same_for_the_same_seed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.csv").display().to_string();
@@ -110,6 +147,11 @@ fn mistakes_are_explained() {
         (&["errors-5", "--weight", "101"], 2, "0 to 100"),
         (&["errors-5", "--seeds", "0"], 2, "--seeds"),
         (&["errors-5", "--list"], 2, "cannot be used with"),
+        (
+            &["errors-5", "--seed", "18446744073709551610", "--seeds", "8"],
+            1,
+            "--seeds 8 goes past the last seed: --seed is at most 18446744073709551608",
+        ),
     ] {
         let output = simulate(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", err(&output));
