@@ -104,6 +104,9 @@ const NEWCOMER_HASTE: f64 = 0.6;
 /// A request that stalls has been waited for for a second at least, and no restart that is shorter makes one stall.
 const STALL_HASTE: f64 = 1.6;
 
+/// Failures and hangs are named unless another question has so many times their evidence: who fails late is slow too.
+const PLAIN: f64 = 10.0;
+
 /// For so long the shares of the whole service stand.
 const RATES_STAND: Millis = Millis(1_000);
 
@@ -533,7 +536,11 @@ impl Judge {
         if total < promise_s {
             return None;
         }
-        let lead = self.panels().max_by(|a, b| a.2.evidence_s().total_cmp(&b.2.evidence_s()))?;
+        let telling = |(question, _, panel): &(Question, Option<Stratum>, &Panel)| {
+            let is_plain = matches!(question, Question::Failure | Question::Stall);
+            panel.evidence_s() * if is_plain { PLAIN } else { 1.0 }
+        };
+        let lead = self.panels().max_by(|a, b| telling(a).total_cmp(&telling(b)))?;
         Some(finding(lead, now, total, promise_s))
     }
 

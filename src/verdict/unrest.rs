@@ -45,8 +45,8 @@ const PRIOR: f64 = 5.0;
 const MOST: f64 = 2.0;
 /// What it is taken to be …
 const UNKNOWN: f64 = 1.5;
-/// … before so many gatherings, two minutes: the first restarts of a noisy service are no finding either.
-const KNOWN_AFTER: u32 = 4;
+/// … before so many gatherings, a minute and a half: the first restarts of a noisy service are no finding either.
+const KNOWN_AFTER: u32 = 3;
 
 impl Unrest {
     /// Adds Kubernetes' votes of a tick.
