@@ -85,6 +85,8 @@
 //!   likelihood ratio needs, and the nearest tolerated pair of laws has a closed form.
 //! - *Who fails before an age says nothing about latency.* A Helios that refuses every connection at once looked fast, and
 //!   Kubernetes slow against it: a revert to the side that is down.
+//! - *The gate is dealt out like the promise.* One gate for every promise and every number of routes would break the
+//!   promise of a year with one shared event a day, and services with many routes sooner: their chances add up.
 //! - *A route's number is computed for every judged request*, some 500 instructions, and its name once in a while by who
 //!   counts. Sampling would not do: votes need their stratum.
 //! - *A panic unwinds.* It costs the one connection that it happened on. Aborting would take every service's

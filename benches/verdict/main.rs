@@ -4,7 +4,8 @@
 //! ```text
 //! cargo bench --bench verdict                      the delay table: every scenario, five seeds
 //! cargo bench --bench verdict -- --references      the same traces, judged by others too
-//! cargo bench --bench verdict -- --calibration     a thousand service-weeks with nothing to find; can be interrupted
+//! cargo bench --bench verdict -- --calibration     a thousand service-weeks with nothing to find: hours;
+//!                                               with --write it can be interrupted, and goes on where it was
 //! cargo bench --bench verdict -- --limits          the limit alone
 //! cargo bench --bench verdict -- --ticks           what a tick costs
 //! ```
@@ -15,6 +16,7 @@ mod alias;
 mod calibration;
 mod delays;
 mod evidence;
+mod ledger;
 mod limit;
 mod plot;
 mod race;
@@ -31,6 +33,7 @@ use std::io::{self, Write as _};
 use clap::Parser;
 use switchback::rehearsal::{Scenario, scenarios};
 
+use ledger::Ledger;
 use race::Entrants;
 use report::publish;
 use workers::Stop;
@@ -126,7 +129,8 @@ impl Options {
     fn calibrate(&self, stop: &Stop) -> io::Result<()> {
         let how = format!("One false revert in 30 days is promised. Seeds from {}.", self.first);
         let knob = calibration::knob_report();
-        let weeks = calibration::report(self.weeks, self.first, stop);
+        let ledger = if self.write { Ledger::open(calibration::fingerprint())? } else { Ledger::in_memory() };
+        let weeks = calibration::report(self.weeks, self.first, &ledger, stop)?;
         let body = format!(
             "{weeks}\n## The knob\n\nOne false revert in 10 minutes is promised; 100 requests a second.\n\n{knob}"
         );

@@ -18,9 +18,13 @@ pub(crate) fn publish(name: &str, title: &str, how: &str, body: &str, write: boo
 
 /// Keeps a file among the results.
 pub(crate) fn keep(name: &str, text: &str) -> io::Result<()> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/verdict/results");
-    fs::create_dir_all(&folder)?;
-    fs::write(folder.join(name), text)
+    fs::create_dir_all(results())?;
+    fs::write(results().join(name), text)
+}
+
+/// Where they are kept.
+pub(crate) fn results() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/verdict/results")
 }
 
 /// The judge beside others, as Markdown.

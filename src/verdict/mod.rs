@@ -43,6 +43,9 @@
 //!   "0.3 % instead of 0.1 %" for a minute, and a few restarts add up. This is the one place where a bad vote more may
 //!   cost evidence later: it uses up credit.
 //! - Evidence is divided by how much more than chance Helios' own votes vary.
+//! - Where Kubernetes' own bad votes come in clumps again and again, as when its endpoints restart each minute, bets on
+//!   small shares gain at most half as fast (`unrest`). Trouble that has just begun does not hide itself: only what is
+//!   over for half a minute counts. Bets on an outage are as fast as ever.
 //! - In Helios' first minute nothing is known of that yet, and ticks count less.
 //! - Requests that hang take their evidence along: what a tick's cap keeps back counts in the ticks that follow while
 //!   they hang. Otherwise a side that hangs would silence the judge, because clients that wait ask nothing more.
