@@ -12,7 +12,7 @@ use super::print::complain;
 /// What requests are judged by, in `replay` and `simulate`.
 #[derive(Args, Debug)]
 pub(super) struct JudgedBy {
-    /// Judges by the [judge] section of this service's file.
+    /// Judges by what this service's file says of the judge.
     #[arg(long, value_name = "FILE")]
     pub(super) service: Option<PathBuf>,
     /// The promise: one false revert in this time, such as 30d or 1y. Stronger than the service's file.
