@@ -99,6 +99,14 @@ fn tell_state(status: &ServiceStatus) -> String {
         let gate = if status.shared { "shut: Helios is degraded too" } else { "not shut" };
         add("gate", gate.to_owned());
     }
+    if let Some(case) = &status.case {
+        add("what", what(case));
+        add("", on_helios(case));
+        add("how sure", how_sure(case));
+        if let Some(course) = course(case) {
+            add("", course);
+        }
+    }
     format!("{} has never been reverted.\n{}", status.service, table(&rows))
 }
 
@@ -150,7 +158,7 @@ pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> Stri
     format!("{head}\n{}", table(&rows))
 }
 
-fn what(finding: &FindingRecord) -> String {
+pub(super) fn what(finding: &FindingRecord) -> String {
     let kind = question_in_words(&finding.question);
     // A law has no share of its own: what is counted is the middle of it.
     let counted =
@@ -171,11 +179,11 @@ fn question_in_words(name: &str) -> &str {
     question.map_or(name, |question| question.in_words())
 }
 
-fn on_helios(finding: &FindingRecord) -> String {
+pub(super) fn on_helios(finding: &FindingRecord) -> String {
     format!("the same on Helios: {} of {}", finding.helios_bad, finding.helios_votes)
 }
 
-fn how_sure(finding: &FindingRecord) -> String {
+pub(super) fn how_sure(finding: &FindingRecord) -> String {
     format!(
         "evidence {:.1e} s against the promise of {:.1e} s (one false revert in {}); gate {:.1} of {:.1} nats",
         finding.evidence_s,

@@ -7,6 +7,7 @@ use crate::admin::client::{self, Address};
 use crate::config::in_words;
 use crate::control::{ActorRecord, ProcessStatus, ServiceStatus, SideStatus};
 
+use super::explain::{how_sure, on_helios, what};
 use super::print::{ago, ahead, percent, say, table};
 use super::{Failure, block_on};
 
@@ -174,6 +175,10 @@ fn details(service: &ServiceStatus) -> Vec<String> {
         ),
         format!("judge      {}, evidence {}", service.judge, evidence(service)),
     ];
+    if let Some(case) = &service.case {
+        lines.push(format!("so far     {}; {}", what(case), on_helios(case)));
+        lines.push(format!("           {}", how_sure(case)));
+    }
     if let Some(reason) = &service.reason {
         lines.push(format!("reason     {reason}"));
     }

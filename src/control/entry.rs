@@ -9,6 +9,7 @@ use crate::tally::{RouteReport, ServiceReport};
 use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
 
 use super::journal::ReceiptRecord;
+use super::receipt::finding_record;
 use super::traffic::Traffic;
 use super::views::{SensitivityStatus, ServiceStatus, SideStatus};
 
@@ -210,7 +211,9 @@ impl Entry {
 
     /// What people and programs see.
     pub(super) fn status(&mut self, now: Millis) -> ServiceStatus {
-        let standing = self.watch.judge().standing(now);
+        let judge = self.watch.judge();
+        let standing = judge.standing(now);
+        let case = judge.case(now).map(|case| finding_record(self, &case, judge.course()));
         let (by, reason, since) = match self.rollout.word() {
             Word::File => (None, None, None),
             Word::Override(over) => (Some(&over.by), Some(&over.reason), Some(over.since)),
@@ -246,6 +249,7 @@ impl Entry {
             leading: standing.leading.as_str().to_owned(),
             leading_route: self.route(standing.stratum).map(str::to_owned),
             shared: standing.shared,
+            case,
         }
     }
 

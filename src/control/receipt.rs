@@ -1,6 +1,6 @@
 use crate::model::{Millis, PerSide, Side, UnixMillis};
 use crate::rollout::Actor;
-use crate::verdict::Finding;
+use crate::verdict::{Finding, Moment};
 
 use super::entry::Entry;
 use super::event::Now;
@@ -50,7 +50,7 @@ pub(super) fn write(
         by: by.into(),
         reason: reason.to_owned(),
         weight_before_percent: entry.weight().percent(),
-        finding: finding.map(|finding| finding_record(entry, finding)),
+        finding: finding.map(|finding| finding_record(entry, finding, entry.course.iter())),
         window_s,
         helios: sides.helios,
         kubernetes: sides.kubernetes,
@@ -84,12 +84,15 @@ pub(super) fn is_of(receipt: &ReceiptRecord, reverted: UnixMillis) -> bool {
     receipt.reverted_unix_ms == reverted.0
 }
 
-fn finding_record(entry: &Entry, finding: &Finding) -> FindingRecord {
+/// What was found, or would be if it came to more, and how the evidence has grown.
+pub(super) fn finding_record<'a>(
+    entry: &Entry,
+    finding: &Finding,
+    course: impl Iterator<Item = &'a Moment>,
+) -> FindingRecord {
     FindingRecord {
         route: entry.route(finding.stratum).map(str::to_owned),
-        course: entry
-            .course
-            .iter()
+        course: course
             .map(|moment| CourseRecord {
                 before_s: finding.at.since(moment.at).seconds(),
                 evidence_s: moment.evidence_s,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::verdict::{Degradation, Hindrance};
 
-use super::journal::ActorRecord;
+use super::journal::{ActorRecord, FindingRecord};
 
 /// One service as people and programs see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,10 @@ pub struct ServiceStatus {
     pub leading_route: Option<String>,
     /// There is evidence, but Helios is degraded too.
     pub shared: bool,
+    /// What speaks most against Kubernetes at this moment, counted as in a receipt; absent while that is next to
+    /// nothing.
+    #[serde(default)]
+    pub case: Option<FindingRecord>,
 }
 
 /// One side of a service over the last ten seconds.

@@ -152,6 +152,7 @@ impl Detector {
         if self.run <= 0.0 {
             self.gate = 0.0;
             self.room = 0.0;
+            self.withheld.right_now = 0.0;
             self.episode = tick.fresh;
         }
         let before = if persists { self.withheld } else { Evidence::default() };
@@ -163,7 +164,8 @@ impl Detector {
         self.gate = self.gate.max(0.0) + right_now;
         self.run = self.run.max(0.0) + history;
         if before.history > 0.0 {
-            self.late_seconds = (self.late_seconds + tick.head_start_s) * evidence.history.min(room).exp();
+            let late = (self.late_seconds + tick.head_start_s) * evidence.history.min(room).exp();
+            self.late_seconds = late.min(share.ceiling);
         } else {
             self.seconds += std::mem::take(&mut self.late_seconds) + tick.head_start_s;
         }
@@ -264,6 +266,19 @@ mod tests {
         assert!(!detector.withholds());
         assert!((detector.seconds() - 3.5_f64.exp()).abs() < 1e-9, "{detector:?}");
         assert!((detector.gate - 2.5).abs() < 1e-9, "{detector:?}");
+    }
+
+    #[test]
+    fn evidence_stays_finite_however_long_requests_hang() {
+        let mut detector = Detector::new();
+        let share = Share { ceiling: 1e9, ..share() };
+        for _ in 0..2_000 {
+            detector.update(Evidence { history: 5.0, right_now: 0.0 }, true, &tick(0.1), &share);
+        }
+        assert!(detector.seconds().is_finite() && detector.seconds() <= 2e9, "{detector:?}");
+        detector.update(Evidence { history: -800.0, right_now: 0.0 }, true, &tick(0.1), &share);
+        detector.update(Evidence { history: -800.0, right_now: 0.0 }, false, &tick(0.1), &share);
+        assert!(detector.seconds() < 1.0, "good votes outweigh it at once: {detector:?}");
     }
 
     #[test]

@@ -201,8 +201,21 @@ impl Judge {
         }
     }
 
-    /// Takes a changed rule from here on; evidence and history stay.
+    /// Forgets all strata but these. Requests that came while a route had its stratum may vote after it has lost it.
+    pub(super) fn keep_strata(&mut self, keep: impl Fn(Stratum) -> bool) {
+        for place in 1..self.strata.len() {
+            if let Some(stratum) = Stratum::at(place).filter(|stratum| !keep(*stratum)) {
+                self.dismiss(stratum);
+            }
+        }
+    }
+
+    /// Takes a changed rule from here on; history stays, and so does evidence unless it was measured against another
+    /// tolerance.
     pub fn adopt(&mut self, rule: Rule) {
+        if (rule.failures, rule.slower) != (self.rule.failures, self.rule.slower) {
+            self.clear();
+        }
         self.rule = rule;
         self.reshare();
     }
@@ -228,6 +241,14 @@ impl Judge {
             stratum,
             shared: ungated >= promise_s && total < promise_s,
         }
+    }
+
+    /// What speaks most against Kubernetes at this moment, counted as a finding would be; `None` while that is next to
+    /// nothing.
+    pub fn case(&self, now: Millis) -> Option<Finding> {
+        let (_, all) = self.sums();
+        let lead = self.panels().max_by(|a, b| a.2.ungated_s().total_cmp(&b.2.ungated_s()))?;
+        (lead.2.ungated_s() >= WORTH_KEEPING_S).then(|| finding(lead, now, all, self.rule.promise_s()))
     }
 
     /// The evidence second by second, as far as it was worth keeping; the last minute of it.

@@ -236,6 +236,8 @@ impl Watch {
                 }
             }
         }
+        let strata = &self.strata;
+        self.judge.keep_strata(|stratum| strata.name(stratum).is_some());
         changed
     }
 
