@@ -174,7 +174,9 @@ impl Panel {
         Tick {
             earned: cap * silence_s / TICK_S,
             depth: cap * (SAVED + (SAVED_IF_RARE - SAVED) * rare),
-            most: cap * rarity.max(SAVED),
+            // Silence before it makes a tick count for more, and never the ticks right behind it: one client that tries
+            // again and again is one failure. What was saved is for traffic in which ticks follow each other anyway.
+            most: cap * (silence_s / TICK_S).clamp(1.0, MOST_ROOM).max(SAVED * (1.0 - rare)),
             head_start_s: silence_s.min(LONGEST_HEAD_START_S),
             fresh,
         }

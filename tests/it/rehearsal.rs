@@ -161,6 +161,24 @@ fn block(helios: (u32, u32), kubernetes: (u32, u32)) -> Block {
     block
 }
 
+/// A canary of few requests, and one client that tries again ten times a second while an endpoint restarts.
+#[test]
+fn a_burst_of_retries_on_a_quiet_canary_is_no_finding() {
+    for every in [5, 10, 20, 100] {
+        let mut judge = Judge::new(monthly());
+        let mut now = Millis(0);
+        for tick in 0..36_000 {
+            now = Millis(now.0 + 100);
+            let kubernetes = u32::from(tick % every == 0);
+            assert!(judge.observe(now, &block((20, 0), (kubernetes, 0))).is_none());
+        }
+        for retry in 1..=5 {
+            now = Millis(now.0 + 100);
+            assert!(judge.observe(now, &block((20, 0), (1, 1))).is_none(), "{every}: after {retry} retries");
+        }
+    }
+}
+
 #[test]
 fn one_more_bad_vote_speaks_against_its_side_and_never_for_it() {
     for seed in 0..40 {
