@@ -70,6 +70,11 @@ impl Bets {
         self.rungs.bound
     }
 
+    /// The tolerated share, and those that the bets say there are instead.
+    pub(super) fn rungs(&self) -> &Rungs {
+        &self.rungs
+    }
+
     /// The share of bad votes that a bet says Kubernetes has.
     pub fn rate(&self, bet: usize) -> f64 {
         self.rungs.rates[bet]

@@ -2,17 +2,19 @@ use crate::model::Millis;
 
 use super::block::{Counts, Votes};
 
-/// Chances that one shared event has to open the gates of one question: each start of an episode within it, for each
-/// bet. Most of them open together or not at all.
-const CHANCES: f64 = 3.0;
+/// Chances that one shared event has to open the gates of one question: a start of an episode within it, of any bet, is
+/// a chance of e to the minus of the gate. Bets open together or not at all, and few episodes come near the promise, so
+/// there are fewer than this in events of every kind that was tried (a test counts them).
+pub(super) const CHANCES: f64 = 3.0;
 
 /// No gate is lower than this, in nats: a promise of less than an hour is for trying things out.
 const LOWEST_GATE: f64 = 3.0;
 
 /// The evidence against *right now* that the detectors of a question need which has this share of the promise, in
-/// nats. A shared event, however violent, opens a gate with a chance of at most e to the minus of this. The chances of
-/// all questions add up to those of one, so the promise holds although there is a shared event each day, as it would
-/// not with the same gate for every promise and every number of routes.
+/// nats. A shared event, however violent, that starts an episode opens its gate with a chance of at most e to the minus
+/// of this; how many it starts is reckoned with, and measured, not proven. The chances of all questions add up to those
+/// of one, so a shared event each day does not break the promise, as it would with the same gate for every promise and
+/// every number of routes.
 pub fn gate(promise_s: f64, weight: f64) -> f64 {
     const DAY_S: f64 = 86_400.0;
     (promise_s / DAY_S * CHANCES / weight).ln().max(LOWEST_GATE)
@@ -53,6 +55,8 @@ pub(super) struct Detector {
     /// Evidence against right now since the episode began, in nats.
     pub(super) gate: f64,
     pub(super) episode: Episode,
+    /// What evidence was divided by in the last tick.
+    pub(super) damping: f64,
 }
 
 /// Evidence in nats.
@@ -140,6 +144,7 @@ impl Detector {
             room: 0.0,
             gate: 0.0,
             episode: Episode::default(),
+            damping: 1.0,
         }
     }
 

@@ -28,7 +28,8 @@ pub struct Finding {
     pub gate: f64,
     /// The [`gate`](super::gate) of the question.
     pub gate_needed: f64,
-    /// How much more than independent votes Helios' own votes vary; all evidence is divided by this.
+    /// What the evidence was divided by: how much more than independent votes Helios' own vary, or Kubernetes' own,
+    /// whichever is more, where a small share of bad votes tells.
     pub noise: f64,
 }
 

@@ -6,7 +6,7 @@ use super::thresholds::Thresholds;
 pub struct Groups {
     /// Routes with a stratum of their own, sorted by their number.
     routes: Box<[(u64, Stratum)]>,
-    /// By stratum; one that is missing has those of [`Stratum::OTHER`].
+    /// By stratum; of one that is missing nothing is known yet.
     thresholds: Box<[Thresholds]>,
 }
 
@@ -26,7 +26,7 @@ impl Groups {
 
     /// The ages at which requests of a stratum vote.
     pub fn thresholds(&self, stratum: Stratum) -> &Thresholds {
-        self.thresholds.get(stratum.place()).unwrap_or(&self.thresholds[0])
+        self.thresholds.get(stratum.place()).unwrap_or(&Thresholds::UNKNOWN)
     }
 }
 

@@ -3,9 +3,9 @@ use crate::model::{Millis, PerSide};
 use super::bets::{Bets, LADDER, Rungs};
 use super::block::Votes;
 use super::noise::Noise;
-use super::panel::{Measure, News, Panel, Played};
+use super::panel::{Damping, Measure, News, Panel, Played};
 use super::question::Question;
-use super::reference::{MUTE, Reference};
+use super::reference::{Estimate, MUTE, Reference};
 use super::rule::{Rule, Tolerance};
 use super::unrest::Unrest;
 
@@ -20,8 +20,20 @@ pub(super) struct Inquiry {
     open: Option<Open>,
     /// The block that has closed in this tick.
     closed: Option<Open>,
+    /// Helios' votes of a block that has ended in this tick.
+    ended: Votes,
+    /// Helios' share of bad votes before this tick.
+    pub(super) estimate: Estimate,
     bets: Bets,
     pub(super) panel: Panel,
+}
+
+/// What a stratum must know of the whole service.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfWhole {
+    /// Helios' share of bad votes.
+    pub(super) rate: f64,
+    pub(super) damping: Damping,
 }
 
 /// Whether a stratum is the only one: then the whole service says all that it could say.
@@ -39,7 +51,9 @@ struct Open {
     votes: PerSide<Votes>,
     rungs: Rungs,
     expected: f64,
-    noise: f64,
+    damping: Damping,
+    /// The same of the whole service, to whose evidence the block adds.
+    of_whole: Damping,
 }
 
 /// A block with votes of Helios alone is emptied when it has so many …
@@ -58,40 +72,43 @@ impl Inquiry {
             unrest: Unrest::default(),
             open: None,
             closed: None,
+            ended: Votes::default(),
+            estimate: Estimate::default(),
             bets: Bets::against(MUTE),
             panel: Panel::new(weight, rule.promise_s()),
         }
     }
 
-    /// Takes in the votes of one tick. `rate` is Helios' share of bad votes in the whole service.
-    pub(super) fn observe(&mut self, news: News, rate: f64, alone: Alone) {
+    /// Takes in the votes of one tick.
+    pub(super) fn observe(&mut self, news: News, of_whole: OfWhole, alone: Alone) {
         self.closed = None;
         if news.is_silent() && !(news.hanging > 0 && self.panel.withholds()) {
             return;
         }
         self.reference.fade(news.now);
-        let noise = self.noise.factor();
-        self.closed = self.fill(news, rate, noise);
-        if alone == Alone::Yes {
-            return;
+        self.estimate = self.reference.estimate(of_whole.rate);
+        self.bets = self.bets.moved_to(self.estimate.bound(self.tolerated));
+        let damping = Damping { noise: self.noise.factor(), unrest: self.unrest.factor() };
+        self.closed = self.fill(news, damping, of_whole.damping);
+        if alone == Alone::No {
+            let played = Played::of(&self.bets, news.votes.kubernetes);
+            let tolerated = self.tolerated;
+            let measure = Measure { bound: self.bets.bound(), damping };
+            let right_now = self.closed.as_ref().map(|block| {
+                move |bet, is_partial| block.evidence(bet, tolerated) / block.damping.of(is_partial)
+            });
+            self.panel.weigh(news, measure, &played, right_now);
         }
-        self.bets = self.bets.moved_to(self.reference.bound(self.tolerated, rate));
-        let bets = self.bets;
-        let played = Played::of(&bets, news.votes.kubernetes);
-        let tolerated = self.tolerated;
-        let measure = Measure { bound: bets.bound(), noise, unrest: self.unrest.factor() };
-        let right_now = self.closed.map(|block| move |bet| block.evidence(bet, tolerated) / block.noise);
-        self.panel.weigh(news, measure, &played, right_now);
         self.unrest.learn(news.now, news.votes.kubernetes);
     }
 
     /// Learns from Helios' votes of a tick, after it has been judged.
     pub(super) fn learn(&mut self, now: Millis, votes: Votes) {
-        if votes.cast == 0 {
-            return;
+        if votes.cast > 0 {
+            self.noise.learn(now, votes, f64::from(votes.cast) * self.reference.expected());
+            self.reference.learn(votes);
         }
-        self.noise.learn(now, votes, f64::from(votes.cast) * self.reference.expected());
-        self.reference.learn(votes);
+        self.reference.learn_base(std::mem::take(&mut self.ended));
     }
 
     /// Whether a block has closed in this tick.
@@ -99,9 +116,10 @@ impl Inquiry {
         self.closed.is_some()
     }
 
-    /// The evidence against right now of the block that has closed in this tick.
-    pub(super) fn right_now(&self, bet: usize) -> f64 {
-        self.closed.map_or(0.0, |block| block.evidence(bet, self.tolerated))
+    /// What the block that has closed in this tick adds to the evidence against right now of the whole service.
+    pub(super) fn right_now_of_whole(&self, bet: usize, is_partial: bool) -> f64 {
+        let of = |block: &Open| block.evidence(bet, self.tolerated) / block.of_whole.of(is_partial);
+        self.closed.as_ref().map_or(0.0, of)
     }
 
     /// Forgets all evidence, and keeps what was learned about Helios.
@@ -124,15 +142,15 @@ impl Inquiry {
     }
 
     /// Adds the tick's votes to the open block, and hands it out when both sides have voted.
-    fn fill(&mut self, news: News, rate: f64, noise: f64) -> Option<Open> {
+    fn fill(&mut self, news: News, damping: Damping, of_whole: Damping) -> Option<Open> {
         let News { now, votes, .. } = news;
-        let (reference, tolerated) = (&self.reference, self.tolerated);
         let open = self.open.get_or_insert_with(|| Open {
             since: now,
             votes: PerSide::default(),
-            rungs: Rungs::over(reference.bound(tolerated, rate)),
-            expected: reference.expected(),
-            noise,
+            rungs: *self.bets.rungs(),
+            expected: self.reference.expected(),
+            damping,
+            of_whole,
         });
         open.votes.helios += votes.helios;
         open.votes.kubernetes += votes.kubernetes;
@@ -143,7 +161,7 @@ impl Inquiry {
         if !both && !lonely {
             return None;
         }
-        self.reference.learn_base(helios);
+        self.ended = helios;
         self.open.take().filter(|_| both)
     }
 }

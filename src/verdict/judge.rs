@@ -7,9 +7,9 @@ use super::ages::{self, AgeBets, AgeEstimate, AgeInquiry, Ages, CLASSES};
 use super::bets::Bets;
 use super::block::{Block, Part, Stratum, Votes};
 use super::finding::{Finding, Moment};
-use super::inquiry::{Alone, Inquiry};
+use super::inquiry::{Alone, Inquiry, OfWhole};
 use super::noise::Noise;
-use super::panel::{Measure, News, Panel, Played};
+use super::panel::{Damping, Measure, News, Panel, Played};
 use super::presence::{Presence, Rate};
 use super::question::{PerQuestion, Question};
 use super::reference::{MUTE, Standardised};
@@ -24,7 +24,7 @@ pub struct Judge {
     /// By place; those that have not been seen yet are absent.
     strata: Vec<Option<Box<OneStratum>>>,
     whole: PerQuestion<Whole>,
-    whole_ages: Option<(Millis, f64, AgeBets)>,
+    whole_ages: ages::Standing,
     /// Helios' shares of bad votes in the whole service, and when they were summed up.
     rates_of_helios: PerQuestion<f64>,
     rated: Option<Millis>,
@@ -110,6 +110,9 @@ const PLAIN: f64 = 10.0;
 /// For so long the shares of the whole service stand.
 const RATES_STAND: Millis = Millis(1_000);
 
+/// Over which time the mix of strata is known by which the whole service's ages are judged.
+const MIX_HALF_LIFE_S: f64 = 3.0;
+
 /// Seconds of evidence that are kept.
 const COURSE: usize = 60;
 /// Less evidence than this, in seconds, is not worth keeping.
@@ -127,7 +130,7 @@ impl Judge {
                 unrest: Unrest::default(),
                 bets: Bets::against(MUTE),
             }),
-            whole_ages: None,
+            whole_ages: ages::Standing::default(),
             rates_of_helios: PerQuestion::default(),
             rated: None,
             at: None,
@@ -208,6 +211,12 @@ impl Judge {
                 self.dismiss(stratum);
             }
         }
+    }
+
+    /// Whether this stratum is judged.
+    #[cfg(test)]
+    pub(super) fn knows(&self, stratum: Stratum) -> bool {
+        self.strata.get(stratum.place()).is_some_and(Option::is_some)
     }
 
     /// Takes a changed rule from here on; history stays, and so does evidence unless it was measured against another
@@ -373,13 +382,15 @@ impl Judge {
         if all.is_silent() && all.hanging == 0 {
             return;
         }
-        let rate = self.rates_of_helios[question];
+        let Whole { noise, unrest, .. } = &self.whole[question];
+        let damping = Damping { noise: noise.factor(), unrest: unrest.factor() };
+        let of_whole = OfWhole { rate: self.rates_of_helios[question], damping };
         for (stratum, part) in block.parts() {
             if let Some(all) = &mut self.strata[stratum.place()] {
-                all.shares[question].observe(news(part), rate, scene.alone);
+                all.shares[question].observe(news(part), of_whole, scene.alone);
             }
         }
-        self.ask_whole(question, all, rate, block);
+        self.ask_whole(question, all, damping, block);
         for (stratum, part) in block.parts() {
             if let Some(all) = &mut self.strata[stratum.place()] {
                 all.shares[question].learn(scene.now, part.votes.helios[question]);
@@ -389,7 +400,7 @@ impl Judge {
 
     /// Puts it to the whole service: the evidence of all strata against right now, and all votes together against
     /// what Helios would do if it were asked what Kubernetes is asked.
-    fn ask_whole(&mut self, question: Question, news: News, rate: f64, block: &Block) {
+    fn ask_whole(&mut self, question: Question, news: News, damping: Damping, block: &Block) {
         let Whole { panel, noise, unrest, bets } = &mut self.whole[question];
         if news.is_silent() && !(news.hanging > 0 && panel.withholds()) {
             return;
@@ -406,7 +417,7 @@ impl Judge {
         for (inquiry, cast) in inquiries.clone() {
             if cast.kubernetes > 0 && news.votes.kubernetes.cast > 0 {
                 let part = f64::from(cast.kubernetes) / f64::from(news.votes.kubernetes.cast);
-                standardised.add(part, &inquiry.reference.estimate(rate));
+                standardised.add(part, &inquiry.estimate);
             }
             expected += f64::from(cast.helios) * inquiry.reference.expected();
         }
@@ -414,25 +425,27 @@ impl Judge {
         if news.votes.kubernetes.cast > 0 {
             *bets = bets.moved_to(standardised.bound(question.tolerance(&self.rule)));
         }
-        let bets = *bets;
-        let measure = Measure { bound: bets.bound(), noise: noise.factor(), unrest: unrest.factor() };
+        let measure = Measure { bound: bets.bound(), damping };
         let closed = inquiries.clone().any(|(inquiry, _)| inquiry.has_closed());
-        let right_now =
-            |bet| inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise;
-        panel.weigh(news, measure, &Played::of(&bets, news.votes.kubernetes), closed.then_some(right_now));
+        let right_now = |bet, is_partial| {
+            inquiries.clone().map(|(inquiry, _)| inquiry.right_now_of_whole(bet, is_partial)).sum::<f64>()
+        };
+        panel.weigh(news, measure, &Played::of(bets, news.votes.kubernetes), closed.then_some(right_now));
         noise.learn(news.now, news.votes.helios, expected);
         unrest.learn(news.now, news.votes.kubernetes);
     }
 
     /// Asks how old answers are.
     fn ask_ages(&mut self, scene: Scene, block: &Block, whole: &Part) {
+        let noise_of_whole = self.whole[ages::QUESTION].noise.factor();
         for (stratum, part) in block.parts() {
             if let Some(all) = &mut self.strata[stratum.place()] {
                 let ages = scene.ages(part);
-                all.ages.observe(ages::news(scene.now, &ages, scene.haste), ages, scene.alone);
+                let news = ages::news(scene.now, &ages, scene.haste);
+                all.ages.observe(news, &ages, noise_of_whole, scene.alone);
             }
         }
-        self.ask_ages_of_whole(scene, block, scene.ages(whole));
+        self.ask_ages_of_whole(scene, block, &scene.ages(whole));
         for (stratum, part) in block.parts() {
             if let Some(all) = &mut self.strata[stratum.place()] {
                 all.ages.learn(scene.now, &part.ages.helios);
@@ -440,12 +453,14 @@ impl Judge {
         }
     }
 
-    fn ask_ages_of_whole(&mut self, scene: Scene, block: &Block, whole: PerSide<Ages>) {
-        let news = ages::news(scene.now, &whole, scene.haste);
+    fn ask_ages_of_whole(&mut self, scene: Scene, block: &Block, whole: &PerSide<Ages>) {
+        let news = ages::news(scene.now, whole, scene.haste);
         if news.is_silent() {
             return;
         }
-        let (bound, bets) = self.bets_on_ages(scene, block, &whole);
+        if self.whole_ages.are_old(scene.now) {
+            self.bet_on_ages(scene.now);
+        }
         let strata = &self.strata;
         let inquiries = block.parts().filter_map(|(stratum, part)| {
             Some((&strata[stratum.place()].as_ref()?.ages, part.ages.helios.cast()))
@@ -458,41 +473,40 @@ impl Judge {
                 factor = factor.max(inquiry.noise());
             }
         }
-        let measure = Measure { bound, noise: factor, unrest: 1.0 };
+        let measure = Measure { bound: self.whole_ages.bound, damping: Damping::of_noise(factor) };
         let closed = inquiries.clone().any(|(inquiry, _)| inquiry.has_closed());
         let right_now =
-            |bet| inquiries.clone().map(|(inquiry, _)| inquiry.right_now(bet)).sum::<f64>() / measure.noise;
-        panel.weigh(news, measure, &Played::Ages(&bets, whole.kubernetes), closed.then_some(right_now));
+            |bet, _| inquiries.clone().map(|(inquiry, _)| inquiry.right_now_of_whole(bet)).sum::<f64>();
+        let played = Played::Ages(&self.whole_ages.bets, whole.kubernetes);
+        panel.weigh(news, measure, &played, closed.then_some(right_now));
         noise.learn(scene.now, whole.helios.votes(ages::WHOLE_NOISE_CUT), expected);
     }
 
-    /// Bets on ages against what Helios would do if it were asked what Kubernetes is asked. Each stratum has its
-    /// own cuts, so what differs between strata is little, and they need not be made anew each tick.
-    fn bets_on_ages(&mut self, scene: Scene, block: &Block, whole: &PerSide<Ages>) -> (f64, AgeBets) {
-        if let Some((made, bound, bets)) = &self.whole_ages
-            && scene.now.since(*made) < ages::BETS_STAND
-        {
-            return (*bound, *bets);
+    /// Bets on ages against what Helios would do if it were asked what Kubernetes was asked in the last seconds. Each
+    /// stratum has its own cuts, so what differs between strata is little, and neither that nor the mix moves much
+    /// in a second.
+    fn bet_on_ages(&mut self, now: Millis) {
+        let asked: f64 = self.strata.iter().flatten().map(|stratum| stratum.ages.lately_asked).sum();
+        if asked <= 0.0 {
+            return; // there is nothing to bet on yet
         }
+        let keep =
+            self.whole_ages.made().map_or(0.0, |made| (-now.since(made).seconds() / MIX_HALF_LIFE_S).exp2());
         let (mut estimate, mut scarcity) = (AgeEstimate { later: [0.0; CLASSES - 1], votes: 0.0 }, 0.0);
-        let side = if whole.kubernetes.cast() > 0 {
-            crate::model::Side::Kubernetes
-        } else {
-            crate::model::Side::Helios
-        };
-        for (stratum, part) in block.parts() {
-            let Some(all) = &self.strata[stratum.place()] else { continue };
-            let share = f64::from(scene.ages(part)[side].cast()) / f64::from(whole[side].cast().max(1));
-            let of_stratum = all.ages.estimate();
+        for stratum in self.strata.iter_mut().flatten() {
+            let share = stratum.ages.lately_asked / asked;
+            stratum.ages.lately_asked *= keep;
+            if share <= 0.0 {
+                continue;
+            }
+            let of_stratum = stratum.ages.estimate();
             for (sum, later) in estimate.later.iter_mut().zip(of_stratum.later) {
                 *sum += share * later;
             }
             scarcity += share * share / of_stratum.votes;
         }
         estimate.votes = 1.0 / f64::max(scarcity, f64::MIN_POSITIVE);
-        let (bound, bets) = (estimate.bound()[ages::TOLD_CUT], AgeBets::against(&estimate));
-        self.whole_ages = Some((scene.now, bound, bets));
-        (bound, bets)
+        self.whole_ages.renew(now, &estimate);
     }
 
     /// Sums up Helios' shares of bad votes now and then: they move within minutes, and there are many strata.
@@ -625,11 +639,147 @@ fn finding(
         at: now,
         since: lead.episode.since,
         counts: panel.counts_since(&lead.episode),
-        bound: panel.measure.bound,
+        bound: panel.bound,
         evidence_s,
         promise_s,
         gate: lead.gate,
         gate_needed: panel.share().gate,
-        noise: panel.measure.noise,
+        noise: lead.damping,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{LADDER, Tolerance, detector};
+
+    fn drawn(rng: &mut fastrand::Rng, cast: u32, share: f64) -> Votes {
+        Votes { cast, bad: (0..cast).map(|_| u32::from(rng.f64() < share)).sum() }
+    }
+
+    /// A judge of one service that has one stratum, or two, and the votes on failures that it is shown.
+    #[derive(Clone)]
+    struct Shown {
+        judge: Judge,
+        now: Millis,
+    }
+
+    impl Shown {
+        fn new() -> Self {
+            Self { judge: Judge::new(Rule::default()), now: Millis(0) }
+        }
+
+        fn tick(&mut self, after_ms: u64, parts: &[PerSide<Votes>]) {
+            self.now = Millis(self.now.0 + after_ms);
+            let mut block = Block::default();
+            for (place, votes) in parts.iter().enumerate() {
+                let part = block.part(Stratum::at(place).expect("a stratum"));
+                part.asked = votes.as_ref().map(|votes| votes.cast);
+                for side in Side::ALL {
+                    part.votes[side][Question::Failure] = votes[side];
+                }
+            }
+            self.judge.observe(self.now, &block);
+        }
+    }
+
+    /// The promise is dealt out to shared events as if each had so many chances to open the gates of a question.
+    #[test]
+    fn a_shared_event_opens_a_gate_as_rarely_as_is_reckoned() {
+        const EVENTS: u32 = 1_000;
+        for (cast, share, ticks) in [(10, 0.2, 300), (10, 0.02, 300), (100, 0.05, 100), (2, 0.3, 300)] {
+            let mut rng = fastrand::Rng::with_seed(7);
+            let mut both = |share| PerSide::from_fn(|_| drawn(&mut rng, cast, share));
+            let mut calm = Shown::new();
+            for _ in 0..3_000 {
+                calm.tick(100, &[both(0.001)]);
+            }
+            let mut opened = [0_u32; 3];
+            for _ in 0..EVENTS {
+                let mut event = calm.clone();
+                let mut highest = 0.0_f64;
+                for _ in 0..ticks {
+                    event.tick(100, &[both(share)]);
+                    // Evidence that only the gate keeps from being a finding, or nearly.
+                    let panel = &event.judge.whole[Question::Failure].panel;
+                    highest = highest.max(panel.highest_gate(Rule::default().promise_s() / 100.0));
+                }
+                for (gate, opened) in (3_u32..).zip(&mut opened) {
+                    *opened += u32::from(highest >= f64::from(gate));
+                }
+            }
+            for (gate, opened) in (3_u32..).zip(opened) {
+                let most = detector::CHANCES * (-f64::from(gate)).exp() * f64::from(EVENTS);
+                assert!(f64::from(opened) <= most, "{share}: {opened} at {gate}, at most {most:.0}");
+            }
+        }
+    }
+
+    /// Exact, by enumeration of every result of a block that stays open while Helios' noise is learned from its votes.
+    #[test]
+    fn noise_that_is_learned_within_a_block_does_not_divide_its_evidence() {
+        const VOTES: u32 = 4;
+        let quiet = PerSide { helios: Votes { cast: 3, bad: 0 }, kubernetes: Votes { cast: 3, bad: 0 } };
+        let alone = |bad| PerSide { helios: Votes { cast: VOTES, bad }, kubernetes: Votes::default() };
+        let mut calm = Shown::new();
+        for _ in 0..100 {
+            calm.tick(100, &[quiet, quiet]);
+        }
+        let chance = |bad: u32, rate: f64| {
+            let ways = [1.0, 4.0, 6.0, 4.0, 1.0][bad as usize];
+            ways * rate.powi(bad.cast_signed()) * (1.0 - rate).powi((VOTES - bad).cast_signed())
+        };
+        let Tolerance { ratio, delta } = Rule::default().failures;
+        let rates = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4];
+        let mut means = [[[0.0_f64; 2]; LADDER.len()]; 8];
+        let mut factors = std::collections::BTreeSet::new();
+        for (first, second, last) in
+            (0..=VOTES).flat_map(|a| (0..=VOTES).flat_map(move |b| (0..=VOTES).map(move |c| (a, b, c))))
+        {
+            let mut shown = calm.clone();
+            shown.tick(1_000, &[alone(first), quiet]);
+            shown.tick(1_000, &[alone(second), quiet]);
+            factors.insert(shown.judge.whole[Question::Failure].noise.factor().to_bits());
+            let kubernetes = Votes { cast: VOTES, bad: last };
+            shown.tick(100, &[PerSide { helios: Votes::default(), kubernetes }, quiet]);
+            let inquiry = &shown.judge.strata[0].as_ref().expect("it was asked").shares[Question::Failure];
+            assert!(inquiry.has_closed());
+            for (rate, means) in rates.into_iter().zip(&mut means) {
+                let chance = chance(first, rate) * chance(second, rate) * chance(last, ratio * rate + delta);
+                for (bet, means) in means.iter_mut().enumerate() {
+                    for (mean, is_partial) in means.iter_mut().zip([false, true]) {
+                        *mean += chance * inquiry.right_now_of_whole(bet, is_partial).exp();
+                    }
+                }
+            }
+        }
+        assert!(factors.len() > 3, "noise has been learned from the block's votes: {factors:?}");
+        let worst = means.into_iter().flatten().flatten().fold(0.0, f64::max);
+        assert!(worst <= 1.0 + 1e-9, "{worst}");
+    }
+
+    #[test]
+    fn a_bad_vote_of_helios_never_raises_evidence() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        for _ in 0..200 {
+            let mut shown = Shown::new();
+            for _ in 0..rng.u32(20..60) {
+                let votes = PerSide::from_fn(|_| {
+                    let share = 0.2 * rng.f64();
+                    drawn(&mut rng, 10, share)
+                });
+                shown.tick(100, &[votes]);
+            }
+            let kubernetes = drawn(&mut rng, 10, 0.3);
+            let evidence = |bad| {
+                let mut next = shown.clone();
+                next.tick(100, &[PerSide { helios: Votes { cast: 10, bad }, kubernetes }]);
+                next.judge.sums()
+            };
+            for bad in 0..10 {
+                let ((open, all), (open_then, all_then)) = (evidence(bad), evidence(bad + 1));
+                assert!(open_then <= open && all_then <= all, "{bad}: {open} {all}, {open_then} {all_then}");
+            }
+        }
     }
 }

@@ -19,8 +19,9 @@
 //! than Helios has been failing") has almost the full power of an oracle, but a shared outage breaks its
 //! assumption at once. Against *right now* ("more than Helios fails in the same moments") holds however the
 //! shared rate moves, but is slow where Helios has little traffic. The first must reach the whole threshold,
-//! the second a small one, the [`gate`], some 6 nats for a promise of a month and 8.5 for one of a year: a shared event each
-//! day does not break the promise.
+//! the second a small one, the [`gate`]: for failures of a service of several routes some 6 nats at a promise of a month,
+//! and 8.5 at one of a year; more for questions with a smaller share of the promise. So a shared event each day does
+//! not break it.
 //!
 //! R is a Shiryaev–Roberts e-detector in seconds (J. Shin, A. Ramdas, A. Rinaldo, *E-detectors*, 2023): every
 //! second is a possible start of trouble. Σ weight·R − time is a supermartingale while Kubernetes is within
@@ -40,8 +41,8 @@
 //!   episode lacks in one tick it may make up for in the next, by little: failures of one in ten do not come in every
 //!   tick. Nothing is saved before an episode begins, so an outage gains nothing by that.
 //! - A bet is *credited* only with bad votes as often as it can explain. Otherwise one restart fills the bet on
-//!   "0.3 % instead of 0.1 %" for a minute, and a few restarts add up. This is the one place where a bad vote more may
-//!   cost evidence later: it uses up credit.
+//!   "0.3 % instead of 0.1 %" for a minute, and a few restarts add up. A bad vote more never lowers evidence when it
+//!   comes, but it may cost some later: it uses up credit, and adds to the unrest that is told of below.
 //! - Evidence is divided by how much more than chance Helios' own votes vary.
 //! - Where Kubernetes' own bad votes come in clumps again and again, as when its endpoints restart each minute, bets on
 //!   small shares gain at most half as fast (`unrest`). Trouble that has just begun does not hide itself: only what is
@@ -54,7 +55,9 @@
 //!
 //! Helios' rate is estimated, one standard deviation too high; the tolerance covers the error. Clumps of trouble on
 //! Kubernetes alone, of which Helios shows nothing alike, are outside of what is promised: two restarts of one endpoint
-//! within seconds may be found.
+//! within seconds may be found. How many chances a shared event has to open a gate is measured. That evidence of
+//! either kind is no more than it may be is tested by enumeration of every result of small blocks, with credit,
+//! caps, noise and what is withheld.
 //!
 //! Reading order: [`Question`], [`Ballot`], [`Watch`], [`Judge`], then `inquiry`, `ages`, `reference`, `bets`, `panel`
 //! and `detector` for the mathematics.

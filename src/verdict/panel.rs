@@ -17,8 +17,8 @@ pub(super) struct Panel {
     kubernetes_voted: Option<Millis>,
     /// Kubernetes' votes a second.
     pace: f64,
-    /// As in the last tick that was judged.
-    pub(super) measure: Measure,
+    /// The largest share of bad votes that was tolerated from Kubernetes in the last tick that was judged.
+    pub(super) bound: f64,
     evidence_s: f64,
     ungated_s: f64,
 }
@@ -28,9 +28,16 @@ pub(super) struct Panel {
 pub(super) struct Measure {
     /// The largest share of bad votes that is tolerated from Kubernetes.
     pub(super) bound: f64,
-    /// Helios' noise, by which evidence is divided.
+    pub(super) damping: Damping,
+}
+
+/// What evidence is divided by. It is read before the votes that the evidence comes from, those of a block before
+/// its first one: who divides by what these votes say divides their good luck by less than their bad.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Damping {
+    /// Helios' noise.
     pub(super) noise: f64,
-    /// Kubernetes' unrest, by which evidence for small shares of bad votes is divided at least.
+    /// Kubernetes' unrest: bets on small shares of bad votes are divided by this at least.
     pub(super) unrest: f64,
 }
 
@@ -54,9 +61,15 @@ pub(super) enum Played<'a> {
     Nothing,
 }
 
-impl Default for Measure {
-    fn default() -> Self {
-        Self { bound: 0.0, noise: 1.0, unrest: 1.0 }
+impl Damping {
+    /// By Helios' noise alone.
+    pub(super) fn of_noise(noise: f64) -> Self {
+        Self { noise, unrest: 1.0 }
+    }
+
+    /// That of a bet, which may be one on a small share of bad votes.
+    pub(super) fn of(self, is_partial: bool) -> f64 {
+        if is_partial { self.noise.max(self.unrest) } else { self.noise }
     }
 }
 
@@ -108,20 +121,21 @@ impl Panel {
             counted: Counts::default(),
             kubernetes_voted: None,
             pace: 0.0,
-            measure: Measure::default(),
+            bound: 0.0,
             evidence_s: 0.0,
             ungated_s: 0.0,
         }
     }
 
-    /// Takes in one tick. If a block has closed, `right_now` gives a bet's evidence from it; it is asked only for
-    /// bets whose episode goes on, because the others forget it at once.
+    /// Takes in one tick. If a block has closed, `right_now` gives a bet's evidence from it, divided by the block's
+    /// damping; it is told whether the bet is one on a small share. It is asked only for bets whose episode goes on,
+    /// because the others forget it at once.
     pub(super) fn weigh(
         &mut self,
         news: News,
         measure: Measure,
         played: &Played<'_>,
-        right_now: Option<impl Fn(usize) -> f64 + Copy>,
+        right_now: Option<impl Fn(usize, bool) -> f64 + Copy>,
     ) {
         let fresh = Episode { since: news.now, counted: self.counted };
         self.counted += news.votes;
@@ -130,27 +144,24 @@ impl Panel {
         if kubernetes.cast == 0 && right_now.is_none() && !self.withholds() {
             return; // nothing that any detector would learn from
         }
-        self.measure = measure;
-        let pace = self.pace;
+        self.bound = measure.bound;
+        let (damping, pace) = (measure.damping, self.pace);
         let tick = self.tick(news, fresh);
-        let partial = tick.slowed(1.0 / measure.unrest);
+        let slowed = tick.slowed(1.0 / damping.unrest);
         for (bet, detector) in self.detectors.iter_mut().enumerate() {
             let is_partial = matches!(played, Played::Votes(bets, _) if bets.rate(bet) < PARTIAL);
-            let (tick, noise) = if is_partial {
-                (&partial, measure.noise.max(measure.unrest))
-            } else {
-                (&tick, measure.noise)
-            };
+            let tick = if is_partial { &slowed } else { &tick };
+            detector.damping = damping.of(is_partial);
             let history = if kubernetes.cast == 0 {
                 0.0
             } else if let Played::Votes(bets, votes) = played {
                 let bad = detector.credit(*votes, bets.rate(bet), pace);
-                bets.history(bet, votes.cast, bad) / noise
+                bets.history(bet, votes.cast, bad) / detector.damping
             } else {
-                played.history(bet) / noise
+                played.history(bet) / detector.damping
             };
             let goes_on = detector.would_run(history, persists, tick);
-            let right_now = right_now.filter(|_| goes_on).map_or(0.0, |of| of(bet) * measure.noise / noise);
+            let right_now = right_now.filter(|_| goes_on).map_or(0.0, |of| of(bet, is_partial));
             detector.update(Evidence { history, right_now }, persists, tick, &self.share);
         }
         self.sum();
@@ -249,7 +260,136 @@ impl Panel {
         self.share
     }
 
+    /// The highest gate of a detector that has so many seconds of evidence.
+    #[cfg(test)]
+    pub(super) fn highest_gate(&self, seconds: f64) -> f64 {
+        self.detectors.iter().filter(|of| of.seconds() >= seconds).fold(0.0, |most, of| most.max(of.gate))
+    }
+
     fn share_of(weight: f64, promise_s: f64) -> Share {
         Share::of_each(LADDER.len(), weight, promise_s, TICK_S)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A panel, and votes of Kubernetes that it is shown.
+    #[derive(Clone, Debug)]
+    struct Shown {
+        panel: Panel,
+        bets: Bets,
+        damping: Damping,
+        hang: bool,
+        now: Millis,
+    }
+
+    /// An hour between two false findings: so low that caps and ceilings are met within a few ticks.
+    const PROMISE_S: f64 = 3_600.0;
+
+    impl Shown {
+        fn new(bound: f64, damping: Damping, hang: bool) -> Self {
+            Self {
+                panel: Panel::new(0.5, PROMISE_S),
+                bets: Bets::against(bound),
+                damping,
+                hang,
+                now: Millis(0),
+            }
+        }
+
+        fn tick(&mut self, after_ms: u64, kubernetes: Votes) {
+            self.now = Millis(self.now.0 + after_ms);
+            let votes = PerSide { helios: Votes::default(), kubernetes };
+            let hanging = if self.hang { kubernetes.bad } else { 0 };
+            let news = News { now: self.now, votes, hanging, haste: 1.0 };
+            let measure = Measure { bound: self.bets.bound(), damping: self.damping };
+            let played = Played::of(&self.bets, kubernetes);
+            self.panel.weigh(news, measure, &played, None::<fn(usize, bool) -> f64>);
+        }
+    }
+
+    const DAMPINGS: [Damping; 2] = [Damping { noise: 1.0, unrest: 1.0 }, Damping { noise: 1.3, unrest: 1.9 }];
+
+    /// Follows every result of some ticks at the tolerated rate, and adds up what evidence is left on average.
+    fn mean_evidence(shown: &Shown, ticks: &[(u64, u32)], rate: f64, chance: f64, means: &mut [f64]) {
+        let Some(((after_ms, cast), later)) = ticks.split_first() else {
+            for (mean, detector) in means.iter_mut().zip(&shown.panel.detectors) {
+                *mean += chance * detector.seconds();
+            }
+            return;
+        };
+        let mut chance = chance * (1.0 - rate).powi(cast.cast_signed());
+        for bad in 0..=*cast {
+            let mut next = shown.clone();
+            next.tick(*after_ms, Votes { cast: *cast, bad });
+            mean_evidence(&next, later, rate, chance, means);
+            chance *= rate / (1.0 - rate) * f64::from(cast - bad) / f64::from(bad + 1);
+        }
+    }
+
+    /// What the promise rests on, with all that is done to evidence: credit, room, caps, damping, what is withheld.
+    #[test]
+    fn evidence_never_grows_faster_than_time_on_average() {
+        let courses: [&[(u64, u32)]; 4] = [
+            &[(100, 3), (100, 3), (100, 3), (100, 3), (100, 3), (100, 3)],
+            &[(100, 12), (100, 12), (100, 12)],
+            &[(100, 1), (700, 2), (100, 1), (2_500, 2), (100, 0), (100, 4)],
+            &[(100, 0), (5_000, 1), (100, 1), (90_000, 1), (100, 3), (100, 1)],
+        ];
+        let mut worst: f64 = 0.0;
+        for ticks in courses {
+            // The first vote has a tick behind it, and silence counts for a minute at most.
+            let mut voted = None;
+            let mut at = 0;
+            let mut elapsed_s = 0.0;
+            for (after_ms, cast) in ticks {
+                at += after_ms;
+                if *cast > 0 {
+                    let since_ms = voted.replace(at).map_or(100, |voted| at - voted);
+                    elapsed_s += (since_ms as f64 / 1_000.0).min(LONGEST_HEAD_START_S);
+                }
+            }
+            for (bound, damping, hang) in [0.001, 0.05, 0.4]
+                .into_iter()
+                .flat_map(|bound| DAMPINGS.map(|damping| (bound, damping)))
+                .flat_map(|(bound, damping)| [(bound, damping, false), (bound, damping, true)])
+            {
+                let mut means = [0.0; LADDER.len()];
+                mean_evidence(&Shown::new(bound, damping, hang), ticks, bound, 1.0, &mut means);
+                worst = means.into_iter().map(|mean| mean / elapsed_s).fold(worst, f64::max);
+            }
+        }
+        assert!(worst <= 1.0 + 1e-9, "{worst}");
+        assert!(worst > 0.99, "{worst}");
+    }
+
+    #[test]
+    fn a_bad_vote_more_never_lowers_evidence_in_its_tick_whatever_there_was() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        for round in 0..300_u32 {
+            let bound = [0.001, 0.02, 0.3][round as usize % 3];
+            let mut shown = Shown::new(bound, DAMPINGS[round as usize % 2], round % 5 == 0);
+            for _ in 0..rng.u32(0..40) {
+                let cast = rng.u32(0..30);
+                let most = if rng.bool() { cast } else { cast.min(1) };
+                shown.tick(100 * rng.u64(1..4), Votes { cast, bad: rng.u32(0..=most) });
+            }
+            let cast = rng.u32(1..30);
+            let mut before: Option<Panel> = None;
+            for bad in 0..=cast {
+                let mut next = shown.clone();
+                next.tick(100, Votes { cast, bad });
+                if let Some(before) = before.replace(next.panel.clone()) {
+                    for (less, more) in before.detectors.iter().zip(&next.panel.detectors) {
+                        assert!(
+                            more.seconds() >= less.seconds() * (1.0 - 1e-12),
+                            "{bad} of {cast}: {shown:?}"
+                        );
+                    }
+                }
+            }
+        }
     }
 }

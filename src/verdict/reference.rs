@@ -22,7 +22,7 @@ pub(super) struct Reference {
 }
 
 /// What Helios' share of bad votes is estimated to be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Estimate {
     pub(super) mean: f64,
     /// The votes behind it.
@@ -51,6 +51,13 @@ impl Standardised {
     pub(super) fn bound(&self, tolerated: Tolerance) -> f64 {
         let votes = 1.0 / self.scarcity.max(f64::MIN_POSITIVE);
         tolerated.of(wilson(self.mean * votes, votes, HISTORY_Z))
+    }
+}
+
+impl Estimate {
+    /// The largest share of bad votes that is tolerated from Kubernetes.
+    pub(super) fn bound(&self, tolerated: Tolerance) -> f64 {
+        tolerated.of(wilson(self.mean * self.votes, self.votes, HISTORY_Z).max(self.late))
     }
 }
 
@@ -139,15 +146,8 @@ impl Reference {
         (self.history.cast, self.history.bad)
     }
 
-    /// The largest share of bad votes that is tolerated from Kubernetes now. `rate` is Helios' in the whole
-    /// service, to which that of a stratum with few votes is drawn.
-    pub(super) fn bound(&self, tolerated: Tolerance, rate: f64) -> f64 {
-        let Estimate { mean, votes, late } = self.estimate(rate);
-        let upper = wilson(mean * votes, votes, HISTORY_Z).max(late);
-        tolerated.of(upper)
-    }
-
-    /// Helios' share of bad votes, as far as it is known.
+    /// Helios' share of bad votes, as far as it is known. `rate` is that in the whole service, to which that of a
+    /// stratum with few votes is drawn.
     pub(super) fn estimate(&self, rate: f64) -> Estimate {
         let Forgetting { cast, bad } = self.history;
         let votes = cast + HISTORY_PRIOR_VOTES;
@@ -199,10 +199,10 @@ mod tests {
     fn the_bound_starts_at_the_prior_and_follows_helios() {
         let tolerated = Tolerance::default();
         let mut reference = Reference::new(Question::Failure);
-        let unseen = reference.bound(tolerated, 0.001);
+        let unseen = reference.estimate(0.001).bound(tolerated);
         assert!((0.001..0.02).contains(&unseen), "{unseen}");
         reference.learn(Votes { cast: 10_000, bad: 1_000 });
-        let failing = reference.bound(tolerated, 0.001);
+        let failing = reference.estimate(0.001).bound(tolerated);
         assert!((0.12..0.13).contains(&failing), "{failing}");
     }
 
@@ -215,7 +215,7 @@ mod tests {
             reference.fade(Millis(600_000 + tick * 100));
             reference.learn(Votes { cast: 10, bad: 5 });
         }
-        assert!(reference.bound(Tolerance::default(), 0.001) > 0.5);
+        assert!(reference.estimate(0.001).bound(Tolerance::default()) > 0.5);
     }
 
     #[test]

@@ -31,6 +31,16 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
+    /// Before anything is known about Helios: only stalls.
+    pub(super) const UNKNOWN: Self = {
+        let ages = PerQuestion([None, Some(STALL_UNKNOWN), None, None, None, None, None]);
+        let cuts = [0; CLASSES - 2];
+        Self {
+            ages: PerSide { helios: ages, kubernetes: ages },
+            cuts: PerSide { helios: cuts, kubernetes: cuts },
+        }
+    };
+
     /// From Helios' recent answers. A quantile with too few answers behind it gives no threshold.
     pub fn learned(recent: &mut Recent, slower: Slower, now: Millis) -> Self {
         let count = recent.count(now);
@@ -71,10 +81,8 @@ impl Thresholds {
 }
 
 impl Default for Thresholds {
-    /// Before anything is known about Helios: only stalls.
     fn default() -> Self {
-        let ages = PerQuestion([None, Some(STALL_UNKNOWN), None, None, None, None, None]);
-        Self { ages: PerSide { helios: ages, kubernetes: ages }, cuts: PerSide::default() }
+        Self::UNKNOWN
     }
 }
 

@@ -282,6 +282,46 @@ mod tests {
     }
 
     #[test]
+    fn a_late_vote_does_not_bring_a_stratum_back_that_its_route_has_left() {
+        let mut watch = Watch::new(Rule::default());
+        let mut at = Millis(0);
+        let tick = |watch: &mut Watch, at: &mut Millis, requests: u32, late: Option<Stratum>| {
+            *at = Millis(at.0 + 100);
+            watch.came(*at, 7, requests, || Some("/orders".into()));
+            watch.came(*at, 8, 10, || Some("/carts".into()));
+            let mut block = Block::default();
+            if let Some(late) = late {
+                block.part(late).votes.kubernetes[Question::Failure].cast(true);
+            }
+            watch.observe(*at, &block);
+            watch.learn(*at);
+        };
+        for _ in 0..600 {
+            tick(&mut watch, &mut at, 10, None);
+        }
+        let stratum = watch.groups().of(7).expect("it has enough requests");
+        tick(&mut watch, &mut at, 10, Some(stratum));
+        assert!(watch.judge().knows(stratum));
+        while watch.groups().of(7).is_some() {
+            tick(&mut watch, &mut at, 0, None);
+        }
+        tick(&mut watch, &mut at, 0, Some(stratum));
+        for _ in 0..60 {
+            tick(&mut watch, &mut at, 0, None);
+        }
+        assert!(!watch.judge().knows(stratum), "its votes would be another route's");
+    }
+
+    #[test]
+    fn a_stratum_of_which_nothing_is_known_yet_does_not_vote_by_the_ages_of_others() {
+        let (watch, _) = watched(10, 10, true);
+        let groups = watch.groups();
+        let newcomer = Stratum::at(5).expect("a stratum");
+        assert!(groups.thresholds(Stratum::OTHER).age(Side::Kubernetes, Question::Slow50).is_some());
+        assert_eq!(groups.thresholds(newcomer), &Thresholds::default());
+    }
+
+    #[test]
     fn what_would_never_be_seen_has_its_reason() {
         assert_eq!(hindrances(10, 0, true), [Some(Hindrance::NothingOnKubernetes); 5]);
         assert_eq!(hindrances(0, 10, true), [Some(Hindrance::Blind); 5]);

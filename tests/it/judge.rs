@@ -211,3 +211,49 @@ fn how_long_failures_take_to_be_seen_is_told_rightly() {
         );
     }
 }
+
+#[test]
+fn after_a_release_there_is_no_evidence_and_grace_for_latency_but_none_for_failures() {
+    for seed in 0..9 {
+        let mut traffic = Traffic::new(seed, 200.0, 50.0);
+        assert!(traffic.run(120.0).is_none());
+        traffic.sides.kubernetes = Behaviour { failures: 0.2, ..Behaviour::default() };
+        traffic.run(60.0).expect("found");
+        traffic.judge.rearm();
+        traffic.sides.kubernetes = Behaviour { median_ms: 40.0, ..Behaviour::default() };
+        assert!(traffic.run(59.0).is_none(), "seed {seed}: caches and pools are cold after a release");
+        traffic.run(10.0).expect("found when the grace is over");
+        traffic.judge.rearm();
+        traffic.sides.kubernetes = Behaviour { failures: 0.2, ..Behaviour::default() };
+        let (delay, _) = traffic.run(60.0).expect("found");
+        assert!(delay <= 5.0, "seed {seed}: {delay}: failures have no grace");
+    }
+}
+
+#[test]
+fn a_changed_weight_brings_neither_grace_nor_a_finding() {
+    for seed in 0..9 {
+        let mut traffic = Traffic::new(seed, 200.0, 5.0);
+        assert!(traffic.run(120.0).is_none());
+        for percent in [50.0, 10.0, 90.0, 40.0] {
+            traffic.set_weight(percent);
+            assert!(traffic.run(20.0).is_none(), "seed {seed}: {percent} %");
+        }
+        traffic.sides.kubernetes.median_ms = 40.0;
+        let (delay, _) = traffic.run(60.0).expect("found");
+        assert!(delay <= 5.0, "seed {seed}: {delay}");
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_is_no_finding_and_hides_none() {
+    for seed in 0..9 {
+        let mut traffic = Traffic::new(seed, 200.0, 50.0);
+        assert!(traffic.run(120.0).is_none());
+        traffic.sleep(3_600);
+        assert!(traffic.run(70.0).is_none(), "seed {seed}");
+        traffic.sides.kubernetes.failures = 0.5;
+        let (delay, _) = traffic.run(60.0).expect("found");
+        assert!(delay <= 3.0, "seed {seed}: {delay}");
+    }
+}

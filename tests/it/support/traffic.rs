@@ -121,6 +121,17 @@ impl Traffic {
         self.judge.observe(millis, &block)
     }
 
+    /// Lets the clock jump, as when a machine was asleep: nothing happens meanwhile.
+    pub(crate) fn sleep(&mut self, seconds: u64) {
+        self.now = Micros(self.now.0 + seconds * 1_000_000);
+        self.next_tick = Micros(self.next_tick.0 + seconds * 1_000_000);
+    }
+
+    pub(crate) fn set_weight(&mut self, percent: f64) {
+        self.weight = Weight::from_percent(percent).expect("a percentage");
+        self.dealer = Dealer::new(self.weight);
+    }
+
     pub(crate) fn now(&self) -> Millis {
         self.now.millis()
     }
