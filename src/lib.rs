@@ -32,6 +32,7 @@
 //! | 1, pure | [`verdict`] | is Kubernetes worse than Helios? |
 //! | 1, pure | [`rollout`] | what weight is in force, and why |
 //! | 2, pure but for seeds | [`rehearsal`] | the judge over traces, recorded or made up |
+//! | 1 | [`tls`] | who we are and whom we trust, on both legs, from files that change |
 //! | 2 | [`config`] | TOML to raw types with places, to checked types; every fault at once |
 //! | 2 | [`telemetry`] | every metric's name, the log, and the access log |
 //! | 3, no clock | [`rehearsal`] | the judge over recorded or made-up requests, in virtual time |
@@ -115,4 +116,5 @@ mod snapshot;
 pub mod splitter;
 mod tally;
 pub mod telemetry;
+pub mod tls;
 pub mod verdict;

@@ -31,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) connections: usize,
     /// Connections that had to wait because the worker had as many as it may.
     pub(crate) accepts_paused: u64,
+    /// Clients with whom TLS could not be agreed on.
+    pub(crate) handshakes_failed: u64,
     /// Votes that were lost because too many waited.
     pub(crate) votes_lost: u64,
     /// Requests that belong to no service, by cause.

@@ -68,12 +68,14 @@ impl Bound {
             stop: control_stopped.clone(),
         })?;
         let most_connections = process.connections.div_ceil(workers);
+        let acceptors: Vec<_> = process.listeners.iter().map(|listener| listener.tls.clone()).collect();
         let seeds = by_worker(self.listeners, workers).into_iter().zip(subscriptions).enumerate();
         let threads = seeds.map(|(index, (listeners, subscription))| {
             dataplane::start(WorkerSeed {
                 index,
                 clock: self.clock,
                 listeners,
+                acceptors: acceptors.clone(),
                 subscription,
                 reports: reporting.clone(),
                 access_log: access_log.clone(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::at::At;
+use super::check_tls::{self, Files};
 use super::checked::{AdminConfig, ListenerConfig, ProcessConfig};
 use super::fault::Faults;
 use super::parse::Lost;
@@ -18,7 +19,7 @@ const CONNECTIONS: RangeInclusive<i64> = 1..=1_000_000;
 const CONNECTIONS_DEFAULT: i64 = 20_000;
 
 /// Checks `switchback.toml`. What is at fault gets its default: the result counts only if no fault was found.
-pub(super) fn check(raw: RawProcess, lost: &Lost, faults: &mut Faults<'_>) -> ProcessConfig {
+pub(super) fn check(raw: RawProcess, lost: &Lost, files: Files, faults: &mut Faults<'_>) -> ProcessConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = raw.workers.and_then(|raw| within(&raw, WORKERS, "a number of threads", faults));
     let connections = raw
@@ -28,7 +29,7 @@ pub(super) fn check(raw: RawProcess, lost: &Lost, faults: &mut Faults<'_>) -> Pr
     let state = directory(raw.state.and_then(|state| state.directory), faults);
     ProcessConfig {
         workers: workers.and_then(|workers| usize::try_from(workers).ok()).unwrap_or(cores),
-        listeners: listeners(raw.listeners, lost, faults),
+        listeners: listeners(raw.listeners, lost, files, faults),
         admin: admin(raw.admin.unwrap_or_default(), &state, faults),
         state,
         access_log: raw.access_log.and_then(|raw| access_log(raw, lost, faults)),
@@ -88,6 +89,7 @@ fn within(raw: &At<i64>, range: RangeInclusive<i64>, what: &str, faults: &mut Fa
 fn listeners(
     raw: Option<BTreeMap<String, At<RawListener>>>,
     lost: &Lost,
+    files: Files,
     faults: &mut Faults<'_>,
 ) -> Vec<ListenerConfig> {
     let raw = raw.unwrap_or_default();
@@ -113,7 +115,8 @@ fn listeners(
             let label = format!("also the address of listener {}", twin.name);
             faults.at(&raw.span, "two listeners on one address", label).help("give each its own port");
         }
-        listeners.push(ListenerConfig { name: name.into(), address });
+        let tls = listener.value.tls.and_then(|raw| check_tls::accept(raw, lost, files, faults));
+        listeners.push(ListenerConfig { name: name.into(), address, tls });
     }
     listeners
 }

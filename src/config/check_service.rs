@@ -12,6 +12,7 @@ use crate::verdict::Rule;
 use super::at::At;
 use super::check_failures;
 use super::check_process::{address, duration};
+use super::check_tls::{self, Files};
 use super::checked::{
     HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
     RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
@@ -36,14 +37,15 @@ pub(super) fn check(
     raw: RawService,
     lost: &Lost,
     process: &ProcessConfig,
+    files: Files,
     faults: &mut Faults<'_>,
 ) -> (ServiceConfig, Vec<Range<usize>>) {
     let team = team(raw.team, lost, faults);
     let (matches, host_places) = matches(raw.matches, lost, process, faults);
     let split = raw.split.unwrap_or_default();
     let sides = PerSide {
-        helios: side(raw.helios, Side::Helios, lost, process, faults),
-        kubernetes: side(raw.kubernetes, Side::Kubernetes, lost, process, faults),
+        helios: side(raw.helios, Side::Helios, lost, process, files, faults),
+        kubernetes: side(raw.kubernetes, Side::Kubernetes, lost, process, files, faults),
     };
     let weight = weight(split.kubernetes.as_ref(), &sides, lost, faults);
     let service = ServiceConfig {
@@ -317,14 +319,16 @@ fn side(
     side: Side,
     lost: &Lost,
     process: &ProcessConfig,
+    files: Files,
     faults: &mut Faults<'_>,
 ) -> SideConfig {
-    let absent = SideConfig { endpoints: Arc::new([]), protocol: Protocol::Http1 };
+    let absent = SideConfig { endpoints: Arc::new([]), protocol: Protocol::Http1, tls: None };
     let Some(raw) = raw else { return absent };
     let protocol = match raw.value.protocol.map(|protocol| protocol.value) {
         None | Some(RawProtocol::Http1) => Protocol::Http1,
         Some(RawProtocol::Http2) => Protocol::Http2,
     };
+    let tls = raw.value.tls.map(|raw| check_tls::connect(raw, protocol, lost, files, faults));
     let addresses = raw.value.source.as_ref().and_then(|source| source.value.addresses.as_ref());
     let Some(addresses) = addresses.filter(|addresses| !addresses.value.is_empty()) else {
         if !lost.has("source") && !lost.has("addresses") {
@@ -355,7 +359,7 @@ fn side(
         }
         endpoints.push(endpoint);
     }
-    SideConfig { endpoints: endpoints.into(), protocol }
+    SideConfig { endpoints: endpoints.into(), protocol, tls }
 }
 
 fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::model::{Endpoint, Failures, Millis, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
+use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
 
 /// A whole configuration without a fault.
@@ -44,6 +45,8 @@ pub struct ListenerConfig {
     pub name: Arc<str>,
     /// Address and port.
     pub address: SocketAddr,
+    /// How it speaks TLS; `None` if it does not.
+    pub tls: Option<Arc<Acceptor>>,
 }
 
 /// Where people and programs look and steer.
@@ -118,6 +121,8 @@ pub struct SideConfig {
     pub endpoints: Arc<[Endpoint]>,
     /// What they speak.
     pub protocol: Protocol,
+    /// How they are spoken to over TLS; `None` if they are not.
+    pub tls: Option<Arc<Connector>>,
 }
 
 /// What endpoints speak.
@@ -125,7 +130,7 @@ pub struct SideConfig {
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 with prior knowledge.
+    /// HTTP/2; without TLS by prior knowledge.
     Http2,
 }
 

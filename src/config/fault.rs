@@ -64,6 +64,13 @@ impl<'a> Faults<'a> {
         Self { source, found }
     }
 
+    /// The configuration's folder, in which relative paths begin.
+    pub(super) fn folder(&self) -> &Path {
+        let folder = self.source.path.parent().unwrap_or(Path::new(""));
+        let is_below = folder.file_name().is_some_and(|name| name == super::load::SERVICES);
+        folder.parent().filter(|_| is_below).unwrap_or(folder)
+    }
+
     /// Notes a fault at a place of the file.
     pub(super) fn at(&mut self, span: &Range<usize>, message: &str, label: impl Into<String>) -> &mut Fault {
         self.push(Some(span.clone()), message, label.into())

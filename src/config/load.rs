@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::model::ServiceName;
 
+use super::check_tls::Files;
 use super::checked::{Config, ProcessConfig, ServiceConfig};
 use super::fault::{Fault, Faults, Source};
 use super::parse::parse;
@@ -20,7 +21,7 @@ use super::{check_process, check_service};
 /// Switchback's own settings, in the configuration's folder.
 const PROCESS_FILE: &str = "switchback.toml";
 /// The folder of the services' files.
-const SERVICES: &str = "services";
+pub(super) const SERVICES: &str = "services";
 
 /// A configuration, and what was read for it.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub fn load(folder: &Path) -> Result<Loaded, Vec<Fault>> {
     let path = folder.join(PROCESS_FILE);
     let process = read(&path, &mut hasher, &mut found).map(|source| {
         let (raw, lost) = parse::<RawProcess>(&source, &mut found);
-        check_process::check(raw, &lost, &mut Faults::of(&source, &mut found))
+        check_process::check(raw, &lost, Files::Read, &mut Faults::of(&source, &mut found))
     });
     let (files, ignored) = list(&folder.join(SERVICES), &mut found);
     let mut claims = Vec::with_capacity(files.len());
@@ -53,7 +54,8 @@ pub fn load(folder: &Path) -> Result<Loaded, Vec<Fault>> {
         let (raw, lost) = parse::<RawService>(&source, &mut found);
         if let Some(process) = &process {
             let mut faults = Faults::of(&source, &mut found);
-            let (service, host_places) = check_service::check(name, raw, &lost, process, &mut faults);
+            let (service, host_places) =
+                check_service::check(name, raw, &lost, process, Files::Read, &mut faults);
             claims.push(Claim { service: Arc::new(service), source, host_places });
         }
     }
@@ -82,7 +84,7 @@ pub fn load_service(path: &Path) -> Result<ServiceConfig, Vec<Fault>> {
         let name = name_of(&source, &mut found)?;
         let (raw, lost) = parse::<RawService>(&source, &mut found);
         let mut faults = Faults::of(&source, &mut found);
-        Some(check_service::check(name, raw, &lost, &process, &mut faults).0)
+        Some(check_service::check(name, raw, &lost, &process, Files::Leave, &mut faults).0)
     });
     found.sort_by_key(Fault::line_and_column);
     service.filter(|_| found.is_empty()).ok_or(found)
@@ -98,7 +100,7 @@ fn neighbour(service: &Path) -> ProcessConfig {
     let source = path.and_then(|path| read(&path, &mut SipHasher13::new(), &mut others));
     let source = source.unwrap_or_else(|| Source::new(Path::new(PROCESS_FILE), String::new()));
     let (raw, lost) = parse::<RawProcess>(&source, &mut others);
-    check_process::check(raw, &lost, &mut Faults::of(&source, &mut others))
+    check_process::check(raw, &lost, Files::Leave, &mut Faults::of(&source, &mut others))
 }
 
 fn read(path: &Path, hasher: &mut SipHasher13, found: &mut Vec<Fault>) -> Option<Arc<Source>> {

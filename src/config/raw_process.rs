@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
+use super::raw_tls::RawAccept;
 
 /// Switchback's own settings: `switchback.toml`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -25,12 +26,14 @@ pub(super) struct RawProcess {
     pub(super) limits: Option<RawLimits>,
 }
 
-/// One listener: HTTP/1.1 and HTTP/2 (prior knowledge) on one port.
+/// One listener: HTTP/1.1 and HTTP/2 on one port.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawListener {
     /// Address and port, such as `0.0.0.0:8080` or `[::]:8080`.
     pub(super) address: Option<At<String>>,
+    /// TLS. Default: none is spoken, and HTTP/2 is by prior knowledge.
+    pub(super) tls: Option<At<RawAccept>>,
 }
 
 /// The admin interface.

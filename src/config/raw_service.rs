@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
+use super::raw_tls::RawConnect;
 
 /// Everything about one service: `services/NAME.toml`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -98,6 +99,8 @@ pub(super) struct RawSide {
     pub(super) source: Option<At<RawSource>>,
     /// What its endpoints speak. Default: `http/1.1`.
     pub(super) protocol: Option<At<RawProtocol>>,
+    /// TLS. Default: none is spoken.
+    pub(super) tls: Option<At<RawConnect>>,
 }
 
 /// Fixed addresses.
@@ -114,7 +117,7 @@ pub(super) enum RawProtocol {
     /// HTTP/1.1.
     #[serde(rename = "http/1.1")]
     Http1,
-    /// HTTP/2 without TLS (prior knowledge), as gRPC services speak.
+    /// HTTP/2, as gRPC services speak; without TLS by prior knowledge.
     #[serde(rename = "http/2")]
     Http2,
 }

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::model::{Millis, ServiceName, UnixMillis, Weight};
 use crate::rollout::{Actor, Record, Refusal};
 use crate::snapshot::Snapshot;
 use crate::tally::Report;
+use crate::tls::Expiry;
 
 use super::journal::{ActorRecord, AppliedRecord, ReceiptRecord};
 use super::views::{ProcessStatus, SensitivityStatus, ServiceStatus};
@@ -25,8 +27,23 @@ pub(super) enum Event {
     Written { service: ServiceName, revision: u64, ok: bool },
     /// Workers go by a revert.
     Applied { service: ServiceName, reverted: UnixMillis, applied: AppliedRecord },
+    /// Certificates were read again, or will end.
+    Certificates(Vec<CertificateNews>),
     /// Somebody asks for something.
     Asked(Ask, Command),
+}
+
+/// What became of certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CertificateNews {
+    /// This one is in use.
+    InUse(Expiry),
+    /// Their files have changed, and new connections go by them.
+    Renewed(Vec<PathBuf>),
+    /// What lies there cannot be used; the last good ones stay in use.
+    Refused(String),
+    /// It ends in so many days, or has ended.
+    Ending(PathBuf, i64),
 }
 
 /// The number of a question, by which its answer finds back.
@@ -153,6 +170,12 @@ pub enum Happening {
     ConfigLoaded,
     /// A new configuration has faults; the last good one stays.
     ConfigRefused,
+    /// Certificates have changed, and new connections go by them.
+    CertificateRenewed,
+    /// Certificates have changed, and cannot be used; the last good ones stay.
+    CertificateRefused,
+    /// A certificate ends soon, or has ended.
+    CertificateEnding,
     /// A record could not be written.
     NotWritten,
     /// A record could not be read: the service is held.

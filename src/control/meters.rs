@@ -7,7 +7,7 @@ use crate::snapshot::{ServiceId, Snapshot};
 use crate::tally::{Report, ServiceTally};
 use crate::telemetry::{AccessLogCounts, Recorded, Recorder, names};
 
-use super::event::{Announcement, Happening};
+use super::event::{Announcement, CertificateNews, Happening};
 use super::journal::ActorRecord;
 
 /// Keeps the metrics. Requests cost nothing here: what workers have counted anyway is added once a tick.
@@ -16,6 +16,7 @@ pub(super) struct Meters {
     services: HashMap<ServiceId, ServiceMeters>,
     connections: Vec<Gauge>,
     accepts_paused: Counter,
+    handshakes_failed: Counter,
     refused: HashMap<Cause, Counter>,
     generation: Gauge,
     configuration_good: Gauge,
@@ -50,6 +51,7 @@ impl Meters {
         Self {
             connections: connections.collect(),
             accepts_paused: recorder.counter(names::ACCEPTS_PAUSED, &[]),
+            handshakes_failed: recorder.counter(names::HANDSHAKES_FAILED, &[]),
             refused: HashMap::new(),
             generation: recorder.gauge(names::GENERATION, &[]),
             configuration_good: recorder.gauge(names::CONFIGURATION_GOOD, &[]),
@@ -73,6 +75,7 @@ impl Meters {
             gauge.set(report.connections as f64);
         }
         self.accepts_paused.increment(report.accepts_paused);
+        self.handshakes_failed.increment(report.handshakes_failed);
         self.votes_lost.increment(report.votes_lost);
         for (cause, count) in report.refused.iter() {
             let recorder = &self.recorder;
@@ -82,6 +85,16 @@ impl Meters {
         for service in &report.services {
             if let Some(meters) = self.services.get_mut(&service.id) {
                 meters.count(&service.tally, &self.recorder);
+            }
+        }
+    }
+
+    /// Follows when certificates end.
+    pub(super) fn certificates(&mut self, news: &[CertificateNews]) {
+        for news in news {
+            if let CertificateNews::InUse(expiry) = news {
+                let file = expiry.file.display().to_string();
+                self.recorder.gauge(names::CERTIFICATE_ENDS, &[("file", &file)]).set(expiry.unix_s as f64);
             }
         }
     }
@@ -128,7 +141,13 @@ impl Meters {
                 let by = if announcement.by == Some(ActorRecord::Judge) { "judge" } else { "person" };
                 self.recorder.counter(names::REVERTS, &[("service", service), ("by", by)]).increment(1);
             }
-            Happening::Released | Happening::WeightChanged | Happening::Advised | Happening::Unreadable => {}
+            Happening::Released
+            | Happening::WeightChanged
+            | Happening::Advised
+            | Happening::CertificateRenewed
+            | Happening::CertificateRefused
+            | Happening::CertificateEnding
+            | Happening::Unreadable => {}
         }
     }
 }

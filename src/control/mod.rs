@@ -9,6 +9,7 @@
 //!            reports ─ each tick ─▶ Block ─▶ Judge ─▶ Finding ─▶ Rollout ─▶ Snapshot ──swap──▶ every worker
 //! ```
 
+mod certificates;
 mod entry;
 mod event;
 mod journal;

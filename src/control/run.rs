@@ -16,8 +16,10 @@ use crate::model::{Millis, ServiceName, UnixMillis};
 use crate::snapshot::Publisher;
 use crate::tally::Report;
 use crate::telemetry::{AccessLogCounts, Recorded};
+use crate::tls::Material;
 use crate::verdict::TICK_MS;
 
+use super::certificates;
 use super::event::{Announcement, Answer, Ask, Change, Command, Effect, Event, Happening, Now, Refused};
 use super::journal::{AppliedRecord, Kept, Store, Writer, Written};
 use super::meters::Meters;
@@ -74,6 +76,9 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
     let (done, written) = mpsc::unbounded_channel(); // at most one job is under way
     let writer = Writer::start(seed.store, done)?;
     let workers = seed.publisher.workers();
+    let listeners = &seed.loaded.config.process.listeners;
+    let acceptors = listeners.iter().filter_map(|listener| listener.tls.clone());
+    let acceptors = acceptors.map(|acceptor| acceptor as Arc<dyn Material>).collect();
     let (mut state, announcements) = State::new(&seed.loaded, seed.kept, workers, seed.clock.wall());
     let mut meters = Meters::new(workers);
     let snapshot = state.snapshot();
@@ -96,6 +101,8 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         asks: 0,
         access_log: seed.access_log,
         dropped: Dropped::default(),
+        acceptors,
+        materials: signal::Sender::default(),
     };
     let started = Announcement {
         at_unix_ms: seed.clock.wall().0,
@@ -152,6 +159,10 @@ struct Loop {
     asks: u64,
     access_log: Arc<AccessLogCounts>,
     dropped: Dropped,
+    /// How listeners speak TLS, for as long as the process lives.
+    acceptors: Vec<Arc<dyn Material>>,
+    /// What is kept in step with its files.
+    materials: signal::Sender<Vec<Arc<dyn Material>>>,
 }
 
 /// What people have been told of requests that the access log does not have.
@@ -167,6 +178,9 @@ impl Loop {
             inputs;
         let (configuring, mut configured) = mpsc::channel(1);
         tokio::task::spawn_local(watch::run(folder, fingerprint, reload, configuring));
+        let (own_events, materials) = (self.own.clone(), self.materials.subscribe());
+        tokio::task::spawn_local(certificates::run(self.clock, materials, own_events));
+        self.follow_certificates();
         let mut tick = interval(Duration::from_millis(TICK_MS));
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut upkeep = interval(UPKEEP);
@@ -195,12 +209,25 @@ impl Loop {
                     continue;
                 }
             };
+            let configured = matches!(event, Event::Config(_));
             self.take_in(event);
+            if configured {
+                self.follow_certificates();
+            }
         }
         self.finish(&mut written).await;
     }
 
+    /// Has the certificates that are in use kept in step with their files.
+    fn follow_certificates(&self) {
+        let connectors = self.state.connectors().map(|connector| connector as Arc<dyn Material>);
+        self.materials.send_replace(self.acceptors.iter().cloned().chain(connectors).collect());
+    }
+
     fn take_in(&mut self, event: Event) {
+        if let Event::Certificates(news) = &event {
+            self.meters.certificates(news);
+        }
         let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
         for effect in step(&mut self.state, event, now) {
             self.perform(effect);
@@ -263,12 +290,18 @@ impl Loop {
     fn announce(&mut self, announcement: Announcement) {
         let Announcement { happening, text, .. } = &announcement;
         match happening {
-            Happening::Started | Happening::Released | Happening::WeightChanged | Happening::ConfigLoaded => {
+            Happening::Started
+            | Happening::Released
+            | Happening::WeightChanged
+            | Happening::ConfigLoaded
+            | Happening::CertificateRenewed => {
                 info!("{text}");
             }
             Happening::Reverted
             | Happening::Advised
             | Happening::ConfigRefused
+            | Happening::CertificateRefused
+            | Happening::CertificateEnding
             | Happening::NotWritten
             | Happening::Unreadable => warn!("{text}"),
         }

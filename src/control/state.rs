@@ -2,9 +2,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::config::{Config, Loaded, ServiceConfig};
-use crate::model::{ServiceName, UnixMillis, Weight};
+use crate::model::{ServiceName, Side, UnixMillis, Weight};
 use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
+use crate::tls::Connector;
 
 use super::entry::Entry;
 use super::event::{Announcement, Ask, Happening};
@@ -178,6 +179,12 @@ impl State {
     pub(super) fn reroute(&mut self) {
         let services = self.entries.iter().flatten().map(|entry| (entry.id.slot, &*entry.config));
         self.routes = Arc::new(Routes::build(&self.config.process.listeners, &services));
+    }
+
+    /// How the sides in force are spoken to over TLS.
+    pub(super) fn connectors(&self) -> impl Iterator<Item = Arc<Connector>> {
+        let views = self.views.iter().flatten();
+        views.flat_map(|view| Side::ALL.map(|side| view.config.sides[side].tls.clone())).flatten()
     }
 
     /// The next snapshot.

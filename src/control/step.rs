@@ -10,7 +10,9 @@ use crate::tally::Report;
 use crate::verdict::Finding;
 
 use super::entry::{Entry, Judged, why};
-use super::event::{Announcement, Answer, Ask, Change, Command, Effect, Event, Happening, Now, Refused};
+use super::event::{
+    Announcement, Answer, Ask, CertificateNews, Change, Command, Effect, Event, Happening, Now, Refused,
+};
 use super::journal::AppliedRecord;
 use super::receipt;
 use super::state::{Note, State, Waiting};
@@ -28,6 +30,11 @@ pub(super) fn step(state: &mut State, event: Event, now: Now) -> Vec<Effect> {
         Event::Written { service, revision, ok } => written(state, &service, revision, ok, &mut todo),
         Event::Applied { service, reverted, applied } => {
             note_applied(state, &service, reverted, applied, &mut todo);
+        }
+        Event::Certificates(news) => {
+            for news in news {
+                follow_certificates(news, &mut todo);
+            }
         }
         Event::Asked(ask, command) => answer(state, ask, command, &mut todo),
     }
@@ -177,6 +184,36 @@ fn objections(state: &State, diff: &Diff) -> Vec<String> {
         }
     }
     objections
+}
+
+fn follow_certificates(news: CertificateNews, todo: &mut Todo) {
+    match news {
+        CertificateNews::InUse(_) => {}
+        CertificateNews::Renewed(files) => {
+            let text = match files.as_slice() {
+                [] => "the authorities that are trusted have changed".to_owned(),
+                files => {
+                    let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+                    format!("the certificate in {} was renewed", files.join(" and in "))
+                }
+            };
+            todo.announce(Happening::CertificateRenewed, None, text);
+        }
+        CertificateNews::Refused(why) => {
+            let text = format!("changed certificates cannot be used, the last good ones stay: {why}");
+            todo.announce(Happening::CertificateRefused, None, text);
+        }
+        CertificateNews::Ending(file, days) => {
+            let when = match days {
+                ..0 => "has ended: who verifies it will refuse it".to_owned(),
+                0 => "ends today".to_owned(),
+                1 => "ends tomorrow".to_owned(),
+                days => format!("ends in {days} days"),
+            };
+            let text = format!("the certificate in {} {when}", file.display());
+            todo.announce(Happening::CertificateEnding, None, text);
+        }
+    }
 }
 
 fn refuse_configuration(state: &mut State, faults: &[Fault], todo: &mut Todo) {

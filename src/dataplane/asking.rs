@@ -6,7 +6,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
-use crate::config::Protocol;
+use crate::config::SideConfig;
 use crate::model::Cause;
 
 use super::body::{Fate, Kept, RequestBody};
@@ -78,7 +78,7 @@ impl Asking {
     pub(super) fn send(
         &mut self,
         lease: &mut Lease,
-        protocol: Protocol,
+        side: &SideConfig,
     ) -> Result<impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<>, Cause> {
         let Some(mut request) = self.request.take() else { return Err(Cause::ClientBody) };
         if let Origin::Kept(kept) = &self.origin
@@ -86,7 +86,7 @@ impl Asking {
         {
             *request.body_mut() = kept.again().ok_or(Cause::ClientBody)?;
         }
-        headers::address(&mut request, protocol, !matches!(self.origin, Origin::NoBody))?;
+        headers::address(&mut request, side, !matches!(self.origin, Origin::NoBody))?;
         let is_repeatable = is_idempotent(request.method()) && !matches!(self.origin, Origin::Once(_));
         if is_repeatable {
             self.request = Some(copy(&request));

@@ -62,7 +62,10 @@ pub(super) async fn tidy(core: Rc<Core>) {
 }
 
 fn is_quiet(core: &Core) -> bool {
-    core.waits.is_empty() && core.active().borrow().is_empty() && !core.has_refused()
+    core.waits.is_empty()
+        && core.active().borrow().is_empty()
+        && !core.has_refused()
+        && core.handshakes_failed.get() == 0
 }
 
 /// Sends what was counted. Where control does not keep up it is kept, and goes with the next report.
@@ -81,6 +84,7 @@ pub(super) fn report(core: &Core, now: Micros) {
         services,
         connections: core.drain.connections(),
         accepts_paused: core.accepts_paused.take(),
+        handshakes_failed: core.handshakes_failed.take(),
         votes_lost,
         refused: core.take_refused(),
     };

@@ -8,12 +8,12 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::core::Core;
 use super::endpoints::LocalTasks;
 use super::serve::{Client, serve};
+use super::wire::Wire;
 
 /// Streams that one client may have open on an HTTP/2 connection.
 const MOST_STREAMS: u32 = 250;
@@ -46,7 +46,7 @@ const FIRST_REQUEST: Duration = Duration::from_millis(200);
 pub(super) async fn run(
     core: Rc<Core>,
     protocols: Rc<auto::Builder<LocalTasks>>,
-    stream: TcpStream,
+    wire: Wire,
     client: Client,
 ) {
     let asked = Cell::new(false);
@@ -56,7 +56,7 @@ pub(super) async fn run(
     });
     let seat = core.drain.sit();
     core.keep_beating();
-    let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), answers));
+    let mut connection = pin!(protocols.serve_connection(TokioIo::new(wire), answers));
     let mut called = false;
     let mut patience: Option<Pin<Box<Sleep>>> = None;
     // How a connection ends concerns the request that was in flight, and that has been counted.

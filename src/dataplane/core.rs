@@ -22,6 +22,8 @@ pub(super) struct Core {
     pub(super) drain: Drain,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) accepts_paused: Cell<u64>,
+    /// Clients with whom TLS could not be agreed on.
+    pub(super) handshakes_failed: Cell<u64>,
     /// Absent if nobody wants to read of every request.
     pub(super) access_log: Option<AccessLog>,
     recently: Cell<Micros>,
@@ -63,6 +65,7 @@ impl Core {
             drain: Drain::default(),
             reports,
             accepts_paused: Cell::new(0),
+            handshakes_failed: Cell::new(0),
             access_log,
             recently: Cell::new(clock.micros()),
             subscription: RefCell::new(subscription),

@@ -203,7 +203,7 @@ impl Exchange {
                     continue;
                 }
             };
-            let sent = match self.asking.send(&mut lease, self.view.config.sides[side].protocol) {
+            let sent = match self.asking.send(&mut lease, &self.view.config.sides[side]) {
                 Ok(sent) => sent,
                 Err(cause) => break cause,
             };
@@ -273,9 +273,8 @@ impl Exchange {
     fn pick(&self, side: Side) -> Option<Rc<EndpointState>> {
         let latest = self.core.view();
         let view = latest.get(self.view.id).unwrap_or(&self.view);
-        let protocol = view.config.sides[side].protocol;
-        let now = self.core.recently();
-        self.service.sides[side].pick(now, &view.endpoints[side], protocol, |bound| self.core.draw(bound))
+        let (now, config) = (self.core.recently(), &view.config.sides[side]);
+        self.service.sides[side].pick(now, &view.endpoints[side], config, |bound| self.core.draw(bound))
     }
 
     /// Makes an endpoint's answer the client's. Without a try, that has been counted already.

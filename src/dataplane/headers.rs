@@ -5,12 +5,13 @@ use http::header::{
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri, Version};
 
-use crate::config::Protocol;
+use crate::config::{Protocol, SideConfig};
 use crate::model::{Cause, Dialect};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The type of a gRPC call's body, up to what may follow.
@@ -19,6 +20,10 @@ const GRPC: &[u8] = b"application/grpc";
 /// What a client's connection adds to each of its requests.
 pub(super) struct Forwarded {
     pub(super) client: HeaderValue,
+    /// `http` or `https`.
+    pub(super) proto: HeaderValue,
+    /// Who the client has proven to be, if endpoints are told.
+    pub(super) caller: Option<HeaderValue>,
 }
 
 /// The host that a request names: its authority, else its one `Host` header. HTTP/1.1 asks for exactly one
@@ -71,7 +76,14 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
         join_cookies(headers);
     }
     append(headers, FORWARDED_FOR, &forwarded.client);
-    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    headers.entry(FORWARDED_PROTO).or_insert_with(|| forwarded.proto.clone());
+    if present.caller {
+        // Only who has seen the certificate may say so.
+        headers.remove(FORWARDED_CLIENT_CERT);
+    }
+    if let Some(caller) = &forwarded.caller {
+        headers.insert(FORWARDED_CLIENT_CERT, caller.clone());
+    }
     let via = match version {
         Version::HTTP_2 => "2 switchback",
         Version::HTTP_10 => "1.0 switchback",
@@ -93,8 +105,8 @@ fn is_grpc(content_type: &HeaderValue) -> bool {
 
 /// Puts a prepared head into the form that the endpoint's protocol asks for, whatever form it had before.
 /// `has_body` says that bytes will follow.
-pub(super) fn address<B>(request: &mut Request<B>, protocol: Protocol, has_body: bool) -> Result<(), Cause> {
-    match protocol {
+pub(super) fn address<B>(request: &mut Request<B>, side: &SideConfig, has_body: bool) -> Result<(), Cause> {
+    match side.protocol {
         Protocol::Http1 => {
             *request.version_mut() = Version::HTTP_11;
             if let Some(authority) = request.uri().authority() {
@@ -121,7 +133,7 @@ pub(super) fn address<B>(request: &mut Request<B>, protocol: Protocol, has_body:
                 None => request.uri().authority().cloned().ok_or(Cause::BadRequest)?,
             };
             let mut parts = http::uri::Parts::default();
-            parts.scheme = Some(Scheme::HTTP);
+            parts.scheme = Some(if side.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
             parts.authority = Some(authority);
             parts.path_and_query = Some(path(request.uri()));
             *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Cause::BadRequest)?;
@@ -172,6 +184,7 @@ struct Present {
     expect: bool,
     cookie: bool,
     content_type: bool,
+    caller: bool,
 }
 
 impl Present {
@@ -189,6 +202,7 @@ impl Present {
                 12 if name == "content-type" => present.content_type = true,
                 16 if name == "proxy-connection" => present.hop_by_hop = true,
                 17 if name == "transfer-encoding" => present.hop_by_hop = true,
+                23 if name == "x-forwarded-client-cert" => present.caller = true,
                 _ => {}
             }
         }
@@ -284,7 +298,15 @@ mod tests {
     }
 
     fn forwarded() -> Forwarded {
-        Forwarded { client: HeaderValue::from_static("10.0.0.7") }
+        Forwarded {
+            client: HeaderValue::from_static("10.0.0.7"),
+            proto: HeaderValue::from_static("http"),
+            caller: None,
+        }
+    }
+
+    fn speaking(protocol: Protocol) -> SideConfig {
+        SideConfig { endpoints: std::sync::Arc::new([]), protocol, tls: None }
     }
 
     #[test]
@@ -341,13 +363,13 @@ mod tests {
             head
         };
         let mut to_http1 = absolute(Version::HTTP_2);
-        address(&mut to_http1, Protocol::Http1, false).unwrap();
+        address(&mut to_http1, &speaking(Protocol::Http1), false).unwrap();
         assert_eq!(
             (to_http1.uri().to_string().as_str(), &to_http1.headers()["host"]),
             ("/x?y", &HeaderValue::from_static("a.example.net:8080"))
         );
         let mut to_http2 = absolute(Version::HTTP_11);
-        address(&mut to_http2, Protocol::Http2, false).unwrap();
+        address(&mut to_http2, &speaking(Protocol::Http2), false).unwrap();
         assert_eq!(to_http2.uri().to_string(), "http://a.example.net:8080/x?y");
         assert!(!to_http2.headers().contains_key("host"));
     }

@@ -1,6 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::conn::auto;
@@ -8,10 +9,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::connection;
+use crate::tls::Acceptor;
+
 use super::core::Core;
 use super::endpoints::LocalTasks;
-use super::serve::Client;
+use super::serve::{Client, Tls};
+use super::wire::Wire;
+use super::{connection, handshake};
 
 /// After an accept has failed for want of resources, others get a moment to give some back.
 const BREATH: Duration = Duration::from_millis(50);
@@ -21,15 +25,20 @@ const LAST_CALL: Duration = Duration::from_millis(20);
 /// … and for so long in all.
 const LAST_CALL_AT_MOST: Duration = Duration::from_millis(200);
 
+/// What a worker lets clients in by, at one listener.
+pub(super) struct Door {
+    pub(super) core: Rc<Core>,
+    pub(super) protocols: Rc<auto::Builder<LocalTasks>>,
+    /// The listener's place in the configuration.
+    pub(super) place: usize,
+    /// How TLS is spoken, if it is.
+    pub(super) acceptor: Option<Arc<Acceptor>>,
+}
+
 /// Accepts connections until the worker drains. Those that wait to be accepted by then still are: closing a
 /// listener resets them.
-pub(super) async fn run(
-    core: Rc<Core>,
-    protocols: Rc<auto::Builder<LocalTasks>>,
-    listener: TcpListener,
-    place: usize,
-    most_connections: usize,
-) {
+pub(super) async fn run(door: Door, listener: TcpListener, most_connections: usize) {
+    let core = &door.core;
     loop {
         if core.drain.connections() >= most_connections {
             core.accepts_paused.set(core.accepts_paused.get() + 1);
@@ -40,13 +49,12 @@ pub(super) async fn run(
             biased;
             accepted = listener.accept() => accepted,
             () = core.drain.begun() => {
-                let last = last_call(&core, &protocols, &listener, place);
-                let _ = timeout(LAST_CALL_AT_MOST, last).await;
+                let _ = timeout(LAST_CALL_AT_MOST, door.last_call(&listener)).await;
                 return;
             }
         };
         match accepted {
-            Ok((stream, peer)) => open(&core, &protocols, stream, peer, place),
+            Ok((stream, peer)) => door.open(stream, peer),
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 warn!(%error, "cannot accept connections for a moment");
@@ -56,29 +64,35 @@ pub(super) async fn run(
     }
 }
 
-/// Takes in those who wait: closing a listener resets them, and the system may not have told of them yet.
-async fn last_call(
-    core: &Rc<Core>,
-    protocols: &Rc<auto::Builder<LocalTasks>>,
-    listener: &TcpListener,
-    place: usize,
-) {
-    while let Ok(Ok((stream, peer))) = timeout(LAST_CALL, listener.accept()).await {
-        open(core, protocols, stream, peer, place);
+impl Door {
+    /// Takes in those who wait: closing a listener resets them, and the system may not have told of them yet.
+    async fn last_call(&self, listener: &TcpListener) {
+        while let Ok(Ok((stream, peer))) = timeout(LAST_CALL, listener.accept()).await {
+            self.open(stream, peer);
+        }
     }
-}
 
-fn open(
-    core: &Rc<Core>,
-    protocols: &Rc<auto::Builder<LocalTasks>>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: usize,
-) {
-    // An answer goes out as it comes. A peer that is gone already is noticed by the first read.
-    let _ = stream.set_nodelay(true);
-    let client = Client::new(place, peer.ip());
-    tokio::task::spawn_local(connection::run(core.clone(), protocols.clone(), stream, client));
+    fn open(&self, stream: TcpStream, peer: SocketAddr) {
+        // An answer goes out as it comes. A peer that is gone already is noticed by the first read.
+        let _ = stream.set_nodelay(true);
+        let (core, protocols) = (self.core.clone(), self.protocols.clone());
+        let (place, address) = (self.place, peer.ip());
+        match &self.acceptor {
+            None => {
+                let client = Client::new(place, address, Tls::No, None);
+                tokio::task::spawn_local(connection::run(core, protocols, Wire::Tcp(stream), client));
+            }
+            Some(acceptor) => {
+                let acceptor = acceptor.clone();
+                tokio::task::spawn_local(async move {
+                    let shaken = Box::pin(handshake::accept(&core, &acceptor, stream)).await;
+                    let Some((wire, caller)) = shaken else { return };
+                    let client = Client::new(place, address, Tls::Yes, caller);
+                    connection::run(core, protocols, wire, client).await;
+                });
+            }
+        }
+    }
 }
 
 /// The peer gave up while it waited; the listener is fine.

@@ -24,6 +24,7 @@ mod core;
 mod drain;
 mod endpoints;
 mod exchange;
+mod handshake;
 mod headers;
 mod listener;
 mod rescue;
@@ -34,6 +35,7 @@ mod service;
 mod told;
 mod trace;
 mod waits;
+mod wire;
 mod worker;
 
 pub(crate) use worker::{Stop, WorkerSeed, start};

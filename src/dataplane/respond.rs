@@ -64,6 +64,7 @@ pub(super) fn status(cause: Cause) -> StatusCode {
         Cause::ConnectTimeout | Cause::HeaderTimeout | Cause::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
         Cause::ConnectRefused
         | Cause::ConnectFailed
+        | Cause::TlsFailed
         | Cause::Reset
         | Cause::Protocol
         | Cause::Status
@@ -82,6 +83,7 @@ fn proxy_error(cause: Cause) -> &'static str {
         Cause::ConnectRefused => "connection_refused",
         Cause::ConnectTimeout => "connection_timeout",
         Cause::ConnectFailed => "destination_ip_unroutable",
+        Cause::TlsFailed => "tls_protocol_error",
         Cause::Reset | Cause::Truncated => "connection_terminated",
         Cause::Protocol => "http_protocol_error",
         Cause::HeaderTimeout | Cause::IdleTimeout => "connection_read_timeout",

@@ -26,12 +26,21 @@ pub(super) struct Client {
     pub(super) forwarded: Forwarded,
 }
 
+/// Whether a client speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tls {
+    Yes,
+    No,
+}
+
 impl Client {
-    pub(super) fn new(listener: usize, address: IpAddr) -> Self {
+    /// `caller` is who a client that speaks TLS has proven to be, if endpoints are told.
+    pub(super) fn new(listener: usize, address: IpAddr, tls: Tls, caller: Option<HeaderValue>) -> Self {
         let address = address.to_canonical();
         let text = address.to_string();
         let client = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { listener, address, forwarded: Forwarded { client } }
+        let proto = HeaderValue::from_static(if tls == Tls::Yes { "https" } else { "http" });
+        Self { listener, address, forwarded: Forwarded { client, proto, caller } }
     }
 }
 

@@ -1,5 +1,6 @@
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use crate::clock::Clock;
 use crate::snapshot::Subscription;
 use crate::tally::Report;
 use crate::telemetry::AccessLog;
+use crate::tls::Acceptor;
 
 use super::core::Core;
+use super::listener::Door;
 use super::{beat, connection, listener};
 
 /// What a worker is made from.
@@ -23,6 +26,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) clock: Clock,
     /// One socket for each configured listener, in that order, bound and listening.
     pub(crate) listeners: Vec<std::net::TcpListener>,
+    /// How each of them speaks TLS, if it does.
+    pub(crate) acceptors: Vec<Option<Arc<Acceptor>>>,
     pub(crate) subscription: Subscription,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) access_log: Option<AccessLog>,
@@ -53,16 +58,17 @@ pub(crate) fn start(seed: WorkerSeed) -> io::Result<thread::JoinHandle<()>> {
 }
 
 async fn run(seed: WorkerSeed) {
-    let WorkerSeed { index, clock, listeners, subscription, reports, access_log, most_connections, mut stop } =
-        seed;
+    let WorkerSeed { index, clock, listeners, acceptors, most_connections, mut stop, .. } = seed;
+    let WorkerSeed { subscription, reports, access_log, .. } = seed;
     let core = Rc::new(Core::new(index, clock, subscription, reports, access_log));
     core.view();
     let protocols = Rc::new(connection::protocols());
     let mut accepting = JoinSet::new();
-    for (place, socket) in listeners.into_iter().enumerate() {
+    for (place, (socket, acceptor)) in listeners.into_iter().zip(acceptors).enumerate() {
         match TcpListener::from_std(socket) {
             Ok(socket) => {
-                let run = listener::run(core.clone(), protocols.clone(), socket, place, most_connections);
+                let door = Door { core: core.clone(), protocols: protocols.clone(), place, acceptor };
+                let run = listener::run(door, socket, most_connections);
                 accepting.spawn_local(run);
             }
             Err(error) => error!(%error, worker = index, "a worker cannot listen"),

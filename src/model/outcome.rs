@@ -40,6 +40,8 @@ pub enum Cause {
     ConnectTimeout,
     /// The connection could not be made for another reason (no route, no address, handshake).
     ConnectFailed,
+    /// The endpoint and Switchback do not agree on TLS: on a version, on who they are, on the protocol.
+    TlsFailed,
     /// The connection ended or was reset before an answer began.
     Reset,
     /// What came back was not HTTP.
@@ -70,11 +72,12 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of [`Cause::index`].
-    pub const ALL: [Cause; 17] = [
+    pub const ALL: [Cause; 18] = [
         Cause::NoEndpoint,
         Cause::ConnectRefused,
         Cause::ConnectTimeout,
         Cause::ConnectFailed,
+        Cause::TlsFailed,
         Cause::Reset,
         Cause::Protocol,
         Cause::HeaderTimeout,
@@ -102,6 +105,7 @@ impl Cause {
             | Cause::ConnectRefused
             | Cause::ConnectTimeout
             | Cause::ConnectFailed
+            | Cause::TlsFailed
             | Cause::Reset
             | Cause::Protocol
             | Cause::HeaderTimeout
@@ -122,6 +126,7 @@ impl Cause {
             Cause::ConnectRefused => "connect_refused",
             Cause::ConnectTimeout => "connect_timeout",
             Cause::ConnectFailed => "connect_failed",
+            Cause::TlsFailed => "tls_failed",
             Cause::Reset => "reset",
             Cause::Protocol => "protocol",
             Cause::HeaderTimeout => "header_timeout",
@@ -145,6 +150,7 @@ impl Cause {
             Cause::ConnectRefused => "refused connections",
             Cause::ConnectTimeout => "did not take connections in time",
             Cause::ConnectFailed => "could not be connected to",
+            Cause::TlsFailed => "could not be spoken to over TLS",
             Cause::Reset => "closed connections without an answer",
             Cause::Protocol => "answered something that is not HTTP",
             Cause::HeaderTimeout => "did not answer in time",

@@ -26,6 +26,10 @@ pub(crate) const CONFIGURATION_LOADED: &str = "switchback_configuration_loaded_t
 pub(crate) const CONNECTIONS: &str = "switchback_connections";
 /// Times that a worker stopped accepting because it had as many connections as it may.
 pub(crate) const ACCEPTS_PAUSED: &str = "switchback_accepts_paused_total";
+/// Clients with whom TLS could not be agreed on.
+pub(crate) const HANDSHAKES_FAILED: &str = "switchback_tls_handshake_failures_total";
+/// When a certificate in use ends, in seconds since 1970, by `file`.
+pub(crate) const CERTIFICATE_ENDS: &str = "switchback_certificate_ends_timestamp_seconds";
 /// The generation of the latest snapshot.
 pub(crate) const GENERATION: &str = "switchback_snapshot_generation";
 /// Records that could not be written to the state directory.
@@ -53,6 +57,8 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (CONFIGURATION_LOADED, Kind::Gauge, "When the configuration in force was loaded, Unix seconds."),
     (CONNECTIONS, Kind::Gauge, "Connections of clients, by worker."),
     (ACCEPTS_PAUSED, Kind::Counter, "Times that a worker stopped accepting for too many connections."),
+    (HANDSHAKES_FAILED, Kind::Counter, "Clients with whom TLS could not be agreed on."),
+    (CERTIFICATE_ENDS, Kind::Gauge, "When a certificate in use ends, Unix seconds, by file."),
     (GENERATION, Kind::Gauge, "The generation of the latest snapshot."),
     (WRITE_FAILURES, Kind::Counter, "Records that could not be written to the state directory."),
     (VOTES_LOST, Kind::Counter, "Votes that were lost because too many waited."),

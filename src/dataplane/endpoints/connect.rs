@@ -1,17 +1,21 @@
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::errno::Errno;
 use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, TlsStream};
+use tracing::warn;
 
 use crate::model::Cause;
 
 use super::super::body::RequestBody;
 use super::super::core::Core;
 use super::super::waits::{Expired, Limit, within};
+use super::super::wire::Wire;
+use super::EndpointState;
+use crate::tls::Connector;
 
 /// What may be under way on one stream that its client has not read yet.
 const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
@@ -23,10 +27,10 @@ const HTTP2_HEADERS: u32 = 64 << 10;
 /// Makes an HTTP/1.1 connection. Its I/O is driven by a task of its own, which ends with it.
 pub(super) async fn http1(
     core: &Rc<Core>,
-    address: SocketAddr,
+    endpoint: &EndpointState,
     limit: Limit,
 ) -> Result<http1::SendRequest<RequestBody>, Cause> {
-    let stream = tcp(core, address, limit).await?;
+    let stream = wire(core, endpoint, limit).await?;
     let handshake = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
     tokio::task::spawn_local(async move {
@@ -36,13 +40,13 @@ pub(super) async fn http1(
     Ok(sender)
 }
 
-/// Makes an HTTP/2 connection with prior knowledge.
+/// Makes an HTTP/2 connection, without TLS by prior knowledge.
 pub(super) async fn http2(
     core: &Rc<Core>,
-    address: SocketAddr,
+    endpoint: &EndpointState,
     limit: Limit,
 ) -> Result<http2::SendRequest<RequestBody>, Cause> {
-    let stream = tcp(core, address, limit).await?;
+    let stream = wire(core, endpoint, limit).await?;
     let handshake = http2::Builder::new(LocalTasks)
         .timer(TokioTimer::new())
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
@@ -57,8 +61,49 @@ pub(super) async fn http2(
     Ok(sender)
 }
 
-async fn tcp(core: &Rc<Core>, address: SocketAddr, limit: Limit) -> Result<TcpStream, Cause> {
-    let connected = within(core, limit, TcpStream::connect(address)).await.map_err(in_words)?;
+async fn wire(core: &Rc<Core>, endpoint: &EndpointState, limit: Limit) -> Result<Wire, Cause> {
+    let stream = tcp(core, endpoint, limit).await?;
+    match &endpoint.tls {
+        None => Ok(Wire::Tcp(stream)),
+        Some(connector) => Box::pin(tls(core, endpoint, connector, stream, limit)).await,
+    }
+}
+
+/// Agrees on TLS. What stands in the way is logged once, until the endpoint is well again: the cause alone would
+/// not tell people what to mend.
+async fn tls(
+    core: &Rc<Core>,
+    endpoint: &EndpointState,
+    connector: &Connector,
+    stream: TcpStream,
+    limit: Limit,
+) -> Result<Wire, Cause> {
+    let address = endpoint.endpoint;
+    let (Some(config), Some(name)) = (connector.config(), connector.name(Some(address.address.ip()))) else {
+        return Err(Cause::TlsFailed);
+    };
+    let shaking = TlsConnector::from(config).connect(name, stream);
+    let shaken = match within(core, limit, shaking).await.map_err(in_words)? {
+        Ok(shaken) => shaken,
+        Err(error) => {
+            if !endpoint.is_refusing() {
+                warn!(endpoint = %address, %error, "an endpoint cannot be spoken to over TLS");
+            }
+            return Err(Cause::TlsFailed);
+        }
+    };
+    if !connector.is_agreed(shaken.get_ref().1.alpn_protocol()) {
+        if !endpoint.is_refusing() {
+            warn!(endpoint = %address, "an endpoint speaks another protocol over TLS than its side's (ALPN)");
+        }
+        return Err(Cause::TlsFailed);
+    }
+    Ok(Wire::Tls(Box::new(TlsStream::from(shaken))))
+}
+
+async fn tcp(core: &Rc<Core>, endpoint: &EndpointState, limit: Limit) -> Result<TcpStream, Cause> {
+    let connecting = TcpStream::connect(endpoint.endpoint.address);
+    let connected = within(core, limit, connecting).await.map_err(in_words)?;
     let stream = connected.map_err(|error| cause(&error))?;
     // Answers and requests go out as they come; a peer that is gone already is noticed by the request.
     let _ = stream.set_nodelay(true);

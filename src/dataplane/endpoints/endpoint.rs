@@ -1,8 +1,10 @@
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Protocol;
+use crate::config::SideConfig;
 use crate::model::{Endpoint, Micros};
+use crate::tls::Connector;
 
 use super::pool::Pool;
 
@@ -10,6 +12,8 @@ use super::pool::Pool;
 pub(in crate::dataplane) struct EndpointState {
     pub(in crate::dataplane) endpoint: Endpoint,
     pub(in crate::dataplane) pool: Pool,
+    /// How it is spoken to over TLS, if it is.
+    pub(super) tls: Option<Arc<Connector>>,
     in_flight: Cell<u32>,
     /// Connections that failed in a row.
     refusals: Cell<u32>,
@@ -22,10 +26,11 @@ const PASS_OVER: Duration = Duration::from_secs(1);
 const PASS_OVER_MOST: Duration = Duration::from_secs(15);
 
 impl EndpointState {
-    pub(super) fn new(endpoint: Endpoint, protocol: Protocol) -> Self {
+    pub(super) fn new(endpoint: Endpoint, side: &SideConfig) -> Self {
         Self {
             endpoint,
-            pool: Pool::new(protocol),
+            pool: Pool::new(side.protocol),
+            tls: side.tls.clone(),
             in_flight: Cell::new(0),
             refusals: Cell::new(0),
             passed_over_until: Cell::new(Micros(0)),
@@ -52,6 +57,11 @@ impl EndpointState {
         let again = self.refusals.get().min(8);
         self.refusals.set(again + 1);
         self.passed_over_until.set(now.after((PASS_OVER * (1 << again)).min(PASS_OVER_MOST)));
+    }
+
+    /// Whether the last connection could not be made.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.refusals.get() > 0
     }
 
     /// A connection was made.

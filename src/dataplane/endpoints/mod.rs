@@ -13,8 +13,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::Protocol;
+use crate::config::{Protocol, SideConfig};
 use crate::model::{Endpoint, Micros};
+use crate::tls::Connector;
 
 pub(super) use connect::LocalTasks;
 pub(super) use endpoint::EndpointState;
@@ -28,8 +29,15 @@ pub(super) struct Endpoints {
 
 #[derive(Default)]
 struct Known {
-    source: Option<(Arc<[Endpoint]>, Protocol)>,
+    source: Option<Source>,
     list: Vec<Rc<EndpointState>>,
+}
+
+/// What the list was made from.
+struct Source {
+    endpoints: Arc<[Endpoint]>,
+    protocol: Protocol,
+    tls: Option<Arc<Connector>>,
 }
 
 impl Endpoints {
@@ -39,11 +47,11 @@ impl Endpoints {
         &self,
         now: Micros,
         endpoints: &Arc<[Endpoint]>,
-        protocol: Protocol,
+        side: &SideConfig,
         draw: impl FnMut(u32) -> u32,
     ) -> Option<Rc<EndpointState>> {
         let mut known = self.known.borrow_mut();
-        known.adopt(endpoints, protocol);
+        known.adopt(endpoints, side);
         balance::pick(&known.list, now, draw).cloned()
     }
 
@@ -57,22 +65,29 @@ impl Endpoints {
 
 impl Known {
     /// Takes over a changed list. Who stays keeps connections and counts.
-    fn adopt(&mut self, endpoints: &Arc<[Endpoint]>, protocol: Protocol) {
-        if let Some((source, spoken)) = &self.source
-            && Arc::ptr_eq(source, endpoints)
-            && *spoken == protocol
-        {
+    fn adopt(&mut self, endpoints: &Arc<[Endpoint]>, side: &SideConfig) {
+        let spoken = |source: &Source| {
+            // The same one, nearly always.
+            let same_tls = match (&source.tls, &side.tls) {
+                (None, None) => true,
+                (Some(was), Some(is)) => Arc::ptr_eq(was, is) || was == is,
+                _ => false,
+            };
+            source.protocol == side.protocol && same_tls
+        };
+        let stays = self.source.as_ref().is_some_and(spoken);
+        if stays && self.source.as_ref().is_some_and(|source| Arc::ptr_eq(&source.endpoints, endpoints)) {
             return;
         }
-        let spoken_before = self.source.replace((endpoints.clone(), protocol)).map(|(_, spoken)| spoken);
         let before = std::mem::take(&mut self.list);
         self.list = endpoints
             .iter()
             .map(|endpoint| {
-                let same = |known: &&Rc<EndpointState>| known.endpoint == *endpoint;
-                let stays = before.iter().find(same).filter(|_| spoken_before == Some(protocol));
-                stays.cloned().unwrap_or_else(|| Rc::new(EndpointState::new(*endpoint, protocol)))
+                let known = before.iter().find(|known| known.endpoint == *endpoint).filter(|_| stays);
+                known.cloned().unwrap_or_else(|| Rc::new(EndpointState::new(*endpoint, side)))
             })
             .collect();
+        let (protocol, tls) = (side.protocol, side.tls.clone());
+        self.source = Some(Source { endpoints: endpoints.clone(), protocol, tls });
     }
 }

@@ -77,22 +77,21 @@ impl Pool {
         limit: Limit,
         fresh: Fresh,
     ) -> Result<Lease, Cause> {
-        let address = endpoint.endpoint.address;
         let made = match self {
-            Pool::Http1(_) => connect::http1(core, address, limit).await.map(Lease::Http1),
+            Pool::Http1(_) => connect::http1(core, endpoint, limit).await.map(Lease::Http1),
             Pool::Http2 { open, making } => {
                 let turn = within(core, limit, making.acquire()).await.map_err(connect::in_words)?;
                 if let Some(stream) = take_stream(open, fresh) {
                     return Ok(Lease::Http2(stream));
                 }
-                let made = connect::http2(core, address, limit).await;
+                let made = connect::http2(core, endpoint, limit).await;
                 drop(turn);
                 made.map(|sender| Lease::Http2(add_shared(open, sender, core.now())))
             }
         };
         match &made {
             Ok(_) => endpoint.accepted(),
-            Err(Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectFailed) => {
+            Err(Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectFailed | Cause::TlsFailed) => {
                 endpoint.refused(core.now());
             }
             Err(_) => {}

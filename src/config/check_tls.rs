@@ -1,0 +1,153 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+
+use crate::tls::{
+    AcceptSettings, Acceptor, ClientCertificates, ConnectSettings, Connector, KeyPair, Material,
+};
+
+use super::at::At;
+use super::checked::Protocol;
+use super::fault::Faults;
+use super::parse::Lost;
+use super::raw_tls::{RawAccept, RawClientCertificates, RawConnect, RawKeyPair, RawTlsVersion};
+
+/// Whether files that a configuration names are read too. They are not where it is only held against something
+/// recorded, perhaps on another machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    Read,
+    Leave,
+}
+
+/// Checks how a listener speaks TLS.
+pub(super) fn accept(
+    raw: At<RawAccept>,
+    lost: &Lost,
+    files: Files,
+    faults: &mut Faults<'_>,
+) -> Option<Arc<Acceptor>> {
+    let At { value: raw, span } = raw;
+    let certificates = match raw.certificates {
+        Some(pairs) if !pairs.value.is_empty() => pairs.value,
+        Some(_) | None => {
+            if !lost.has("certificates") {
+                faults
+                    .at(&span, "TLS without a certificate", "who are we to clients?")
+                    .help("add certificates = [{ chain = \"tls/site.pem\", key = \"tls/site.key\" }]");
+            }
+            return None;
+        }
+    };
+    let certificates: Vec<KeyPair> =
+        certificates.into_iter().filter_map(|pair| key_pair(pair, lost, faults)).collect();
+    let settings = AcceptSettings {
+        certificates,
+        only_tls13: raw.minimum.is_some_and(|version| matches!(version.value, RawTlsVersion::Tls13)),
+        clients: raw.clients.and_then(|clients| client_certificates(clients, lost, faults)),
+    };
+    let acceptor = Acceptor::new(settings);
+    read(&acceptor, &span, files, faults);
+    Some(Arc::new(acceptor))
+}
+
+/// Checks how a side's endpoints are spoken to over TLS.
+pub(super) fn connect(
+    raw: At<RawConnect>,
+    protocol: Protocol,
+    lost: &Lost,
+    files: Files,
+    faults: &mut Faults<'_>,
+) -> Arc<Connector> {
+    let At { value: raw, span } = raw;
+    let settings = ConnectSettings {
+        roots: raw.authorities.and_then(|path| file(&path, faults)),
+        name: raw.name.and_then(|name| server_name(&name, faults)),
+        identities: raw
+            .identities
+            .into_iter()
+            .flat_map(|identities| identities.value)
+            .filter_map(|identity| spiffe_identity(identity, faults))
+            .collect(),
+        certificate: raw.certificate.and_then(|pair| key_pair(pair, lost, faults)),
+        http2: protocol == Protocol::Http2,
+    };
+    let connector = Connector::new(settings);
+    read(&connector, &span, files, faults);
+    Arc::new(connector)
+}
+
+fn read(material: &dyn Material, span: &std::ops::Range<usize>, files: Files, faults: &mut Faults<'_>) {
+    if files == Files::Read
+        && let Err(trouble) = material.renew()
+    {
+        faults.at(span, "TLS cannot be set up", trouble.to_string()).help(trouble.remedy());
+    }
+}
+
+fn client_certificates(
+    raw: At<RawClientCertificates>,
+    lost: &Lost,
+    faults: &mut Faults<'_>,
+) -> Option<ClientCertificates> {
+    let At { value: raw, span } = raw;
+    let Some(path) = raw.authorities else {
+        if !lost.has("authorities") {
+            faults
+                .at(&span, "clients without authorities", "who may have signed a client's certificate?")
+                .help("add authorities = \"tls/clients.pem\"");
+        }
+        return None;
+    };
+    Some(ClientCertificates {
+        authorities: file(&path, faults)?,
+        optional: raw.required.is_some_and(|required| !required.value),
+        forwarded: raw.forward.is_some_and(|forward| forward.value),
+    })
+}
+
+fn key_pair(raw: At<RawKeyPair>, lost: &Lost, faults: &mut Faults<'_>) -> Option<KeyPair> {
+    let At { value: RawKeyPair { chain, key }, span } = raw;
+    let (Some(chain), Some(key)) = (chain, key) else {
+        if !lost.has("chain") && !lost.has("key") {
+            faults
+                .at(&span, "half a pair", "a certificate has a chain and a key")
+                .help("write { chain = \"tls/site.pem\", key = \"tls/site.key\" }");
+        }
+        return None;
+    };
+    Some(KeyPair { chain: file(&chain, faults)?, key: file(&key, faults)? })
+}
+
+/// A relative path begins in the configuration's folder.
+fn file(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathBuf> {
+    if raw.value.is_empty() || raw.value.ends_with('/') {
+        faults.at(&raw.span, "not a file", "such as tls/site.pem");
+        return None;
+    }
+    Some(faults.folder().join(&raw.value))
+}
+
+fn server_name(raw: &At<String>, faults: &mut Faults<'_>) -> Option<ServerName<'static>> {
+    let name = ServerName::try_from(raw.value.clone()).ok();
+    if name.is_none() {
+        faults
+            .at(&raw.span, "not a host name", "the name in the endpoints' certificates")
+            .help("such as orders.internal, without a port");
+    }
+    name
+}
+
+fn spiffe_identity(raw: At<String>, faults: &mut Faults<'_>) -> Option<String> {
+    let rest = raw.value.strip_prefix("spiffe://");
+    let is_whole = rest.and_then(|rest| rest.split_once('/')).is_some_and(|(domain, path)| {
+        !domain.is_empty() && !path.is_empty() && !raw.value.contains(['?', '#', '*', ' '])
+    });
+    if !is_whole {
+        faults
+            .at(&raw.span, "not a SPIFFE identity", "spiffe://TRUST-DOMAIN/PATH, whole")
+            .help("such as spiffe://cluster.local/ns/orders/sa/orders");
+    }
+    is_whole.then_some(raw.value)
+}

@@ -1,0 +1,50 @@
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsStream};
+use tracing::debug;
+
+use crate::tls::{Acceptor, caller};
+
+use super::core::Core;
+use super::waits::{Limit, within};
+use super::wire::Wire;
+
+/// How long a client may take to agree on TLS.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Agrees on TLS with a client, and learns who it is if endpoints are told. `None` if that fails; it holds a place
+/// among the connections meanwhile.
+pub(super) async fn accept(
+    core: &Rc<Core>,
+    acceptor: &Acceptor,
+    stream: TcpStream,
+) -> Option<(Wire, Option<HeaderValue>)> {
+    let _seat = core.drain.sit();
+    core.keep_beating();
+    let shaking = TlsAcceptor::from(acceptor.config()?).accept(stream);
+    let limit = Limit { until: core.now().after(PATIENCE), if_held: None };
+    let stream = match within(core, limit, shaking).await {
+        Ok(Ok(stream)) => stream,
+        // Who only looks whether somebody listens says nothing, and leaves.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return None,
+        Ok(Err(error)) => {
+            debug!(%error, "a client does not agree on TLS");
+            return fail(core);
+        }
+        Err(_) => return fail(core),
+    };
+    let is_forwarded = acceptor.settings().clients.as_ref().is_some_and(|clients| clients.forwarded);
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let caller = certificate.filter(|_| is_forwarded).and_then(caller);
+    Some((Wire::Tls(Box::new(TlsStream::from(stream))), caller))
+}
+
+fn fail<T>(core: &Core) -> Option<T> {
+    core.handshakes_failed.set(core.handshakes_failed.get() + 1);
+    core.keep_beating();
+    None
+}

@@ -1,0 +1,31 @@
+//! TLS on both legs: who we are to clients, who clients are to us, and the same toward endpoints.
+//!
+//! An [`Acceptor`] is a listener's, a [`Connector`] a side's. Each is made from files, and made again when they
+//! change: what is being used stays in use, connections are not touched, and a bad file leaves the last good ones in
+//! force. Sessions can be resumed across a change of certificates, and not across a change of who is trusted.
+
+mod accept;
+mod caller;
+mod connect;
+mod files;
+mod identity;
+mod spiffe;
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+pub use accept::{AcceptSettings, Acceptor, ClientCertificates};
+pub(crate) use caller::caller;
+pub use connect::{ConnectSettings, Connector};
+pub use files::Trouble;
+pub(crate) use files::{Material, Signature};
+pub use identity::{Expiry, KeyPair};
+
+/// The ALPN names of the two protocols (RFC 7301).
+const HTTP2: &[u8] = b"h2";
+const HTTP11: &[u8] = b"http/1.1";
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
