@@ -1,9 +1,11 @@
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::model::{GrpcCode, Side, Statuses};
 use crate::splitter::Sticky;
+use crate::tls::ConnectSettings;
 
 use super::checked::ServiceConfig;
 
@@ -46,10 +48,37 @@ pub fn show(service: &ServiceConfig) -> String {
                 strings(&side_config.endpoints[..]),
                 side_config.protocol.as_str()
             );
+            if let Some(connector) = &side_config.tls {
+                show_tls(side, connector.settings(), &mut out);
+            }
         }
     }
     show_rules(s, &mut out);
     out
+}
+
+fn show_tls(side: Side, tls: &ConnectSettings, out: &mut String) {
+    let _ = writeln!(out, "\n[{side}.tls]");
+    // Read in another folder, it means the same files.
+    let whole =
+        |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    if let Some(roots) = &tls.roots {
+        let _ = writeln!(out, "authorities = {:?}", whole(roots));
+    }
+    if let Some(name) = &tls.name {
+        let _ = writeln!(out, "name = {:?}", name.to_str());
+    }
+    if !tls.identities.is_empty() {
+        let _ = writeln!(out, "identities = {:?}", tls.identities);
+    }
+    if let Some(pair) = &tls.certificate {
+        let _ = writeln!(
+            out,
+            "certificate = {{ chain = {:?}, key = {:?} }}",
+            whole(&pair.chain),
+            whole(&pair.key)
+        );
+    }
 }
 
 fn show_rules(s: &ServiceConfig, out: &mut String) {

@@ -41,6 +41,11 @@ impl Connector {
         Self { settings, current: ArcSwapOption::empty() }
     }
 
+    /// How it was set up.
+    pub fn settings(&self) -> &ConnectSettings {
+        &self.settings
+    }
+
     /// What new connections go by; `None` before the files have been read.
     pub(crate) fn config(&self) -> Option<Arc<ClientConfig>> {
         self.current.load_full()

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::proxy::Service;
+use crate::support::tls::Authority;
 use switchback::config::{SchemaOf, load, schema, show};
 
 fn repository() -> &'static Path {
@@ -99,6 +101,27 @@ fn what_is_shown_of_a_service_reads_back_to_the_same() {
     }
     let again = load(folder.path()).map_err(|faults| switchback::config::render(&faults, false)).unwrap();
     assert_eq!(again.config.services, shipped.services);
+}
+
+#[test]
+fn how_endpoints_are_spoken_to_over_tls_is_shown_so_that_it_reads_back() {
+    let (mesh, pair) = (Authority::new("mesh"), Authority::new("ours").sign(&["switchback.test"]));
+    let folder = tempfile::tempdir().unwrap();
+    lay(&repository().join("config"), folder.path());
+    fs::create_dir(folder.path().join("tls")).unwrap();
+    mesh.write(&folder.path().join("tls/mesh.pem"));
+    pair.write(&folder.path().join("tls"), "own");
+    let service = Service::new("search")
+        .helios("10.0.0.1:80".parse().unwrap())
+        .rest("[helios.tls]\nauthorities = \"tls/mesh.pem\"\nname = \"orders.internal\"\nidentities = [\"spiffe://a/b\"]\n\
+               certificate = { chain = \"tls/own.pem\", key = \"tls/own.key\" }\n");
+    let file = folder.path().join("services/search.toml");
+    fs::write(&file, service.text()).unwrap();
+    let read = || load(folder.path()).unwrap().config.services.into_values().last().unwrap();
+    let first = read();
+    assert!(first.sides.helios.tls.is_some());
+    fs::write(&file, show(&first)).unwrap();
+    assert_eq!(read(), first);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use http::Method;
 
 use crate::support::client::{Over, request, send};
 use crate::support::endpoint::{Endpoint, answer};
-use crate::support::proxy::{Proxy, Service};
+use crate::support::proxy::{Folder, Proxy, Service};
+use crate::support::tls::Authority;
 
 async fn run(program: &str, arguments: &[&str]) -> String {
     let output = tokio::process::Command::new(program).args(arguments).output().await;
@@ -103,4 +104,37 @@ fn python(folder: &std::path::Path) -> (Child, SocketAddr) {
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let port = line.split("port ").nth(1).unwrap().split(' ').next().unwrap();
     (server, format!("127.0.0.1:{port}").parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_and_nghttp_speak_tls_with_both_protocols_and_versions() {
+    let authority = Authority::new("ours");
+    let endpoint = counting().await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    folder.add_to_process(
+        "[listeners.https]\naddress = \"127.0.0.1:0\"\n[listeners.https.tls]\n\
+         certificates = [{ chain = \"site.pem\", key = \"site.key\" }]\n",
+    );
+    authority.sign(&["a.test"]).write(folder.path(), "site");
+    authority.write(&folder.path().join("authority.pem"));
+    let proxy = Proxy::start_in(folder);
+    let port = proxy.https().port();
+    let trust = proxy.folder.path().join("authority.pem").display().to_string();
+    let (resolve, url) = (format!("a.test:{port}:127.0.0.1"), format!("https://a.test:{port}/"));
+    let common = ["-sS", "--fail", "--cacert", &trust, "--resolve", &resolve];
+    let told = ["-o", "/dev/null", "-w", "%{http_version} %{ssl_verify_result}"];
+    for (more, expected) in [
+        (&["--http1.1"][..], "1.1 0"),
+        (&["--http2"], "2 0"),
+        (&["--http2", "--tls-max", "1.2"], "2 0"),
+        (&["--http1.1", "--tlsv1.3"], "1.1 0"),
+        // Who does not say what it speaks is understood all the same.
+        (&["--no-alpn"], "1.1 0"),
+    ] {
+        let said = run("curl", &[&common[..], &told, more, &[&url]].concat()).await;
+        assert_eq!(said, expected, "{more:?}");
+    }
+    let address = format!("https://127.0.0.1:{port}/");
+    let said = run("nghttp", &["-nv", "-H", ":authority: a.test", &address]).await;
+    assert!(said.contains("The negotiated protocol: h2") && said.contains(":status: 200"), "{said}");
 }

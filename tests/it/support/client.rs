@@ -67,6 +67,14 @@ impl Client {
         Self { sender }
     }
 
+    pub(crate) fn of_http1(sender: http1::SendRequest<Full<Bytes>>) -> Self {
+        Self { sender: Sender::Http1(sender) }
+    }
+
+    pub(crate) fn of_http2(sender: http2::SendRequest<Full<Bytes>>) -> Self {
+        Self { sender: Sender::Http2(sender) }
+    }
+
     /// Sends a request, and reads the whole answer.
     pub(crate) async fn try_send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
         let response = match &mut self.sender {

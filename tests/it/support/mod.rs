@@ -6,6 +6,7 @@ pub(crate) mod endpoint;
 pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod tls;
 pub(crate) mod traffic;
 
 use std::time::{Duration, Instant};

@@ -177,6 +177,11 @@ impl Proxy {
         Self { folder, address, admin: running.admin_address(), running: Some(running) }
     }
 
+    /// Where the listener listens that speaks TLS.
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.running().address("https").unwrap()
+    }
+
     /// Asks over a connection of its own.
     pub(crate) async fn get(&self, host: &str, path: &str) -> Answer {
         client::send(self.address, request(Over::Http1, Method::GET, host, path, "")).await
