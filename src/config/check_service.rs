@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use crate::model::{Endpoint, PerSide, ServiceName, Side, Weight};
+use crate::model::{Endpoint, GrpcMethods, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::verdict::Rule;
 
@@ -407,7 +407,15 @@ fn rescue(raw: RawRescue, faults: &mut Faults<'_>) -> RescueConfig {
         faults.at(&raw.span, "budget is not a percentage", "0 to 100, of the requests that go to Kubernetes");
         default.budget
     });
-    RescueConfig { enabled: raw.enabled.is_none_or(|enabled| enabled.value), body_bytes, budget }
+    let mut grpc = GrpcMethods::default();
+    for raw in raw.grpc.into_iter().flat_map(|methods| methods.value) {
+        if !grpc.add(&raw.value) {
+            faults
+                .at(&raw.span, "not a gRPC method", "such as shop.Cart/Get, or shop.Catalog/*")
+                .help("as it stands in a request's path, without the slash at its beginning");
+        }
+    }
+    RescueConfig { enabled: raw.enabled.is_none_or(|enabled| enabled.value), body_bytes, grpc, budget }
 }
 
 fn judge(raw: RawJudge, faults: &mut Faults<'_>) -> JudgeConfig {

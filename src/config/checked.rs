@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Endpoint, Failures, Millis, PerSide, ServiceName, Side, Weight};
+use crate::model::{Endpoint, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
@@ -148,12 +148,14 @@ pub struct TimeoutsConfig {
 }
 
 /// What Helios answers in place of Kubernetes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RescueConfig {
     /// Whether it does.
     pub enabled: bool,
     /// Bytes of a request's body that are kept.
     pub body_bytes: usize,
+    /// Methods that may be called twice.
+    pub grpc: GrpcMethods,
     /// Rescues for each request that goes to Kubernetes, 0 to 1.
     pub budget: f64,
 }
@@ -281,7 +283,7 @@ impl Default for TimeoutsConfig {
 impl Default for RescueConfig {
     /// Everything that can be rescued is: it asks no more of Helios than a revert would.
     fn default() -> Self {
-        Self { enabled: true, body_bytes: 64 << 10, budget: 1.0 }
+        Self { enabled: true, body_bytes: 64 << 10, grpc: GrpcMethods::default(), budget: 1.0 }
     }
 }
 

@@ -156,6 +156,9 @@ pub(super) struct RawRescue {
     /// How much of a request's body is kept, so that it can be sent again: `64KiB`, at most `16MiB`.
     /// Default: `64KiB`.
     pub(super) body: Option<At<String>>,
+    /// gRPC methods that change nothing, or no more when they are called twice: `shop.Cart/Get`, or `shop.Catalog/*`
+    /// for all methods of a service. Default: none, as gRPC does not tell.
+    pub(super) grpc: Option<At<Vec<At<String>>>>,
     /// At most this percentage of the requests that go to Kubernetes is rescued. Default: 100.
     pub(super) budget: Option<At<f64>>,
 }

@@ -98,9 +98,10 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
     );
     let _ = writeln!(
         out,
-        "\n[rescue]\nenabled = {}\nbody = \"{}B\"\nbudget = {:?}",
+        "\n[rescue]\nenabled = {}\nbody = \"{}B\"\ngrpc = {:?}\nbudget = {:?}",
         s.rescue.enabled,
         s.rescue.body_bytes,
+        s.rescue.grpc.iter().collect::<Vec<_>>(),
         s.rescue.budget * 100.0
     );
     let rule = &s.judge.rule;

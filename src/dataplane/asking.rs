@@ -1,13 +1,14 @@
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::future::{Either, TryFutureExt};
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use crate::config::SideConfig;
-use crate::model::Cause;
+use crate::model::{Cause, grpc_timeout_value};
 
 use super::body::{Fate, Kept, RequestBody};
 use super::core::Core;
@@ -22,8 +23,17 @@ pub(super) struct Asking {
     origin: Origin,
     /// Whether it is a HEAD, whose answer has no body.
     pub(super) is_head: bool,
-    /// Whether being asked changes nothing (RFC 9110, section 9.2.1), and it has no body.
+    /// Whether being asked changes nothing (RFC 9110, section 9.2.1), and it has no body; or it is marked so.
     pub(super) is_safe: bool,
+    /// Whether being asked twice does no more than being asked once.
+    is_idempotent: bool,
+}
+
+/// Whether a request's service says of its method that it may be asked twice. Methods of HTTP say so themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marked {
+    Safe,
+    No,
 }
 
 /// Where a request's body comes from.
@@ -43,25 +53,26 @@ pub(super) struct Unanswered {
 
 impl Asking {
     /// A prepared request. Of the body of an idempotent one, up to `room` bytes are kept.
-    pub(super) fn new(request: Request<Incoming>, room: usize, core: &Rc<Core>) -> Self {
+    pub(super) fn new(request: Request<Incoming>, marked: Marked, room: usize, core: &Rc<Core>) -> Self {
         let is_head = *request.method() == Method::HEAD;
-        let is_safe = request.method().is_safe() && request.body().is_end_stream();
+        let is_safe = marked == Marked::Safe || request.method().is_safe() && request.body().is_end_stream();
+        let is_idempotent = marked == Marked::Safe || is_idempotent(request.method());
         if request.body().is_end_stream() {
             let request = Some(request.map(|_| RequestBody::Empty));
-            return Self { request, origin: Origin::NoBody, is_head, is_safe };
+            return Self { request, origin: Origin::NoBody, is_head, is_safe, is_idempotent };
         }
-        if is_idempotent(request.method()) && room > 0 {
+        if is_idempotent && room > 0 {
             let mut kept = None;
             let request = request.map(|incoming| {
                 let source = kept.insert(Kept::new(incoming, room, core));
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
-            return Self { request: Some(request), origin, is_head, is_safe };
+            return Self { request: Some(request), origin, is_head, is_safe, is_idempotent };
         }
         let fate = Rc::new(Fate::new(core));
         let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
-        Self { request: Some(request), origin: Origin::Once(fate), is_head, is_safe }
+        Self { request: Some(request), origin: Origin::Once(fate), is_head, is_safe, is_idempotent }
     }
 
     /// Whether it can be sent, for the first time or again.
@@ -87,7 +98,7 @@ impl Asking {
             *request.body_mut() = kept.again().ok_or(Cause::ClientBody)?;
         }
         headers::address(&mut request, side, !matches!(self.origin, Origin::NoBody))?;
-        let is_repeatable = is_idempotent(request.method()) && !matches!(self.origin, Origin::Once(_));
+        let is_repeatable = self.is_idempotent && !matches!(self.origin, Origin::Once(_));
         if is_repeatable {
             self.request = Some(copy(&request));
         }
@@ -106,6 +117,15 @@ impl Asking {
                 stream.sender().try_send_request(request).map_err(Unanswered::from),
             )),
         })
+    }
+
+    /// Tells whoever is asked next how long the caller of a gRPC method will still wait.
+    pub(super) fn set_grpc_timeout(&mut self, left: Duration) {
+        if let Some(request) = &mut self.request
+            && let Ok(value) = HeaderValue::try_from(grpc_timeout_value(left))
+        {
+            request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
+        }
     }
 
     /// Whether the client's body broke off.

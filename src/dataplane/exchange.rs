@@ -6,11 +6,11 @@ use http::response::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side};
+use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
 use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
-use super::asking::Asking;
+use super::asking::{Asking, Marked};
 use super::attempt::{Counts, Try, TryOf};
 use super::body::Fate;
 use super::core::{Core, Located};
@@ -38,6 +38,8 @@ pub(super) struct Exchange {
     counts: Counts,
     stratum: Stratum,
     dialect: Dialect,
+    /// When the caller will wait no longer, if it says so.
+    due: Option<Micros>,
     pub(super) asking: Asking,
     /// Absent if there is no access log.
     trace: Option<Rc<Trace>>,
@@ -93,9 +95,29 @@ impl Exchange {
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
         let Dealt { view, service, side, counts, stratum, dialect, trace } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
-        let asking = Asking::new(request, view.config.rescue.body_bytes, &core);
+        let (mut marked, mut due) = (Marked::No, None);
+        if dialect == Dialect::Grpc {
+            let rescue = &view.config.rescue;
+            marked = if rescue.grpc.contains(request.uri().path()) { Marked::Safe } else { Marked::No };
+            let timeout = request.headers().get(headers::GRPC_TIMEOUT);
+            due = timeout.and_then(|value| grpc_timeout(value.as_bytes())).map(|wait| started.after(wait));
+        }
+        let asking = Asking::new(request, marked, view.config.rescue.body_bytes, &core);
         let stream = Stream::new(Place::new(core.clone()), view.config.timeouts.idle);
-        Box::new(Self { core, stream, view, service, started, side, counts, stratum, dialect, asking, trace })
+        Box::new(Self {
+            core,
+            stream,
+            view,
+            service,
+            started,
+            side,
+            counts,
+            stratum,
+            dialect,
+            due,
+            asking,
+            trace,
+        })
     }
 
     /// Asks the chosen side, and Helios after it where that helps. What was forced is not rescued: who asks
@@ -120,7 +142,7 @@ impl Exchange {
             Ok(head) => Response::from_parts(head, AnswerBody::of(self)),
             Err(cause) => {
                 let service = Some(self.view.config.name.as_str());
-                respond::problem(cause, Some(self.side), service, self.asking.is_head)
+                respond::problem(cause, Some(self.side), service, self.asking.is_head, self.dialect)
             }
         }
     }
@@ -130,6 +152,9 @@ impl Exchange {
         let Lost { cause, mut answer } = lost;
         if self.may_rescue(otherwise, cause) {
             let begun = self.core.now();
+            if let Some(due) = self.due {
+                self.asking.set_grpc_timeout(Duration::from_micros(due.since(begun).0));
+            }
             let plan =
                 Plan { side: Side::Helios, counts: Counts::AsTraffic, otherwise: Otherwise::Fail, begun };
             match self.ask(plan).await {
@@ -307,7 +332,8 @@ impl Exchange {
 
     fn deadline(&self) -> Micros {
         let there = self.asking.fate().map_or(self.started, |fate| fate.last().max(self.started));
-        there.after(self.view.config.timeouts.request)
+        let deadline = there.after(self.view.config.timeouts.request);
+        self.due.map_or(deadline, |due| due.min(deadline))
     }
 
     fn limit(&self, plan: Plan, can_ask_again: bool) -> Limit {

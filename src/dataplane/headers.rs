@@ -14,6 +14,9 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// How long the caller of a gRPC method will wait.
+pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
 /// The type of a gRPC call's body, up to what may follow.
 const GRPC: &[u8] = b"application/grpc";
 
@@ -90,8 +93,12 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
         _ => "1.1 switchback",
     };
     append(headers, VIA, &HeaderValue::from_static(via));
-    let is_grpc = present.content_type && headers.get(CONTENT_TYPE).is_some_and(is_grpc);
-    Ok(if is_grpc { Dialect::Grpc } else { Dialect::Http })
+    Ok(if present.content_type { dialect(headers) } else { Dialect::Http })
+}
+
+/// What a request speaks.
+pub(super) fn dialect(headers: &HeaderMap) -> Dialect {
+    if headers.get(CONTENT_TYPE).is_some_and(is_grpc) { Dialect::Grpc } else { Dialect::Http }
 }
 
 /// Whether a body of this type is a gRPC call's. `application/grpc-web` is another protocol, in whose bodies

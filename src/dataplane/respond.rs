@@ -2,11 +2,13 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::model::{Cause, Side};
+use crate::model::{Cause, Dialect, GrpcCode, Side};
 
 use super::answer::AnswerBody;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Answers in place of a side: a status, a Problem Details body (RFC 9457), and the side and reason also in
@@ -16,7 +18,11 @@ pub(super) fn problem(
     side: Option<Side>,
     service: Option<&str>,
     is_head: bool,
+    dialect: Dialect,
 ) -> Response<AnswerBody> {
+    if dialect == Dialect::Grpc {
+        return grpc_problem(cause, side);
+    }
     let status = status(cause);
     let asked = side.map_or("switchback", Side::as_str);
     // Every word is from this program or a checked service name, so nothing needs escaping.
@@ -51,6 +57,47 @@ pub(super) fn problem(
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+/// The same to who calls a gRPC method: the code stands in the head, and nothing follows.
+fn grpc_problem(cause: Cause, side: Option<Side>) -> Response<AnswerBody> {
+    let asked = side.map_or("switchback", Side::as_str);
+    let mut response = Response::new(AnswerBody::Empty);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from(grpc_code(cause) as u16));
+    for (name, value) in [
+        (GRPC_MESSAGE, format!("{asked}: {}", cause.as_str())),
+        (PROXY_STATUS, format!("switchback; error={}", proxy_error(cause))),
+    ] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// The code that stands for a cause: the one that gRPC libraries give to the same trouble on a connection of their own.
+fn grpc_code(cause: Cause) -> GrpcCode {
+    match cause {
+        Cause::NoEndpoint
+        | Cause::ConnectRefused
+        | Cause::ConnectTimeout
+        | Cause::ConnectFailed
+        | Cause::TlsFailed
+        | Cause::Reset
+        | Cause::Status
+        | Cause::Overloaded
+        | Cause::TakenBack => GrpcCode::Unavailable,
+        Cause::HeaderTimeout | Cause::IdleTimeout => GrpcCode::DeadlineExceeded,
+        Cause::Protocol
+        | Cause::Truncated
+        | Cause::GrpcStatus
+        | Cause::ClientGone
+        | Cause::ClientBody
+        | Cause::BadRequest => GrpcCode::Internal,
+        Cause::NoService => GrpcCode::Unimplemented,
+    }
 }
 
 fn quoted(text: Option<&str>) -> String {
@@ -101,14 +148,14 @@ mod tests {
     #[test]
     fn every_cause_has_a_body_that_programs_can_read() {
         for cause in Cause::ALL {
-            let response = problem(cause, Some(Side::Kubernetes), Some("playlist"), false);
+            let response = problem(cause, Some(Side::Kubernetes), Some("playlist"), false, Dialect::Http);
             let AnswerBody::Text(Some(text)) = response.body() else { panic!("no body") };
             let body: serde_json::Value = serde_json::from_slice(text).unwrap();
             assert_eq!(body["reason"], cause.as_str());
             assert_eq!(body["side"], "kubernetes");
             assert_eq!(body["status"], response.status().as_u16());
         }
-        let response = problem(Cause::NoService, None, None, false);
+        let response = problem(Cause::NoService, None, None, false, Dialect::Http);
         assert_eq!(response.headers()["proxy-status"], "switchback; error=destination_not_found");
     }
 }

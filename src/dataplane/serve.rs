@@ -56,18 +56,21 @@ pub(super) fn serve(
     async move {
         Ok(match opened {
             Ok(exchange) => exchange.run().await,
-            Err(cause) => respond::problem(cause, None, None, is_head),
+            Err((cause, dialect)) => respond::problem(cause, None, None, is_head, dialect),
         })
     }
 }
 
 /// Finds the service, and chooses the side.
-fn open(core: Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Result<Box<Exchange>, Cause> {
-    let refuse = |cause| {
+fn open(
+    core: Rc<Core>,
+    client: &Client,
+    mut request: Request<Incoming>,
+) -> Result<Box<Exchange>, (Cause, Dialect)> {
+    let view = locate(&core, client, &request).map_err(|cause| {
         core.refuse(cause);
-        cause
-    };
-    let view = locate(&core, client, &request).map_err(refuse)?;
+        (cause, headers::dialect(request.headers()))
+    })?;
     let service = core.service(&view);
     let forced = forced(&view, client, request.headers());
     let user = user(&view, client, request.headers());
@@ -81,7 +84,8 @@ fn open(core: Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Resu
             trace.answer(respond::status(cause));
             trace.end(Outcome::Failed(cause), None, false);
         }
-        return Err(refuse(cause));
+        core.refuse(cause);
+        return Err((cause, headers::dialect(request.headers())));
     }
     let stratum = if counts == Counts::AsEvidence && view.judged {
         service.stratum(&view, Route::new(dialect, request.method().as_str(), request.uri().path()))

@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 /// What a request speaks, as far as that decides where its answer says how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -44,6 +47,15 @@ pub enum GrpcCode {
     DataLoss,
     /// Nobody knows this caller.
     Unauthenticated,
+}
+
+/// Methods of gRPC services: single ones, and all of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrpcMethods {
+    /// As paths: `/shop.Cart/Get`.
+    methods: BTreeSet<Box<str>>,
+    /// As the beginnings of paths: `/shop.Catalog`.
+    services: BTreeSet<Box<str>>,
 }
 
 /// A set of codes.
@@ -107,6 +119,68 @@ impl GrpcCode {
     }
 }
 
+impl GrpcMethods {
+    /// Adds what is written as `shop.Cart/Get`, or as `shop.Catalog/*` for all methods of a service. Tells whether
+    /// that was understood.
+    pub fn add(&mut self, written: &str) -> bool {
+        let Some((service, method)) = written.split_once('/') else { return false };
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.');
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(plain);
+        if !is_name(service) {
+            return false;
+        }
+        if method == "*" {
+            self.services.insert(format!("/{service}").into());
+        } else if is_name(method) && !method.contains('.') {
+            self.methods.insert(format!("/{written}").into());
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Whether the method that this path names is among them.
+    pub fn contains(&self, path: &str) -> bool {
+        let of_service = || path.rsplit_once('/').is_some_and(|(service, _)| self.services.contains(service));
+        self.methods.contains(path) || of_service()
+    }
+
+    /// As they are written.
+    pub fn iter(&self) -> impl Iterator<Item = String> {
+        let services = self.services.iter().map(|service| format!("{}/*", &service[1..]));
+        self.methods.iter().map(|method| method[1..].to_owned()).chain(services)
+    }
+}
+
+/// Reads the value of `grpc-timeout`: how long a caller will wait. At most eight digits and a unit (gRPC over HTTP/2,
+/// *Requests*).
+pub fn grpc_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let amount: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(amount * 3_600),
+        b'M' => Duration::from_secs(amount * 60),
+        b'S' => Duration::from_secs(amount),
+        b'm' => Duration::from_millis(amount),
+        b'u' => Duration::from_micros(amount),
+        b'n' => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+/// The same, written.
+pub fn grpc_timeout_value(timeout: Duration) -> String {
+    let micros = timeout.as_micros();
+    if micros < 100_000_000 {
+        format!("{micros}u")
+    } else {
+        format!("{}m", timeout.as_millis().min(99_999_999))
+    }
+}
+
 impl GrpcCodes {
     /// The same set with this code in it.
     #[must_use]
@@ -134,6 +208,59 @@ mod tests {
         for (number, code) in GrpcCode::ALL.into_iter().enumerate() {
             assert_eq!(code as usize, number, "{}", code.as_str());
             assert_eq!(GrpcCode::of_header(number.to_string().as_bytes()), code);
+        }
+    }
+
+    #[test]
+    fn methods_are_single_ones_or_all_of_a_service() {
+        let mut methods = GrpcMethods::default();
+        for written in ["shop.Cart/Get", "shop.Catalog/*", "Plain/Get"] {
+            assert!(methods.add(written), "{written}");
+        }
+        for wrong in
+            ["", "shop.Cart", "/shop.Cart/Get", "shop.Cart/", "shop.*/Get", "shop.Cart/Ge*", "a/b/c", "a/b.c"]
+        {
+            assert!(!methods.add(wrong), "{wrong}");
+        }
+        for path in ["/shop.Cart/Get", "/shop.Catalog/Anything", "/Plain/Get"] {
+            assert!(methods.contains(path), "{path}");
+        }
+        for path in [
+            "/shop.Cart/Add",
+            "/shop.Cart/Get/",
+            "shop.Cart/Get",
+            "/shop.CatalogX/Get",
+            "/",
+            "",
+            "/x/shop.Catalog/Get",
+        ] {
+            assert!(!methods.contains(path), "{path}");
+        }
+        assert_eq!(methods.iter().collect::<Vec<_>>(), ["Plain/Get", "shop.Cart/Get", "shop.Catalog/*"]);
+    }
+
+    #[test]
+    fn timeouts_are_read_as_they_are_written() {
+        for (value, expected) in [
+            ("1H", Some(3_600_000_000_000)),
+            ("2M", Some(120_000_000_000)),
+            ("99999999S", Some(99_999_999_000_000_000)),
+            ("15m", Some(15_000_000)),
+            ("250u", Some(250_000)),
+            ("0n", Some(0)),
+            ("", None),
+            ("S", None),
+            ("100000000S", None),
+            ("1.5S", None),
+            ("-1S", None),
+            ("1s", None),
+            ("1 S", None),
+        ] {
+            assert_eq!(grpc_timeout(value.as_bytes()), expected.map(Duration::from_nanos), "{value:?}");
+        }
+        for timeout in [0, 1, 99_999_999, 100_000_000, 12_345_678_000, 99_999_999_000_000] {
+            let timeout = Duration::from_micros(timeout);
+            assert_eq!(grpc_timeout(grpc_timeout_value(timeout).as_bytes()), Some(timeout));
         }
     }
 

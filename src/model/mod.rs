@@ -15,7 +15,7 @@ mod weight;
 
 pub use endpoint::Endpoint;
 pub use failures::{Failures, Statuses};
-pub use grpc::{Dialect, GrpcCode, GrpcCodes};
+pub use grpc::{Dialect, GrpcCode, GrpcCodes, GrpcMethods, grpc_timeout, grpc_timeout_value};
 pub use name::{NameFault, ServiceName};
 pub use outcome::{Cause, Fault, Outcome};
 pub use route::{Route, RouteKey};

@@ -211,3 +211,114 @@ async fn calls_that_end_with_a_code_that_is_no_failure_change_nothing() {
     let failed = world.proxy.metric(TRIES, &["fault=\"side\""]).await;
     assert!(failed.abs() < 1e-9, "{failed}");
 }
+
+fn post() -> Request<Full<Bytes>> {
+    call(Method::POST)
+}
+
+const MARKED: &str = "[rescue]\ngrpc = [\"shop.Cart/Add\"]\n";
+
+/// A service whose calls go to Kubernetes first, with more sections.
+fn rescuing(helios: &Endpoint, kubernetes: std::net::SocketAddr, rest: &str) -> Service {
+    Service::new("a")
+        .weight(100.0)
+        .helios(helios.address)
+        .kubernetes(kubernetes)
+        .protocols("http/2", "http/2")
+        .rest(&format!("[judge]\nmode = \"off\"\n{rest}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_is_marked_safe_is_answered_by_helios_and_another_only_if_nothing_was_sent() {
+    let helios = answers(Code::InTrailers("0")).await;
+    let failing = answers(Code::InHead("14")).await;
+    let dropping = Endpoint::raw(async |mut stream| {
+        let _ = stream.read(&mut [0; 4_096]).await;
+    })
+    .await;
+    let refusing = Endpoint::refusing().await;
+    for (what, kubernetes, rest, saved) in [
+        ("a code, marked", failing.address, MARKED, true),
+        ("a code, not marked", failing.address, "", false),
+        ("all of the service", failing.address, "[rescue]\ngrpc = [\"shop.Cart/*\"]\n", true),
+        ("another method", failing.address, "[rescue]\ngrpc = [\"shop.Cart/Get\"]\n", false),
+        ("broken off, marked", dropping.address, MARKED, true),
+        ("broken off, not marked", dropping.address, "", false),
+        ("refused, not marked", refusing, "", true),
+    ] {
+        let before = helios.hits();
+        let proxy = Proxy::start(&[rescuing(&helios, kubernetes, rest)]);
+        let got = Client::connect(proxy.address, Over::Http2).await.send(post()).await;
+        let code = got.trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
+        let code = code.map_or(got.header("grpc-status"), |code| code.to_str().unwrap());
+        assert_eq!((got.status.as_u16(), code), (200, if saved { "0" } else { "14" }), "{what}");
+        assert_eq!(helios.hits() - before, usize::from(saved), "{what}");
+        proxy.counted(TRIES, &["side=\"kubernetes\"", "fault=\"side\""], 1.0).await;
+    }
+}
+
+/// A hung Kubernetes is taken back, and calls that wait for it and are marked do not wait out their timeouts.
+#[tokio::test(flavor = "multi_thread")]
+async fn marked_calls_that_hang_are_called_in_by_a_revert() {
+    let helios = answers(Code::InTrailers("0")).await;
+    let hanging = Endpoint::streaming(|_| std::future::pending()).await;
+    let proxy = Proxy::start(&[rescuing(&helios, hanging.address, MARKED)]);
+    let address = proxy.address;
+    let waiting: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(async move { Client::connect(address, Over::Http2).await.send(post()).await }))
+        .collect();
+    eventually("all of them wait for Kubernetes", async || hanging.hits() == 4).await;
+    let revert = serde_json::json!({ "services": ["a"], "reason": "it hangs" });
+    assert_eq!(proxy.ask(Method::POST, "/v1/revert", &revert).await.status, 200);
+    for waiting in waiting {
+        let got = waiting.await.unwrap();
+        assert_eq!(got.trailers.unwrap()["grpc-status"], "0", "Helios has answered");
+    }
+    proxy.counted(TRIES, &["outcome=\"taken_back\""], 4.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_switchback_answers_itself_is_an_answer_to_a_call() {
+    let proxy =
+        Proxy::start(&[Service::new("a").helios(Endpoint::refusing().await).protocols("http/2", "http/1.1")]);
+    for over in [Over::Http1, Over::Http2] {
+        for (host, code, message) in
+            [("a.test", "14", "helios: connect_refused"), ("b.test", "12", "switchback: no_service")]
+        {
+            let mut asked = request(over, Method::POST, host, "/shop.Cart/Add", "\0\0\0\0\x02hi");
+            asked.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+            let got = Client::connect(proxy.address, over).await.send(asked).await;
+            assert_eq!(got.status, 200, "{over:?} {host}");
+            assert_eq!(got.header("content-type"), "application/grpc");
+            assert_eq!((got.header("grpc-status"), got.header("grpc-message")), (code, message));
+            assert!(got.body.is_empty() && got.trailers.is_none(), "nothing follows");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callers_deadline_is_kept_and_what_is_left_of_it_is_told_to_who_is_asked_next() {
+    let hanging = Endpoint::hanging().await;
+    let helios = answers(Code::InTrailers("0")).await;
+    let timed = |timeout: &'static str| {
+        let mut call = post();
+        call.headers_mut().insert("grpc-timeout", HeaderValue::from_static(timeout));
+        call
+    };
+    let proxy = Proxy::start(&[rescuing(&helios, hanging.address, "")]);
+    let got = Client::connect(proxy.address, Over::Http2).await.send(timed("150m")).await;
+    assert_eq!(got.header("grpc-status"), "4", "long before any timeout of the service");
+    assert_eq!(helios.hits(), 0, "nobody would wait for its answer");
+
+    let failing = answers(Code::InHead("14")).await;
+    let proxy = Proxy::start(&[rescuing(&helios, failing.address, MARKED)]);
+    let got = Client::connect(proxy.address, Over::Http2).await.send(timed("20S")).await;
+    assert_eq!(got.trailers.unwrap()["grpc-status"], "0");
+    let of = |endpoint: &Endpoint| {
+        let seen = endpoint.seen();
+        let value = seen[0].headers["grpc-timeout"].as_bytes();
+        switchback::model::grpc_timeout(value).unwrap().as_micros()
+    };
+    assert_eq!(of(&failing), 20_000_000, "the first is told what the caller said");
+    assert!((1..20_000_000).contains(&of(&helios)), "the second what is left of it: {}", of(&helios));
+}
