@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, AdminSeed};
+use crate::config::ListenerConfig;
 use crate::control;
 use crate::dataplane::{self, Stop, WorkerSeed};
 use crate::telemetry::{AccessLogCounts, AccessLogWriter, start_access_log};
@@ -68,14 +69,14 @@ impl Bound {
             stop: control_stopped.clone(),
         })?;
         let most_connections = process.connections.div_ceil(workers);
-        let acceptors: Vec<_> = process.listeners.iter().map(|listener| listener.tls.clone()).collect();
+        let doors: Arc<[ListenerConfig]> = process.listeners.as_slice().into();
         let seeds = by_worker(self.listeners, workers).into_iter().zip(subscriptions).enumerate();
         let threads = seeds.map(|(index, (listeners, subscription))| {
             dataplane::start(WorkerSeed {
                 index,
                 clock: self.clock,
                 listeners,
-                acceptors: acceptors.clone(),
+                doors: doors.clone(),
                 subscription,
                 reports: reporting.clone(),
                 access_log: access_log.clone(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::at::At;
+use super::check_service::network;
 use super::check_tls::{self, Files};
 use super::checked::{AdminConfig, ListenerConfig, ProcessConfig};
 use super::fault::Faults;
@@ -116,7 +117,9 @@ fn listeners(
             faults.at(&raw.span, "two listeners on one address", label).help("give each its own port");
         }
         let tls = listener.value.tls.and_then(|raw| check_tls::accept(raw, lost, files, faults));
-        listeners.push(ListenerConfig { name: name.into(), address, tls });
+        let told_by = listener.value.proxy_protocol_from.into_iter().flatten();
+        let told_by = told_by.filter_map(|raw| network(&raw, faults)).collect();
+        listeners.push(ListenerConfig { name: name.into(), address, tls, told_by });
     }
     listeners
 }

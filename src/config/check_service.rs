@@ -15,13 +15,13 @@ use super::check_process::{address, duration};
 use super::check_tls::{self, Files};
 use super::checked::{
     HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
-    RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
+    ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
 };
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_service::{
-    RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawRescue, RawService, RawSide, RawSticky,
-    RawTimeouts,
+    RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawProxyProtocol, RawRescue, RawService,
+    RawSide, RawSticky, RawTimeouts,
 };
 use super::units;
 
@@ -297,7 +297,7 @@ fn force(raw: At<RawForce>, lost: &Lost, faults: &mut Faults<'_>) -> Option<Forc
     Some(Force { header, from })
 }
 
-fn network(raw: &At<String>, faults: &mut Faults<'_>) -> Option<IpNet> {
+pub(super) fn network(raw: &At<String>, faults: &mut Faults<'_>) -> Option<IpNet> {
     let text = raw.value.trim();
     let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).ok();
     if net.is_none() {
@@ -322,7 +322,8 @@ fn side(
     files: Files,
     faults: &mut Faults<'_>,
 ) -> SideConfig {
-    let absent = SideConfig { endpoints: Arc::new([]), protocol: Protocol::Http1, tls: None };
+    let absent =
+        SideConfig { endpoints: Arc::new([]), protocol: Protocol::Http1, tls: None, proxy_protocol: None };
     let Some(raw) = raw else { return absent };
     let protocol = match raw.value.protocol.map(|protocol| protocol.value) {
         None | Some(RawProtocol::Http1) => Protocol::Http1,
@@ -359,7 +360,11 @@ fn side(
         }
         endpoints.push(endpoint);
     }
-    SideConfig { endpoints: endpoints.into(), protocol, tls }
+    let proxy_protocol = raw.value.proxy_protocol.map(|version| match version.value {
+        RawProxyProtocol::V1 => ProxyProtocol::V1,
+        RawProxyProtocol::V2 => ProxyProtocol::V2,
+    });
+    SideConfig { endpoints: endpoints.into(), protocol, tls, proxy_protocol }
 }
 
 fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::model::{Endpoint, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::tls::{Acceptor, Connector};
@@ -47,6 +49,8 @@ pub struct ListenerConfig {
     pub address: SocketAddr,
     /// How it speaks TLS; `None` if it does not.
     pub tls: Option<Arc<Acceptor>>,
+    /// Networks of load balancers whose connections begin with where they come from.
+    pub told_by: Vec<IpNet>,
 }
 
 /// Where people and programs look and steer.
@@ -123,6 +127,8 @@ pub struct SideConfig {
     pub protocol: Protocol,
     /// How they are spoken to over TLS; `None` if they are not.
     pub tls: Option<Arc<Connector>>,
+    /// How each connection begins by telling where it comes from; `None` if it does not.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// What endpoints speak.
@@ -132,6 +138,15 @@ pub enum Protocol {
     Http1,
     /// HTTP/2; without TLS by prior knowledge.
     Http2,
+}
+
+/// Versions of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// How long things may take.

@@ -31,7 +31,7 @@ mod units;
 
 pub use checked::{
     AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig, PathPrefix, Phase,
-    ProcessConfig, Protocol, RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
+    ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
 };
 pub use diff::{Diff, diff};
 pub use fault::Fault;

@@ -32,6 +32,9 @@ pub(super) struct RawProcess {
 pub(super) struct RawListener {
     /// Address and port, such as `0.0.0.0:8080` or `[::]:8080`.
     pub(super) address: Option<At<String>>,
+    /// Networks of load balancers that tell where a connection comes from, by the PROXY protocol, version 1 or 2.
+    /// Their connections must begin so; others' are not asked. Default: none.
+    pub(super) proxy_protocol_from: Option<Vec<At<String>>>,
     /// TLS. Default: none is spoken, and HTTP/2 is by prior knowledge.
     pub(super) tls: Option<At<RawAccept>>,
 }

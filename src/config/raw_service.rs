@@ -99,6 +99,9 @@ pub(super) struct RawSide {
     pub(super) source: Option<At<RawSource>>,
     /// What its endpoints speak. Default: `http/1.1`.
     pub(super) protocol: Option<At<RawProtocol>>,
+    /// Tells endpoints where each connection comes from, by this version of the PROXY protocol. Every request then has
+    /// a connection of its own. Default: they are not told.
+    pub(super) proxy_protocol: Option<At<RawProxyProtocol>>,
     /// TLS. Default: none is spoken.
     pub(super) tls: Option<At<RawConnect>>,
 }
@@ -120,6 +123,16 @@ pub(super) enum RawProtocol {
     /// HTTP/2, as gRPC services speak; without TLS by prior knowledge.
     #[serde(rename = "http/2")]
     Http2,
+}
+
+/// Versions of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// How long things may take.

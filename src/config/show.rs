@@ -7,7 +7,7 @@ use crate::model::{GrpcCode, Side, Statuses};
 use crate::splitter::Sticky;
 use crate::tls::ConnectSettings;
 
-use super::checked::ServiceConfig;
+use super::checked::{ProxyProtocol, ServiceConfig};
 
 /// A service's configuration with every default written out, as a file that reads back to the same.
 pub fn show(service: &ServiceConfig) -> String {
@@ -48,6 +48,10 @@ pub fn show(service: &ServiceConfig) -> String {
                 strings(&side_config.endpoints[..]),
                 side_config.protocol.as_str()
             );
+            if let Some(version) = side_config.proxy_protocol {
+                let version = if version == ProxyProtocol::V1 { "v1" } else { "v2" };
+                let _ = writeln!(out, "proxy-protocol = {version:?}");
+            }
             if let Some(connector) = &side_config.tls {
                 show_tls(side, connector.settings(), &mut out);
             }

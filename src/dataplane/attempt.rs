@@ -82,7 +82,7 @@ impl Try {
 
     /// The answer is complete: its connection can carry the next request.
     pub(super) fn give_back(&self, lease: Lease) {
-        if let Some(endpoint) = &self.endpoint {
+        if let Some(endpoint) = self.endpoint.as_ref().filter(|endpoint| endpoint.announced.is_none()) {
             endpoint.pool.give_back(lease, self.core.recently());
         }
     }

@@ -16,6 +16,7 @@ use super::body::Fate;
 use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease};
 use super::headers;
+use super::origin::Origin;
 use super::rescue::is_worth_asking_again;
 use super::respond;
 use super::service::Service;
@@ -40,6 +41,8 @@ pub(super) struct Exchange {
     dialect: Dialect,
     /// When the caller will wait no longer, if it says so.
     due: Option<Micros>,
+    /// For endpoints that are told where a connection comes from.
+    origin: Option<Box<Origin>>,
     pub(super) asking: Asking,
     /// Absent if there is no access log.
     trace: Option<Rc<Trace>>,
@@ -54,6 +57,7 @@ pub(super) struct Dealt {
     /// The group in which it is compared.
     pub(super) stratum: Stratum,
     pub(super) dialect: Dialect,
+    pub(super) origin: Option<Box<Origin>>,
     pub(super) trace: Option<Rc<Trace>>,
 }
 
@@ -93,7 +97,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { view, service, side, counts, stratum, dialect, trace } = dealt;
+        let Dealt { view, service, side, counts, stratum, dialect, origin, trace } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let (mut marked, mut due) = (Marked::No, None);
         if dialect == Dialect::Grpc {
@@ -115,6 +119,7 @@ impl Exchange {
             stratum,
             dialect,
             due,
+            origin,
             asking,
             trace,
         })
@@ -283,6 +288,7 @@ impl Exchange {
         };
         attempt.asks(&endpoint);
         if fresh == Fresh::Any
+            && endpoint.announced.is_none()
             && let Some(lease) = endpoint.pool.take()
         {
             return Ok((lease, true));
@@ -290,7 +296,8 @@ impl Exchange {
         let mut limit = self.limit(plan, true);
         limit.until = limit.until.min(self.core.now().after(self.view.config.timeouts.connect));
         // Rare, and large.
-        let made = Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh)).await?;
+        let made =
+            Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh, self.origin.as_deref())).await?;
         Ok((made, false))
     }
 

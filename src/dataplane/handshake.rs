@@ -16,15 +16,12 @@ use super::wire::Wire;
 /// How long a client may take to agree on TLS.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Agrees on TLS with a client, and learns who it is if endpoints are told. `None` if that fails; it holds a place
-/// among the connections meanwhile.
+/// Agrees on TLS with a client, and learns who it is if endpoints are told. `None` if that fails.
 pub(super) async fn accept(
     core: &Rc<Core>,
     acceptor: &Acceptor,
     stream: TcpStream,
 ) -> Option<(Wire, Option<HeaderValue>)> {
-    let _seat = core.drain.sit();
-    core.keep_beating();
     let shaking = TlsAcceptor::from(acceptor.config()?).accept(stream);
     let limit = Limit { until: core.now().after(PATIENCE), if_held: None };
     let stream = match within(core, limit, shaking).await {

@@ -313,7 +313,7 @@ mod tests {
     }
 
     fn speaking(protocol: Protocol) -> SideConfig {
-        SideConfig { endpoints: std::sync::Arc::new([]), protocol, tls: None }
+        SideConfig { endpoints: std::sync::Arc::new([]), protocol, tls: None, proxy_protocol: None }
     }
 
     #[test]

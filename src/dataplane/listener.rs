@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::conn::auto;
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::warn;
@@ -13,6 +14,7 @@ use crate::tls::Acceptor;
 
 use super::core::Core;
 use super::endpoints::LocalTasks;
+use super::origin::{self, Origin};
 use super::serve::{Client, Tls};
 use super::wire::Wire;
 use super::{connection, handshake};
@@ -26,6 +28,7 @@ const LAST_CALL: Duration = Duration::from_millis(20);
 const LAST_CALL_AT_MOST: Duration = Duration::from_millis(200);
 
 /// What a worker lets clients in by, at one listener.
+#[derive(Clone)]
 pub(super) struct Door {
     pub(super) core: Rc<Core>,
     pub(super) protocols: Rc<auto::Builder<LocalTasks>>,
@@ -33,6 +36,8 @@ pub(super) struct Door {
     pub(super) place: usize,
     /// How TLS is spoken, if it is.
     pub(super) acceptor: Option<Arc<Acceptor>>,
+    /// Whose connections begin with where they come from.
+    pub(super) told_by: Rc<[IpNet]>,
 }
 
 /// Accepts connections until the worker drains. Those that wait to be accepted by then still are: closing a
@@ -75,23 +80,36 @@ impl Door {
     fn open(&self, stream: TcpStream, peer: SocketAddr) {
         // An answer goes out as it comes. A peer that is gone already is noticed by the first read.
         let _ = stream.set_nodelay(true);
-        let (core, protocols) = (self.core.clone(), self.protocols.clone());
-        let (place, address) = (self.place, peer.ip());
-        match &self.acceptor {
-            None => {
-                let client = Client::new(place, address, Tls::No, None);
-                tokio::task::spawn_local(connection::run(core, protocols, Wire::Tcp(stream), client));
-            }
-            Some(acceptor) => {
-                let acceptor = acceptor.clone();
-                tokio::task::spawn_local(async move {
-                    let shaken = Box::pin(handshake::accept(&core, &acceptor, stream)).await;
-                    let Some((wire, caller)) = shaken else { return };
-                    let client = Client::new(place, address, Tls::Yes, caller);
-                    connection::run(core, protocols, wire, client).await;
-                });
-            }
+        let origin = Origin { client: peer, local: stream.local_addr().unwrap_or(peer) };
+        let is_told = self.told_by.iter().any(|network| network.contains(&peer.ip().to_canonical()));
+        if self.acceptor.is_none() && !is_told {
+            let client = Client::new(self.place, origin, Tls::No, None);
+            let (core, protocols) = (self.core.clone(), self.protocols.clone());
+            tokio::task::spawn_local(connection::run(core, protocols, Wire::Tcp(stream), client));
+        } else {
+            tokio::task::spawn_local(self.clone().greet(stream, origin, is_told));
         }
+    }
+
+    /// What comes before HTTP: where the connection comes from, and TLS.
+    async fn greet(self, mut stream: TcpStream, mut origin: Origin, is_told: bool) {
+        let Self { core, protocols, place, acceptor, .. } = self;
+        let seat = core.drain.sit();
+        core.keep_beating();
+        if is_told {
+            let Some(told) = Box::pin(origin::read(&core, &mut stream, origin)).await else { return };
+            origin = told;
+        }
+        let (wire, tls, caller) = match acceptor {
+            None => (Wire::Tcp(stream), Tls::No, None),
+            Some(acceptor) => {
+                let shaken = Box::pin(handshake::accept(&core, &acceptor, stream)).await;
+                let Some((wire, caller)) = shaken else { return };
+                (wire, Tls::Yes, caller)
+            }
+        };
+        drop(seat);
+        connection::run(core.clone(), protocols, wire, Client::new(place, origin, tls, caller)).await;
     }
 }
 

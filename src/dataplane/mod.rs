@@ -27,6 +27,7 @@ mod exchange;
 mod handshake;
 mod headers;
 mod listener;
+mod origin;
 mod rescue;
 mod respond;
 mod routes;

@@ -15,6 +15,7 @@ use super::attempt::Counts;
 use super::core::{Core, Located};
 use super::exchange::{Dealt, Exchange};
 use super::headers::{self, Forwarded};
+use super::origin::Origin;
 use super::respond;
 use super::trace::Trace;
 
@@ -23,6 +24,7 @@ pub(super) struct Client {
     /// The listener's place in the configuration.
     pub(super) listener: usize,
     pub(super) address: IpAddr,
+    origin: Origin,
     pub(super) forwarded: Forwarded,
 }
 
@@ -35,12 +37,12 @@ pub(super) enum Tls {
 
 impl Client {
     /// `caller` is who a client that speaks TLS has proven to be, if endpoints are told.
-    pub(super) fn new(listener: usize, address: IpAddr, tls: Tls, caller: Option<HeaderValue>) -> Self {
-        let address = address.to_canonical();
+    pub(super) fn new(listener: usize, origin: Origin, tls: Tls, caller: Option<HeaderValue>) -> Self {
+        let address = origin.client.ip().to_canonical();
         let text = address.to_string();
         let client = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
         let proto = HeaderValue::from_static(if tls == Tls::Yes { "https" } else { "http" });
-        Self { listener, address, forwarded: Forwarded { client, proto, caller } }
+        Self { listener, address, origin, forwarded: Forwarded { client, proto, caller } }
     }
 }
 
@@ -92,7 +94,9 @@ fn open(
     } else {
         Stratum::OTHER
     };
-    let dealt = Dealt { view, service, side: choice.side, counts, stratum, dialect, trace };
+    let is_told = view.config.sides.iter().any(|(_, side)| side.proxy_protocol.is_some());
+    let origin = is_told.then(|| Box::new(client.origin));
+    let dealt = Dealt { view, service, side: choice.side, counts, stratum, dialect, origin, trace };
     Ok(Exchange::new(core, dealt, request))
 }
 

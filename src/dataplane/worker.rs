@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tracing::{error, info};
 
 use crate::clock::Clock;
+use crate::config::ListenerConfig;
 use crate::snapshot::Subscription;
 use crate::tally::Report;
 use crate::telemetry::AccessLog;
-use crate::tls::Acceptor;
 
 use super::core::Core;
 use super::listener::Door;
@@ -26,8 +26,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) clock: Clock,
     /// One socket for each configured listener, in that order, bound and listening.
     pub(crate) listeners: Vec<std::net::TcpListener>,
-    /// How each of them speaks TLS, if it does.
-    pub(crate) acceptors: Vec<Option<Arc<Acceptor>>>,
+    /// How each of them was set up.
+    pub(crate) doors: Arc<[ListenerConfig]>,
     pub(crate) subscription: Subscription,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) access_log: Option<AccessLog>,
@@ -58,16 +58,22 @@ pub(crate) fn start(seed: WorkerSeed) -> io::Result<thread::JoinHandle<()>> {
 }
 
 async fn run(seed: WorkerSeed) {
-    let WorkerSeed { index, clock, listeners, acceptors, most_connections, mut stop, .. } = seed;
+    let WorkerSeed { index, clock, listeners, doors, most_connections, mut stop, .. } = seed;
     let WorkerSeed { subscription, reports, access_log, .. } = seed;
     let core = Rc::new(Core::new(index, clock, subscription, reports, access_log));
     core.view();
     let protocols = Rc::new(connection::protocols());
     let mut accepting = JoinSet::new();
-    for (place, (socket, acceptor)) in listeners.into_iter().zip(acceptors).enumerate() {
+    for (place, (socket, config)) in listeners.into_iter().zip(doors.iter()).enumerate() {
         match TcpListener::from_std(socket) {
             Ok(socket) => {
-                let door = Door { core: core.clone(), protocols: protocols.clone(), place, acceptor };
+                let door = Door {
+                    core: core.clone(),
+                    protocols: protocols.clone(),
+                    place,
+                    acceptor: config.tls.clone(),
+                    told_by: config.told_by.as_slice().into(),
+                };
                 let run = listener::run(door, socket, most_connections);
                 accepting.spawn_local(run);
             }

@@ -15,6 +15,7 @@ mod holds;
 mod judge;
 mod outage;
 mod peers;
+mod proxy_protocol;
 mod proxying;
 mod refusals;
 mod rehearsal;

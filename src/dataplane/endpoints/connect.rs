@@ -12,6 +12,7 @@ use crate::model::Cause;
 
 use super::super::body::RequestBody;
 use super::super::core::Core;
+use super::super::origin::Origin;
 use super::super::waits::{Expired, Limit, within};
 use super::super::wire::Wire;
 use super::EndpointState;
@@ -29,8 +30,9 @@ pub(super) async fn http1(
     core: &Rc<Core>,
     endpoint: &EndpointState,
     limit: Limit,
+    origin: Option<&Origin>,
 ) -> Result<http1::SendRequest<RequestBody>, Cause> {
-    let stream = wire(core, endpoint, limit).await?;
+    let stream = wire(core, endpoint, limit, origin).await?;
     let handshake = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
     tokio::task::spawn_local(async move {
@@ -45,8 +47,9 @@ pub(super) async fn http2(
     core: &Rc<Core>,
     endpoint: &EndpointState,
     limit: Limit,
+    origin: Option<&Origin>,
 ) -> Result<http2::SendRequest<RequestBody>, Cause> {
-    let stream = wire(core, endpoint, limit).await?;
+    let stream = wire(core, endpoint, limit, origin).await?;
     let handshake = http2::Builder::new(LocalTasks)
         .timer(TokioTimer::new())
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
@@ -61,8 +64,17 @@ pub(super) async fn http2(
     Ok(sender)
 }
 
-async fn wire(core: &Rc<Core>, endpoint: &EndpointState, limit: Limit) -> Result<Wire, Cause> {
-    let stream = tcp(core, endpoint, limit).await?;
+async fn wire(
+    core: &Rc<Core>,
+    endpoint: &EndpointState,
+    limit: Limit,
+    origin: Option<&Origin>,
+) -> Result<Wire, Cause> {
+    let mut stream = tcp(core, endpoint, limit).await?;
+    if let (Some(version), Some(origin)) = (endpoint.announced, origin) {
+        let told = within(core, limit, origin.write(version, &mut stream)).await.map_err(in_words)?;
+        told.map_err(|_| Cause::ConnectFailed)?;
+    }
     match &endpoint.tls {
         None => Ok(Wire::Tcp(stream)),
         Some(connector) => Box::pin(tls(core, endpoint, connector, stream, limit)).await,

@@ -2,7 +2,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::SideConfig;
+use crate::config::{ProxyProtocol, SideConfig};
 use crate::model::{Endpoint, Micros};
 use crate::tls::Connector;
 
@@ -14,6 +14,8 @@ pub(in crate::dataplane) struct EndpointState {
     pub(in crate::dataplane) pool: Pool,
     /// How it is spoken to over TLS, if it is.
     pub(super) tls: Option<Arc<Connector>>,
+    /// How it is told where a connection comes from, if it is: then no connection is shared.
+    pub(in crate::dataplane) announced: Option<ProxyProtocol>,
     in_flight: Cell<u32>,
     /// Connections that failed in a row.
     refusals: Cell<u32>,
@@ -31,6 +33,7 @@ impl EndpointState {
             endpoint,
             pool: Pool::new(side.protocol),
             tls: side.tls.clone(),
+            announced: side.proxy_protocol,
             in_flight: Cell::new(0),
             refusals: Cell::new(0),
             passed_over_until: Cell::new(Micros(0)),

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::{Protocol, SideConfig};
+use crate::config::{Protocol, ProxyProtocol, SideConfig};
 use crate::model::{Endpoint, Micros};
 use crate::tls::Connector;
 
@@ -38,6 +38,7 @@ struct Source {
     endpoints: Arc<[Endpoint]>,
     protocol: Protocol,
     tls: Option<Arc<Connector>>,
+    announced: Option<ProxyProtocol>,
 }
 
 impl Endpoints {
@@ -73,7 +74,7 @@ impl Known {
                 (Some(was), Some(is)) => Arc::ptr_eq(was, is) || was == is,
                 _ => false,
             };
-            source.protocol == side.protocol && same_tls
+            source.protocol == side.protocol && source.announced == side.proxy_protocol && same_tls
         };
         let stays = self.source.as_ref().is_some_and(spoken);
         if stays && self.source.as_ref().is_some_and(|source| Arc::ptr_eq(&source.endpoints, endpoints)) {
@@ -87,7 +88,11 @@ impl Known {
                 known.cloned().unwrap_or_else(|| Rc::new(EndpointState::new(*endpoint, side)))
             })
             .collect();
-        let (protocol, tls) = (side.protocol, side.tls.clone());
-        self.source = Some(Source { endpoints: endpoints.clone(), protocol, tls });
+        self.source = Some(Source {
+            endpoints: endpoints.clone(),
+            protocol: side.protocol,
+            tls: side.tls.clone(),
+            announced: side.proxy_protocol,
+        });
     }
 }

@@ -10,6 +10,7 @@ use crate::model::{Cause, Micros};
 
 use super::super::body::RequestBody;
 use super::super::core::Core;
+use super::super::origin::Origin;
 use super::super::waits::{Limit, within};
 use super::{EndpointState, connect};
 
@@ -76,15 +77,20 @@ impl Pool {
         endpoint: &EndpointState,
         limit: Limit,
         fresh: Fresh,
+        origin: Option<&Origin>,
     ) -> Result<Lease, Cause> {
         let made = match self {
-            Pool::Http1(_) => connect::http1(core, endpoint, limit).await.map(Lease::Http1),
+            Pool::Http1(_) => connect::http1(core, endpoint, limit, origin).await.map(Lease::Http1),
+            Pool::Http2 { .. } if endpoint.announced.is_some() => {
+                let made = connect::http2(core, endpoint, limit, origin).await;
+                made.map(|sender| Lease::Http2(Stream::alone(sender, core.now())))
+            }
             Pool::Http2 { open, making } => {
                 let turn = within(core, limit, making.acquire()).await.map_err(connect::in_words)?;
                 if let Some(stream) = take_stream(open, fresh) {
                     return Ok(Lease::Http2(stream));
                 }
-                let made = connect::http2(core, endpoint, limit).await;
+                let made = connect::http2(core, endpoint, limit, None).await;
                 drop(turn);
                 made.map(|sender| Lease::Http2(add_shared(open, sender, core.now())))
             }
@@ -152,6 +158,11 @@ impl Drop for Stream {
 }
 
 impl Stream {
+    /// A stream on a connection that nobody shares.
+    fn alone(sender: http2::SendRequest<RequestBody>, now: Micros) -> Self {
+        Self(Rc::new(Shared { sender, made: now, streams: Cell::new(1), since: Cell::new(now) }))
+    }
+
     /// A handle for sending on this connection.
     pub(in crate::dataplane) fn sender(&self) -> http2::SendRequest<RequestBody> {
         self.0.sender.clone()

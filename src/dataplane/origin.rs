@@ -1,0 +1,94 @@
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use proxy_protocol_rs::{Command, HeaderBuilder, V2_SIGNATURE, parse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::config::ProxyProtocol;
+
+use super::core::Core;
+use super::waits::{Limit, within};
+
+/// How long the sender of a header may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A header of version 1 has at most so many bytes (PROXY protocol, section 2.1).
+const LONGEST_V1: usize = 107;
+/// One of version 2 has so many and those that it announces, of which addresses are a few and extensions the rest.
+const V2_FIRST: usize = 16;
+const LONGEST_V2: usize = 4_096;
+
+/// Reads where a connection comes from, as the load balancer before us tells it (PROXY protocol, version 1 or 2), and
+/// no byte more. `None` if that is not what the connection begins with: it says nothing that could be believed.
+pub(super) async fn read(core: &Rc<Core>, stream: &mut TcpStream, seen: Origin) -> Option<Origin> {
+    let limit = Limit { until: core.now().after(PATIENCE), if_held: None };
+    let header = within(core, limit, header(stream)).await.ok()??;
+    let (told, _) = parse(&header).ok()?;
+    if told.command != Command::Proxy {
+        return Some(seen); // the load balancer itself asks whether we are well
+    }
+    Some(match (told.source_inet(), told.destination_inet()) {
+        (Some(client), Some(local)) => Origin { client, local },
+        _ => seen, // it does not know
+    })
+}
+
+async fn header(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut header = vec![0; V2_SIGNATURE.len()];
+    stream.read_exact(&mut header).await.ok()?;
+    if header == V2_SIGNATURE {
+        header.resize(V2_FIRST, 0);
+        stream.read_exact(&mut header[V2_SIGNATURE.len()..]).await.ok()?;
+        let length = usize::from(u16::from_be_bytes([header[V2_FIRST - 2], header[V2_FIRST - 1]]));
+        if length > LONGEST_V2 {
+            return None;
+        }
+        header.resize(V2_FIRST + length, 0);
+        stream.read_exact(&mut header[V2_FIRST..]).await.ok()?;
+        return Some(header);
+    }
+    if !header.starts_with(b"PROXY ") {
+        return None;
+    }
+    // What stands behind the line is not ours to read.
+    while !header.ends_with(b"\r\n") {
+        if header.len() == LONGEST_V1 {
+            return None;
+        }
+        header.push(stream.read_u8().await.ok()?);
+    }
+    Some(header)
+}
+
+/// Where a connection comes from, and where it was made to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) client: SocketAddr,
+    pub(super) local: SocketAddr,
+}
+
+impl Origin {
+    /// Tells an endpoint, before anything else is sent.
+    pub(super) async fn write(self, version: ProxyProtocol, stream: &mut TcpStream) -> std::io::Result<()> {
+        // Both of a header's addresses are of one family.
+        let (client, local) = match (self.client, self.local) {
+            (SocketAddr::V4(_), SocketAddr::V4(_)) | (SocketAddr::V6(_), SocketAddr::V6(_)) => {
+                (self.client, self.local)
+            }
+            _ => (as_v6(self.client), as_v6(self.local)),
+        };
+        let header = match version {
+            ProxyProtocol::V1 => HeaderBuilder::v1_proxy(client, local),
+            ProxyProtocol::V2 => HeaderBuilder::v2_proxy(client, local),
+        };
+        stream.write_all(&header.build()).await
+    }
+}
+
+fn as_v6(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+        SocketAddr::V6(_) => address,
+    }
+}
