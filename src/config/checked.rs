@@ -51,6 +51,45 @@ pub struct ListenerConfig {
     pub tls: Option<Arc<Acceptor>>,
     /// Networks of load balancers whose connections begin with where they come from.
     pub told_by: Vec<IpNet>,
+    /// What a client may take up.
+    pub limits: ListenerLimits,
+}
+
+/// What a client of a listener may take up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// How long a request's head may take, and agreeing on TLS before the first.
+    pub head: Duration,
+    /// How long a connection is kept from one answer to the next request.
+    pub idle: Duration,
+    /// How long a client may take nothing of an answer.
+    pub stalled: Duration,
+    /// Bytes of a request's head.
+    pub header_bytes: u32,
+    /// Headers of a request.
+    pub headers: usize,
+    /// Bytes of a request's path and query.
+    pub uri_bytes: usize,
+    /// Requests at once on an HTTP/2 connection.
+    pub streams: u32,
+    /// Requests on a connection, one after the other or at once, until it is closed.
+    pub requests: u32,
+}
+
+impl Default for ListenerLimits {
+    /// Safe at the edge, and in nobody's way.
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            stalled: Duration::from_mins(1),
+            header_bytes: 64 << 10,
+            headers: 100,
+            uri_bytes: 16 << 10,
+            streams: 250,
+            requests: 100_000,
+        }
+    }
 }
 
 /// Where people and programs look and steer.

@@ -35,8 +35,33 @@ pub(super) struct RawListener {
     /// Networks of load balancers that tell where a connection comes from, by the PROXY protocol, version 1 or 2.
     /// Their connections must begin so; others' are not asked. Default: none.
     pub(super) proxy_protocol_from: Option<Vec<At<String>>>,
+    /// What a client may take up.
+    pub(super) limits: Option<RawListenerLimits>,
     /// TLS. Default: none is spoken, and HTTP/2 is by prior knowledge.
     pub(super) tls: Option<At<RawAccept>>,
+}
+
+/// What a client of a listener may take up.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawListenerLimits {
+    /// How long a request's head may take, from the beginning of the connection or from its first byte; and agreeing on
+    /// TLS. Default: `10s`.
+    pub(super) head: Option<At<String>>,
+    /// How long a connection is kept from one answer to the next request. Default: `75s`.
+    pub(super) idle: Option<At<String>>,
+    /// How long a client may take nothing of an answer that is sent to it. Default: `1m`.
+    pub(super) stalled: Option<At<String>>,
+    /// The size of a request's head: `8KiB` to `1MiB`. Default: `64KiB`.
+    pub(super) header_bytes: Option<At<String>>,
+    /// Headers of a request: 16 to 10000. Default: 100.
+    pub(super) headers: Option<At<i64>>,
+    /// The length of a request's path and query: at most `63KiB`. Default: `16KiB`.
+    pub(super) uri_bytes: Option<At<String>>,
+    /// Requests at once on an HTTP/2 connection: 1 to 10000. Default: 250.
+    pub(super) streams: Option<At<i64>>,
+    /// Requests on a connection until it is closed, so that clients spread over workers anew. Default: 100000.
+    pub(super) requests: Option<At<i64>>,
 }
 
 /// The admin interface.

@@ -11,6 +11,8 @@ use super::core::Core;
 const BEAT: Duration = Duration::from_millis(25);
 /// A thread that stood still for so long says nothing about how old requests became meanwhile.
 const STANDSTILL: Micros = Micros(1_000_000);
+/// How often clients' connections are looked through.
+const SECOND: Duration = Duration::from_secs(1);
 /// How often idle connections are looked through.
 const TIDY: Duration = Duration::from_secs(5);
 
@@ -50,6 +52,17 @@ pub(super) async fn follow(core: Rc<Core>) {
         core.waits.expire(core.now(), |id| view.get(id).is_some_and(|service| service.held));
         drop(view);
         bell.rings().await;
+    }
+}
+
+/// Ends what connections wait for, once a second while there are any.
+pub(super) async fn look_after_connections(core: Rc<Core>) {
+    loop {
+        if core.connections.is_empty() {
+            core.connected.notified().await;
+        }
+        tokio::time::sleep(SECOND).await;
+        core.connections.expire(core.now(), |_| false);
     }
 }
 

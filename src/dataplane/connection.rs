@@ -1,4 +1,3 @@
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -10,73 +9,114 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::time::{Sleep, sleep};
 
+use crate::config::ListenerLimits;
+use crate::model::Cause;
+
 use super::core::Core;
 use super::endpoints::LocalTasks;
+use super::pace::{For, Paced, Patience, Vigil};
 use super::serve::{Client, serve};
+use super::waits::{Limit, Place};
 use super::wire::Wire;
 
-/// Streams that one client may have open on an HTTP/2 connection.
-const MOST_STREAMS: u32 = 250;
 /// What one stream, and one connection, may have under way that nobody has read yet.
 const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS;
-/// What is read ahead of an HTTP/1 request: its head has to fit.
-const HTTP1_BUFFER: usize = 64 << 10;
-/// The same for HTTP/2.
-const HTTP2_HEADERS: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 250;
 
 /// How connections are served: HTTP/1 or HTTP/2, as the client begins.
-pub(super) fn protocols() -> auto::Builder<LocalTasks> {
+pub(super) fn protocols(limits: &ListenerLimits) -> auto::Builder<LocalTasks> {
     let mut builder = auto::Builder::new(LocalTasks);
-    builder.http1().pipeline_flush(false).max_buf_size(HTTP1_BUFFER).writev(false);
+    let header_bytes = limits.header_bytes as usize;
+    builder.http1().pipeline_flush(false).max_buf_size(header_bytes).writev(false);
+    if limits.headers != ListenerLimits::default().headers {
+        builder.http1().max_headers(limits.headers); // costs an allocation a request
+    }
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MOST_STREAMS)
+        .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HTTP2_HEADERS);
+        .max_header_list_size(limits.header_bytes);
     builder
 }
 
 /// How long a connection that has carried no request yet is given for one when a drain begins.
 const FIRST_REQUEST: Duration = Duration::from_millis(200);
 
-/// Serves one connection until the client, or a drain, ends it.
+/// Serves one connection until the client, a limit, or a drain ends it.
 pub(super) async fn run(
     core: Rc<Core>,
     protocols: Rc<auto::Builder<LocalTasks>>,
     wire: Wire,
     client: Client,
 ) {
-    let asked = Cell::new(false);
-    let answers = service_fn(|request| {
-        asked.set(true);
-        serve(core.clone(), &client, request)
-    });
+    let ListenerLimits { head, idle, stalled, requests, .. } = client.limits;
+    let answers = service_fn(|request| serve(core.clone(), &client, request));
     let seat = core.drain.sit();
     core.keep_beating();
+    let (wire, seen) = Paced::new(wire);
+    let mut vigil = Vigil::new(Patience { head, idle, stalled }, core.now());
+    let mut place = Place::of_connection(core.clone());
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(wire), answers));
     let mut called = false;
     let mut patience: Option<Pin<Box<Sleep>>> = None;
-    // How a connection ends concerns the request that was in flight, and that has been counted.
-    let _ended = poll_fn(|cx| {
-        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-            return Poll::Ready(ended.is_ok());
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                note_end(&core, ended);
+                return Poll::Ready(());
+            }
+            let (waits_for, until) = vigil.look(&seen, client.in_flight.get(), core.recently());
+            if place.poll(cx, Limit { until, if_held: None }).is_some() {
+                place.leave();
+                if core.now() < until {
+                    continue; // it waited for something else when it began to
+                }
+                match waits_for {
+                    For::Nothing => continue,
+                    // The requests in flight end with it, and are counted as their client's.
+                    For::Room => return Poll::Ready(()),
+                    For::Head => {
+                        core.refuse(Cause::HeadTimeout);
+                        return Poll::Ready(());
+                    }
+                    For::Another if called => return Poll::Ready(()),
+                    For::Another => {}
+                }
+                called = true;
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            if called {
+                return Poll::Pending;
+            }
+            let is_over = client.asked.get() >= requests;
+            if !is_over && !seat.is_called(cx.waker()) {
+                return Poll::Pending;
+            }
+            // Who has just connected may have sent a request that nobody has read yet.
+            if client.asked.get() == 0 {
+                let patience = patience.get_or_insert_with(|| Box::pin(sleep(FIRST_REQUEST)));
+                ready!(patience.as_mut().poll(cx));
+            }
+            called = true;
+            connection.as_mut().graceful_shutdown();
         }
-        if called || !seat.is_called(cx.waker()) {
-            return Poll::Pending;
-        }
-        // Who has just connected may have sent a request that nobody has read yet.
-        if !asked.get() {
-            let patience = patience.get_or_insert_with(|| Box::pin(sleep(FIRST_REQUEST)));
-            ready!(patience.as_mut().poll(cx));
-        }
-        called = true;
-        connection.as_mut().graceful_shutdown();
-        connection.as_mut().poll(cx).map(|ended| ended.is_ok())
     })
     .await;
     drop(seat);
     core.keep_beating();
+}
+
+/// How a connection ends concerns the request that was in flight, and that has been counted: but for a head that never
+/// became a request.
+fn note_end(core: &Core, ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    let Err(error) = ended else { return };
+    let Some(error) = error.downcast_ref::<hyper::Error>() else { return };
+    if error.is_parse_too_large() {
+        core.refuse(Cause::HeadTooLarge);
+    } else if error.is_parse() {
+        core.refuse(Cause::BadRequest);
+    }
 }

@@ -19,6 +19,10 @@ pub(super) struct Core {
     pub(super) index: usize,
     pub(super) clock: Clock,
     pub(super) waits: Waits,
+    /// Clients' connections that wait for something.
+    pub(super) connections: Waits,
+    /// Rung when one begins to.
+    pub(super) connected: Notify,
     pub(super) drain: Drain,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) accepts_paused: Cell<u64>,
@@ -62,6 +66,8 @@ impl Core {
             index,
             clock,
             waits: Waits::default(),
+            connections: Waits::default(),
+            connected: Notify::new(),
             drain: Drain::default(),
             reports,
             accepts_paused: Cell::new(0),

@@ -19,6 +19,7 @@ use super::headers;
 use super::origin::Origin;
 use super::rescue::is_worth_asking_again;
 use super::respond;
+use super::serve::InFlight;
 use super::service::Service;
 use super::told::Told;
 use super::trace::Trace;
@@ -46,10 +47,12 @@ pub(super) struct Exchange {
     pub(super) asking: Asking,
     /// Absent if there is no access log.
     trace: Option<Rc<Trace>>,
+    _in_flight: InFlight,
 }
 
 /// A request that was dealt to a side.
 pub(super) struct Dealt {
+    pub(super) in_flight: InFlight,
     pub(super) view: Located,
     pub(super) service: Rc<Service>,
     pub(super) side: Side,
@@ -97,7 +100,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { view, service, side, counts, stratum, dialect, origin, trace } = dealt;
+        let Dealt { in_flight, view, service, side, counts, stratum, dialect, origin, trace } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let (mut marked, mut due) = (Marked::No, None);
         if dialect == Dialect::Grpc {
@@ -122,6 +125,7 @@ impl Exchange {
             origin,
             asking,
             trace,
+            _in_flight: in_flight,
         })
     }
 

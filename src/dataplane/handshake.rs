@@ -13,17 +13,15 @@ use super::core::Core;
 use super::waits::{Limit, within};
 use super::wire::Wire;
 
-/// How long a client may take to agree on TLS.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Agrees on TLS with a client, and learns who it is if endpoints are told. `None` if that fails.
 pub(super) async fn accept(
     core: &Rc<Core>,
     acceptor: &Acceptor,
     stream: TcpStream,
+    patience: Duration,
 ) -> Option<(Wire, Option<HeaderValue>)> {
     let shaking = TlsAcceptor::from(acceptor.config()?).accept(stream);
-    let limit = Limit { until: core.now().after(PATIENCE), if_held: None };
+    let limit = Limit { until: core.now().after(patience), if_held: None };
     let stream = match within(core, limit, shaking).await {
         Ok(Ok(stream)) => stream,
         // Who only looks whether somebody listens says nothing, and leaves.

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::config::ListenerLimits;
 use crate::tls::Acceptor;
 
 use super::core::Core;
@@ -36,6 +37,7 @@ pub(super) struct Door {
     pub(super) place: usize,
     /// How TLS is spoken, if it is.
     pub(super) acceptor: Option<Arc<Acceptor>>,
+    pub(super) limits: ListenerLimits,
     /// Whose connections begin with where they come from.
     pub(super) told_by: Rc<[IpNet]>,
 }
@@ -83,7 +85,7 @@ impl Door {
         let origin = Origin { client: peer, local: stream.local_addr().unwrap_or(peer) };
         let is_told = self.told_by.iter().any(|network| network.contains(&peer.ip().to_canonical()));
         if self.acceptor.is_none() && !is_told {
-            let client = Client::new(self.place, origin, Tls::No, None);
+            let client = Client::new(self.place, origin, Tls::No, None, self.limits);
             let (core, protocols) = (self.core.clone(), self.protocols.clone());
             tokio::task::spawn_local(connection::run(core, protocols, Wire::Tcp(stream), client));
         } else {
@@ -93,7 +95,7 @@ impl Door {
 
     /// What comes before HTTP: where the connection comes from, and TLS.
     async fn greet(self, mut stream: TcpStream, mut origin: Origin, is_told: bool) {
-        let Self { core, protocols, place, acceptor, .. } = self;
+        let Self { core, protocols, place, acceptor, limits, .. } = self;
         let seat = core.drain.sit();
         core.keep_beating();
         if is_told {
@@ -103,13 +105,14 @@ impl Door {
         let (wire, tls, caller) = match acceptor {
             None => (Wire::Tcp(stream), Tls::No, None),
             Some(acceptor) => {
-                let shaken = Box::pin(handshake::accept(&core, &acceptor, stream)).await;
+                let shaken = Box::pin(handshake::accept(&core, &acceptor, stream, limits.head)).await;
                 let Some((wire, caller)) = shaken else { return };
                 (wire, Tls::Yes, caller)
             }
         };
         drop(seat);
-        connection::run(core.clone(), protocols, wire, Client::new(place, origin, tls, caller)).await;
+        let client = Client::new(place, origin, tls, caller, limits);
+        connection::run(core.clone(), protocols, wire, client).await;
     }
 }
 

@@ -28,6 +28,7 @@ mod handshake;
 mod headers;
 mod listener;
 mod origin;
+mod pace;
 mod rescue;
 mod respond;
 mod routes;

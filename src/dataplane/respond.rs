@@ -95,7 +95,10 @@ fn grpc_code(cause: Cause) -> GrpcCode {
         | Cause::GrpcStatus
         | Cause::ClientGone
         | Cause::ClientBody
-        | Cause::BadRequest => GrpcCode::Internal,
+        | Cause::BadRequest
+        | Cause::HeadTooLarge
+        | Cause::UriTooLong
+        | Cause::HeadTimeout => GrpcCode::Internal,
         Cause::NoService => GrpcCode::Unimplemented,
     }
 }
@@ -119,6 +122,9 @@ pub(super) fn status(cause: Cause) -> StatusCode {
         | Cause::TakenBack
         | Cause::GrpcStatus => StatusCode::BAD_GATEWAY,
         Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => StatusCode::BAD_REQUEST,
+        Cause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Cause::UriTooLong => StatusCode::URI_TOO_LONG,
+        Cause::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
         Cause::NoService => StatusCode::NOT_FOUND,
     }
 }
@@ -135,7 +141,12 @@ fn proxy_error(cause: Cause) -> &'static str {
         Cause::Protocol => "http_protocol_error",
         Cause::HeaderTimeout | Cause::IdleTimeout => "connection_read_timeout",
         Cause::Status | Cause::TakenBack | Cause::GrpcStatus => "http_response_incomplete",
-        Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => "http_request_error",
+        Cause::ClientGone
+        | Cause::ClientBody
+        | Cause::BadRequest
+        | Cause::HeadTooLarge
+        | Cause::UriTooLong
+        | Cause::HeadTimeout => "http_request_error",
         Cause::NoService => "destination_not_found",
         Cause::Overloaded => "connection_limit_reached",
     }

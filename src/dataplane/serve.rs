@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -5,6 +6,7 @@ use std::rc::Rc;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
+use crate::config::ListenerLimits;
 use crate::model::{Cause, Dialect, Outcome, Route, Side};
 use crate::snapshot::ServiceView;
 use crate::splitter::{Point, Sticky, Why};
@@ -25,7 +27,28 @@ pub(super) struct Client {
     pub(super) listener: usize,
     pub(super) address: IpAddr,
     origin: Origin,
+    /// Requests that have no whole answer yet.
+    pub(super) in_flight: Rc<Cell<u32>>,
+    /// Requests that have come.
+    pub(super) asked: Cell<u32>,
+    pub(super) limits: ListenerLimits,
     pub(super) forwarded: Forwarded,
+}
+
+/// A request that has no whole answer yet.
+pub(super) struct InFlight(Rc<Cell<u32>>);
+
+impl InFlight {
+    fn begin(count: &Rc<Cell<u32>>) -> Self {
+        count.set(count.get() + 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 /// Whether a client speaks TLS.
@@ -37,12 +60,20 @@ pub(super) enum Tls {
 
 impl Client {
     /// `caller` is who a client that speaks TLS has proven to be, if endpoints are told.
-    pub(super) fn new(listener: usize, origin: Origin, tls: Tls, caller: Option<HeaderValue>) -> Self {
+    pub(super) fn new(
+        listener: usize,
+        origin: Origin,
+        tls: Tls,
+        caller: Option<HeaderValue>,
+        limits: ListenerLimits,
+    ) -> Self {
         let address = origin.client.ip().to_canonical();
         let text = address.to_string();
         let client = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
         let proto = HeaderValue::from_static(if tls == Tls::Yes { "https" } else { "http" });
-        Self { listener, address, origin, forwarded: Forwarded { client, proto, caller } }
+        let forwarded = Forwarded { client, proto, caller };
+        let (in_flight, asked) = (Rc::default(), Cell::new(0));
+        Self { listener, address, origin, in_flight, asked, limits, forwarded }
     }
 }
 
@@ -53,6 +84,7 @@ pub(super) fn serve(
     client: &Client,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
+    client.asked.set(client.asked.get().saturating_add(1));
     let is_head = request.method() == Method::HEAD;
     let opened = open(core, client, request);
     async move {
@@ -96,13 +128,18 @@ fn open(
     };
     let is_told = view.config.sides.iter().any(|(_, side)| side.proxy_protocol.is_some());
     let origin = is_told.then(|| Box::new(client.origin));
-    let dealt = Dealt { view, service, side: choice.side, counts, stratum, dialect, origin, trace };
+    let in_flight = InFlight::begin(&client.in_flight);
+    let dealt =
+        Dealt { in_flight, view, service, side: choice.side, counts, stratum, dialect, origin, trace };
     Ok(Exchange::new(core, dealt, request))
 }
 
 fn locate(core: &Rc<Core>, client: &Client, request: &Request<Incoming>) -> Result<Located, Cause> {
     if request.method() == Method::CONNECT {
         return Err(Cause::BadRequest);
+    }
+    if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > client.limits.uri_bytes) {
+        return Err(Cause::UriTooLong);
     }
     let host = headers::host(request)?;
     core.view().find(client.listener, host, request.uri().path()).ok_or(Cause::NoService)

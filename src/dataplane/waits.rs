@@ -48,6 +48,16 @@ struct Entry {
 pub(super) struct Place {
     core: Rc<Core>,
     key: Option<usize>,
+    among: Among,
+}
+
+/// How closely a limit is to be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Among {
+    /// To within a beat: somebody waits for it.
+    Requests,
+    /// To within a second: there may be thousands, and none is in a hurry.
+    Connections,
 }
 
 pin_project! {
@@ -107,7 +117,19 @@ impl Waits {
 
 impl Place {
     pub(super) fn new(core: Rc<Core>) -> Self {
-        Self { core, key: None }
+        Self { core, key: None, among: Among::Requests }
+    }
+
+    /// A place for a whole connection, whose limits are met to within a second.
+    pub(super) fn of_connection(core: Rc<Core>) -> Self {
+        Self { core, key: None, among: Among::Connections }
+    }
+
+    fn waits(&self) -> &Waits {
+        match self.among {
+            Among::Requests => &self.core.waits,
+            Among::Connections => &self.core.connections,
+        }
     }
 
     pub(super) fn core(&self) -> &Rc<Core> {
@@ -116,7 +138,7 @@ impl Place {
 
     /// Tells whether the wait is over; if not, this task is woken when it is.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, limit: Limit) -> Option<Expired> {
-        let mut entries = self.core.waits.entries.borrow_mut();
+        let mut entries = self.waits().entries.borrow_mut();
         match self.key.and_then(|key| entries.get_mut(key)) {
             Some(entry) if entry.expired.is_some() => return entry.expired,
             Some(entry) => {
@@ -126,9 +148,13 @@ impl Place {
                 }
             }
             None => {
-                self.key = Some(entries.insert(Entry { limit, waker: cx.waker().clone(), expired: None }));
+                let key = entries.insert(Entry { limit, waker: cx.waker().clone(), expired: None });
                 drop(entries);
-                self.core.keep_beating();
+                self.key = Some(key);
+                match self.among {
+                    Among::Requests => self.core.keep_beating(),
+                    Among::Connections => self.core.connected.notify_one(),
+                }
             }
         }
         None
@@ -137,7 +163,7 @@ impl Place {
     /// Leaves the place; a later poll takes a new one.
     pub(super) fn leave(&mut self) {
         if let Some(key) = self.key.take() {
-            self.core.waits.entries.borrow_mut().try_remove(key);
+            self.waits().entries.borrow_mut().try_remove(key);
         }
     }
 }

@@ -62,15 +62,15 @@ async fn run(seed: WorkerSeed) {
     let WorkerSeed { subscription, reports, access_log, .. } = seed;
     let core = Rc::new(Core::new(index, clock, subscription, reports, access_log));
     core.view();
-    let protocols = Rc::new(connection::protocols());
     let mut accepting = JoinSet::new();
     for (place, (socket, config)) in listeners.into_iter().zip(doors.iter()).enumerate() {
         match TcpListener::from_std(socket) {
             Ok(socket) => {
                 let door = Door {
                     core: core.clone(),
-                    protocols: protocols.clone(),
+                    protocols: Rc::new(connection::protocols(&config.limits)),
                     place,
+                    limits: config.limits,
                     acceptor: config.tls.clone(),
                     told_by: config.told_by.as_slice().into(),
                 };
@@ -83,6 +83,7 @@ async fn run(seed: WorkerSeed) {
     tokio::task::spawn_local(beat::run(core.clone()));
     tokio::task::spawn_local(beat::follow(core.clone()));
     tokio::task::spawn_local(beat::tidy(core.clone()));
+    tokio::task::spawn_local(beat::look_after_connections(core.clone()));
     // Whoever would tell it to stop is gone: so is the process.
     let told = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop);
     if let Stop::Graceful(deadline) = told {

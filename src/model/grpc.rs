@@ -171,13 +171,16 @@ pub fn grpc_timeout(value: &[u8]) -> Option<Duration> {
     })
 }
 
-/// The same, written.
+/// The same, written: never longer than it is, and at least as exact as one in ten thousand.
 pub fn grpc_timeout_value(timeout: Duration) -> String {
-    let micros = timeout.as_micros();
-    if micros < 100_000_000 {
+    const MOST: u128 = 99_999_999;
+    let (micros, millis) = (timeout.as_micros(), timeout.as_millis());
+    if micros <= MOST {
         format!("{micros}u")
+    } else if millis <= MOST {
+        format!("{millis}m")
     } else {
-        format!("{}m", timeout.as_millis().min(99_999_999))
+        format!("{}S", u128::from(timeout.as_secs()).min(MOST))
     }
 }
 

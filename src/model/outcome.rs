@@ -60,6 +60,12 @@ pub enum Cause {
     ClientBody,
     /// The request itself cannot be served: no host, two hosts, a method that a proxy refuses.
     BadRequest,
+    /// The head of the request is larger than it may be.
+    HeadTooLarge,
+    /// The path and query are longer than they may be.
+    UriTooLong,
+    /// The head of the request did not come in time.
+    HeadTimeout,
     /// No service answers this host and path.
     NoService,
     /// Switchback has as much in hand as it may.
@@ -72,7 +78,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of [`Cause::index`].
-    pub const ALL: [Cause; 18] = [
+    pub const ALL: [Cause; 21] = [
         Cause::NoEndpoint,
         Cause::ConnectRefused,
         Cause::ConnectTimeout,
@@ -87,6 +93,9 @@ impl Cause {
         Cause::ClientGone,
         Cause::ClientBody,
         Cause::BadRequest,
+        Cause::HeadTooLarge,
+        Cause::UriTooLong,
+        Cause::HeadTimeout,
         Cause::NoService,
         Cause::Overloaded,
         Cause::TakenBack,
@@ -114,7 +123,12 @@ impl Cause {
             | Cause::IdleTimeout
             | Cause::TakenBack
             | Cause::GrpcStatus => Fault::Side,
-            Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => Fault::Client,
+            Cause::ClientGone
+            | Cause::ClientBody
+            | Cause::BadRequest
+            | Cause::HeadTooLarge
+            | Cause::UriTooLong
+            | Cause::HeadTimeout => Fault::Client,
             Cause::NoService | Cause::Overloaded => Fault::Proxy,
         }
     }
@@ -136,6 +150,9 @@ impl Cause {
             Cause::ClientGone => "client_gone",
             Cause::ClientBody => "client_body",
             Cause::BadRequest => "bad_request",
+            Cause::HeadTooLarge => "head_too_large",
+            Cause::UriTooLong => "uri_too_long",
+            Cause::HeadTimeout => "head_timeout",
             Cause::NoService => "no_service",
             Cause::Overloaded => "overloaded",
             Cause::TakenBack => "taken_back",
@@ -160,6 +177,9 @@ impl Cause {
             Cause::ClientGone => "lost the client",
             Cause::ClientBody => "got a broken request body",
             Cause::BadRequest => "got a bad request",
+            Cause::HeadTooLarge => "got too large a head",
+            Cause::UriTooLong => "got too long a path",
+            Cause::HeadTimeout => "got no whole head in time",
             Cause::NoService => "serve no such service",
             Cause::Overloaded => "were not asked: too much in hand",
             Cause::TakenBack => "had not answered when the service was taken back",

@@ -13,6 +13,7 @@ mod failures;
 mod grpc;
 mod holds;
 mod judge;
+mod limits;
 mod outage;
 mod peers;
 mod proxy_protocol;

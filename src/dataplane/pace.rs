@@ -1,0 +1,231 @@
+use std::io::{IoSlice, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::model::Micros;
+
+use super::wire::Wire;
+
+/// How HTTP/2 begins (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI ";
+
+/// What a client's connection does, below HTTP. (Shared within one thread; hyper asks for more.)
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Times that something came.
+    reads: AtomicU32,
+    is_http2: AtomicBool,
+    /// The client takes nothing more of what is sent to it.
+    is_stuck: AtomicBool,
+}
+
+/// A wire that notes its pace.
+pub(super) struct Paced {
+    wire: Wire,
+    pace: Arc<Pace>,
+}
+
+/// How long a client's connection may be without what is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// From its first byte to the end of a request's head, and from the beginning of a connection to that.
+    pub(super) head: Duration,
+    /// From the end of an answer to the next request.
+    pub(super) idle: Duration,
+    /// Until the client takes more of an answer.
+    pub(super) stalled: Duration,
+}
+
+/// What is waited for on a connection, and since when.
+#[derive(Debug)]
+pub(super) struct Vigil {
+    patience: Patience,
+    waits_for: For,
+    since: Micros,
+    reads: u32,
+    was_busy: bool,
+}
+
+/// What a client is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// The head of a request, which it has begun; or that it begins at all.
+    Head,
+    /// Another request.
+    Another,
+    /// Room for what is sent to it.
+    Room,
+    /// Nothing: it is our turn.
+    Nothing,
+}
+
+impl Paced {
+    pub(super) fn new(wire: Wire) -> (Self, Arc<Pace>) {
+        let pace = Arc::<Pace>::default();
+        (Self { wire, pace: pace.clone() }, pace)
+    }
+
+    fn note<T>(&self, sent: Poll<Result<T>>) -> Poll<Result<T>> {
+        self.pace.is_stuck.store(sent.is_pending(), Relaxed);
+        sent
+    }
+}
+
+impl Vigil {
+    pub(super) fn new(patience: Patience, now: Micros) -> Self {
+        Self { patience, waits_for: For::Head, since: now, reads: 0, was_busy: false }
+    }
+
+    /// What is waited for now, and until when. Looks at what has happened since the last time.
+    pub(super) fn look(&mut self, pace: &Pace, in_flight: u32, now: Micros) -> (For, Micros) {
+        let reads = pace.reads.load(Relaxed);
+        let (came, was_busy) = (reads != self.reads, self.was_busy);
+        (self.reads, self.was_busy) = (reads, in_flight > 0);
+        let waits_for = if pace.is_stuck.load(Relaxed) {
+            For::Room
+        } else if in_flight > 0 {
+            For::Nothing
+        } else if was_busy || matches!(self.waits_for, For::Room | For::Nothing) {
+            For::Another
+        } else if pace.is_http2.load(Relaxed) {
+            // Pings are a sign of life, and no request.
+            if came {
+                self.since = now;
+            }
+            For::Another
+        } else if came {
+            For::Head
+        } else {
+            self.waits_for
+        };
+        if waits_for != self.waits_for {
+            (self.waits_for, self.since) = (waits_for, now);
+        }
+        let patience = match waits_for {
+            For::Head => self.patience.head,
+            For::Another => self.patience.idle,
+            For::Room => self.patience.stalled,
+            // Looked at again by then: whoever ends a request need not tell.
+            For::Nothing => return (waits_for, now.after(self.patience.idle)),
+        };
+        (waits_for, self.since.after(patience))
+    }
+}
+
+impl AsyncRead for Paced {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.wire).poll_read(cx, buffer);
+        let came = &buffer.filled()[before..];
+        if !came.is_empty() {
+            let reads = this.pace.reads.load(Relaxed);
+            if reads == 0 {
+                this.pace.is_http2.store(came.starts_with(PREFACE), Relaxed);
+            }
+            this.pace.reads.store(reads.wrapping_add(1).max(1), Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Paced {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        let sent = Pin::new(&mut this.wire).poll_write(cx, bytes);
+        this.note(sent)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        let sent = Pin::new(&mut this.wire).poll_write_vectored(cx, pieces);
+        this.note(sent)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.wire.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let sent = Pin::new(&mut this.wire).poll_flush(cx);
+        this.note(sent)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+        stalled: Duration::from_mins(1),
+    };
+
+    fn second(seconds: u64) -> Micros {
+        Micros(seconds * 1_000_000)
+    }
+
+    fn read(pace: &Pace) {
+        pace.reads.fetch_add(1, Relaxed);
+    }
+
+    #[test]
+    fn who_says_nothing_or_little_has_until_the_heads_time_and_drops_do_not_lengthen_it() {
+        let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
+        assert_eq!(vigil.look(&pace, 0, second(0)), (For::Head, second(10)));
+        for at in 1..9 {
+            read(&pace);
+            assert_eq!(vigil.look(&pace, 0, second(at)), (For::Head, second(10)), "{at}");
+        }
+    }
+
+    #[test]
+    fn between_requests_there_is_time_and_for_the_next_head_again_little() {
+        let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
+        read(&pace);
+        assert_eq!(vigil.look(&pace, 1, second(1)).0, For::Nothing);
+        assert_eq!(vigil.look(&pace, 1, second(500)).0, For::Nothing, "an answer may take long");
+        assert_eq!(vigil.look(&pace, 0, second(501)), (For::Another, second(576)));
+        assert_eq!(vigil.look(&pace, 0, second(560)), (For::Another, second(576)));
+        read(&pace);
+        assert_eq!(vigil.look(&pace, 0, second(570)), (For::Head, second(580)));
+    }
+
+    #[test]
+    fn who_does_not_read_is_let_go_and_who_reads_slowly_is_not() {
+        let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
+        vigil.look(&pace, 1, second(1));
+        pace.is_stuck.store(true, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(2)), (For::Room, second(62)));
+        assert_eq!(vigil.look(&pace, 1, second(30)), (For::Room, second(62)));
+        pace.is_stuck.store(false, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(40)).0, For::Nothing);
+        pace.is_stuck.store(true, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(41)), (For::Room, second(101)));
+    }
+
+    #[test]
+    fn a_ping_keeps_an_http2_connection_that_nobody_uses() {
+        let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
+        pace.is_http2.store(true, Relaxed);
+        read(&pace);
+        assert_eq!(vigil.look(&pace, 0, second(1)), (For::Another, second(76)));
+        read(&pace);
+        assert_eq!(vigil.look(&pace, 0, second(60)), (For::Another, second(135)));
+    }
+}

@@ -1,0 +1,156 @@
+//! What a client may take up, and what it is told past that.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Method, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::client::{Client, Over, request};
+use crate::support::endpoint::Endpoint;
+use crate::support::eventually;
+use crate::support::proxy::{Folder, Proxy, Service};
+
+const REFUSED: &str = "switchback_refused_requests_total";
+
+/// A proxy whose listener has these limits.
+async fn limited(limits: &str) -> (Proxy, Endpoint) {
+    let endpoint = Endpoint::named("helios").await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    folder.add_to_process(&format!("[listeners.http.limits]\n{limits}\n"));
+    (Proxy::start_in(folder), endpoint)
+}
+
+/// Sends this, and reads until the other end closes.
+async fn until_closed(proxy: &Proxy, sent: &[u8]) -> String {
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(sent).await.unwrap();
+    let mut said = Vec::new();
+    let _ = stream.read_to_end(&mut said).await;
+    String::from_utf8(said).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_or_half_a_head_is_let_go() {
+    let (proxy, endpoint) = limited("head = \"100ms\"").await;
+    for (place, sent) in ["", "GET / HTTP/1.1\r\nHost: a.test\r\nX-Slow", "PRI"].into_iter().enumerate() {
+        assert_eq!(until_closed(&proxy, sent.as_bytes()).await, "", "{sent:?}");
+        let count = f64::from(u32::try_from(place).unwrap()) + 1.0;
+        proxy.counted(REFUSED, &["reason=\"head_timeout\""], count).await;
+    }
+    assert_eq!(endpoint.hits(), 0);
+}
+
+/// More silent sockets than there may be connections used to keep everybody out for as long as they liked.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_sockets_do_not_keep_others_out() {
+    let endpoint = Endpoint::named("helios").await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    folder.add_to_process("[limits]\nconnections = 20\n[listeners.http.limits]\nhead = \"100ms\"\n");
+    let proxy = Proxy::start_in(folder);
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        silent.push(TcpStream::connect(proxy.address).await.unwrap());
+    }
+    assert_eq!(proxy.get("a.test", "/").await.text(), "helios");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_nobody_uses_is_closed_without_a_word_of_blame() {
+    let (proxy, _endpoint) = limited("idle = \"100ms\"").await;
+    let said = until_closed(&proxy, b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    assert!(said.starts_with("HTTP/1.1 200") && said.ends_with("helios"), "{said}");
+
+    let stream = TcpStream::connect(proxy.address).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let ended = tokio::spawn(connection);
+    let answered = sender.send_request(request(Over::Http2, Method::GET, "a.test", "/", "")).await.unwrap();
+    assert_eq!(answered.into_body().collect().await.unwrap().to_bytes(), "helios");
+    ended.await.unwrap().expect("it ends with GOAWAY, and not with a reset");
+    proxy.counted(REFUSED, &[], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_an_answer_is_let_go_and_the_endpoint_with_it() {
+    let endpoint = Endpoint::streaming(async |_| {
+        let endless = futures_util::stream::repeat(Bytes::from(vec![7; 64 << 10]));
+        let frames = futures_util::StreamExt::map(endless, |bytes| Ok::<_, Infallible>(Frame::data(bytes)));
+        Response::new(StreamBody::new(frames).map_err(|never| match never {}).boxed())
+    })
+    .await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    folder.add_to_process("[listeners.http.limits]\nstalled = \"100ms\"\n");
+    let proxy = Proxy::start_in(folder);
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
+    // The client's fault, and no evidence.
+    proxy.counted("switchback_tries_total", &["outcome=\"client_gone\"", "fault=\"client\""], 1.0).await;
+    drop(stream);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_large_is_refused_and_counted() {
+    let (proxy, endpoint) = limited("header-bytes = \"16KiB\"\nheaders = 20\nuri-bytes = \"2KiB\"").await;
+    let (long, path) = ("x".repeat(20 << 10), "p".repeat(2 << 10));
+    let many = (0..21).fold(String::new(), |all, place| all + &format!("X-{place}: 1\r\n"));
+    let few = (0..18).fold(String::new(), |all, place| all + &format!("X-{place}: 1\r\n"));
+    for (what, head, status, reason) in [
+        (
+            "a long header",
+            format!("GET / HTTP/1.1\r\nHost: a.test\r\nX: {long}\r\n\r\n"),
+            "431",
+            "head_too_large",
+        ),
+        ("many headers", format!("GET / HTTP/1.1\r\nHost: a.test\r\n{many}\r\n"), "431", "head_too_large"),
+        (
+            "a long path",
+            format!("GET /{path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"),
+            "414",
+            "uri_too_long",
+        ),
+    ] {
+        let said = until_closed(&proxy, head.as_bytes()).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{what}: {said}");
+        let labels = format!("reason=\"{reason}\"");
+        eventually(what, async || proxy.metric(REFUSED, &[&labels]).await >= 1.0).await;
+    }
+    assert_eq!(endpoint.hits(), 0, "no byte of it has reached an endpoint");
+    let said = until_closed(
+        &proxy,
+        format!("GET /fits HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n{few}\r\n").as_bytes(),
+    )
+    .await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    let mut client = Client::connect(proxy.address, Over::Http2).await;
+    let mut large = request(Over::Http2, Method::GET, "a.test", "/", "");
+    large.headers_mut().insert("x", long.parse().unwrap());
+    assert_eq!(client.send(large).await.status, 431);
+    let got = client.send(request(Over::Http2, Method::GET, "a.test", &format!("/{path}"), "")).await;
+    assert_eq!(got.status, 414);
+    assert_eq!(client.get("a.test", "/").await.status, 200, "the connection goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_so_many_requests_and_no_more() {
+    let (proxy, endpoint) = limited("requests = 3").await;
+    let pipelined = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(5);
+    let said = until_closed(&proxy, pipelined.as_bytes()).await;
+    assert_eq!(said.matches("HTTP/1.1 200").count(), 3, "{said}");
+    assert_eq!(endpoint.hits(), 3);
+    let stream = TcpStream::connect(proxy.address).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let ended = tokio::spawn(connection);
+    for _ in 0..3 {
+        let asked = request(Over::Http2, Method::GET, "a.test", "/", "");
+        let answered = sender.send_request(asked).await.unwrap();
+        assert_eq!(answered.into_body().collect().await.unwrap().to_bytes(), "helios");
+    }
+    ended.await.unwrap().expect("it ends with GOAWAY when the last answer has gone");
+}
