@@ -14,14 +14,14 @@ use super::check_failures;
 use super::check_process::{address, duration};
 use super::check_tls::{self, Files};
 use super::checked::{
-    HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
-    ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
+    HostPattern, JudgeConfig, JudgeMode, LimitsConfig, MatchConfig, PathPrefix, Phase, ProcessConfig,
+    Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
 };
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_service::{
     RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawProxyProtocol, RawRescue, RawService,
-    RawSide, RawSticky, RawTimeouts,
+    RawServiceLimits, RawSide, RawSticky, RawTimeouts,
 };
 use super::units;
 
@@ -65,6 +65,7 @@ pub(super) fn check(
         timeouts: timeouts(raw.timeouts.unwrap_or_default(), faults),
         failures: check_failures::check(raw.failures.unwrap_or_default(), lost, faults),
         rescue: rescue(raw.rescue.unwrap_or_default(), faults),
+        limits: limits(raw.limits.unwrap_or_default(), faults),
         judge: judge(raw.judge.unwrap_or_default(), faults),
     };
     (service, host_places)
@@ -421,6 +422,18 @@ fn rescue(raw: RawRescue, faults: &mut Faults<'_>) -> RescueConfig {
         }
     }
     RescueConfig { enabled: raw.enabled.is_none_or(|enabled| enabled.value), body_bytes, grpc, budget }
+}
+
+fn limits(raw: RawServiceLimits, faults: &mut Faults<'_>) -> LimitsConfig {
+    let default = LimitsConfig::default();
+    let body = raw.body.map_or(default.body, |raw| match units::parse_size(&raw.value) {
+        Ok(bytes) => bytes as u64,
+        Err(wanted) => {
+            faults.at(&raw.span, "not a size", wanted);
+            default.body
+        }
+    });
+    LimitsConfig { body }
 }
 
 fn judge(raw: RawJudge, faults: &mut Faults<'_>) -> JudgeConfig {

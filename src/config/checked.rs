@@ -126,8 +126,24 @@ pub struct ServiceConfig {
     pub failures: Failures,
     /// What Helios answers in place of Kubernetes.
     pub rescue: RescueConfig,
+    /// What a request may take up.
+    pub limits: LimitsConfig,
     /// When the service is taken back.
     pub judge: JudgeConfig,
+}
+
+/// What a request of a service may take up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Bytes of its body.
+    pub body: u64,
+}
+
+impl Default for LimitsConfig {
+    /// Bodies stream through, so large ones harm nobody here.
+    fn default() -> Self {
+        Self { body: u64::MAX }
+    }
 }
 
 /// Which requests are a service's.

@@ -30,9 +30,9 @@ mod show;
 mod units;
 
 pub use checked::{
-    AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, ListenerLimits, MatchConfig,
-    PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig,
-    TimeoutsConfig,
+    AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, LimitsConfig, ListenerConfig, ListenerLimits,
+    MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig,
+    SideConfig, TimeoutsConfig,
 };
 pub use diff::{Diff, diff};
 pub use fault::Fault;

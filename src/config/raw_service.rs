@@ -27,8 +27,18 @@ pub(super) struct RawService {
     pub(super) failures: Option<RawFailures>,
     /// What Helios answers in place of Kubernetes.
     pub(super) rescue: Option<RawRescue>,
+    /// What a request may take up.
+    pub(super) limits: Option<RawServiceLimits>,
     /// When the service is taken back.
     pub(super) judge: Option<RawJudge>,
+}
+
+/// What a request of a service may take up.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawServiceLimits {
+    /// The size of its body, such as `10MiB`. Default: any, as bodies stream through.
+    pub(super) body: Option<At<String>>,
 }
 
 /// A migration's phase.

@@ -7,7 +7,7 @@ use crate::model::{GrpcCode, Side, Statuses};
 use crate::splitter::Sticky;
 use crate::tls::ConnectSettings;
 
-use super::checked::{ProxyProtocol, ServiceConfig};
+use super::checked::{LimitsConfig, ProxyProtocol, ServiceConfig};
 
 /// A service's configuration with every default written out, as a file that reads back to the same.
 pub fn show(service: &ServiceConfig) -> String {
@@ -108,6 +108,9 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
         s.rescue.grpc.iter().collect::<Vec<_>>(),
         s.rescue.budget * 100.0
     );
+    if s.limits != LimitsConfig::default() {
+        let _ = writeln!(out, "\n[limits]\nbody = \"{}B\"", s.limits.body);
+    }
     let rule = &s.judge.rule;
     let _ = writeln!(
         out,

@@ -100,7 +100,7 @@ impl Stream {
             }
             Poll::Ready(Some(Err(error))) => {
                 // An endpoint whose request breaks off cannot end its answer well.
-                let cause = if asking.is_broken() { Cause::ClientBody } else { Cause::Truncated };
+                let cause = asking.broken().unwrap_or(Cause::Truncated);
                 self.end(Outcome::Failed(cause));
                 Poll::Ready(Some(Err(BodyError::Side(error))))
             }

@@ -29,6 +29,15 @@ pub(super) struct Asking {
     is_idempotent: bool,
 }
 
+/// Bytes of a request's body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// That are kept, so that they can be sent again.
+    pub(super) kept: usize,
+    /// That may come.
+    pub(super) most: u64,
+}
+
 /// Whether a request's service says of its method that it may be asked twice. Methods of HTTP say so themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Marked {
@@ -53,7 +62,8 @@ pub(super) struct Unanswered {
 
 impl Asking {
     /// A prepared request. Of the body of an idempotent one, up to `room` bytes are kept.
-    pub(super) fn new(request: Request<Incoming>, marked: Marked, room: usize, core: &Rc<Core>) -> Self {
+    pub(super) fn new(request: Request<Incoming>, marked: Marked, bounds: Bounds, core: &Rc<Core>) -> Self {
+        let Bounds { kept: room, most } = bounds;
         let is_head = *request.method() == Method::HEAD;
         let is_safe = marked == Marked::Safe || request.method().is_safe() && request.body().is_end_stream();
         let is_idempotent = marked == Marked::Safe || is_idempotent(request.method());
@@ -64,13 +74,13 @@ impl Asking {
         if is_idempotent && room > 0 {
             let mut kept = None;
             let request = request.map(|incoming| {
-                let source = kept.insert(Kept::new(incoming, room, core));
+                let source = kept.insert(Kept::new(incoming, room, most, core));
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
             return Self { request: Some(request), origin, is_head, is_safe, is_idempotent };
         }
-        let fate = Rc::new(Fate::new(core));
+        let fate = Rc::new(Fate::new(core, most));
         let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
         Self { request: Some(request), origin: Origin::Once(fate), is_head, is_safe, is_idempotent }
     }
@@ -91,11 +101,12 @@ impl Asking {
         lease: &mut Lease,
         side: &SideConfig,
     ) -> Result<impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<>, Cause> {
-        let Some(mut request) = self.request.take() else { return Err(Cause::ClientBody) };
+        let broken = self.broken().unwrap_or(Cause::ClientBody);
+        let Some(mut request) = self.request.take() else { return Err(broken) };
         if let Origin::Kept(kept) = &self.origin
             && matches!(request.body(), RequestBody::Empty)
         {
-            *request.body_mut() = kept.again().ok_or(Cause::ClientBody)?;
+            *request.body_mut() = kept.again().ok_or(broken)?;
         }
         headers::address(&mut request, side, !matches!(self.origin, Origin::NoBody))?;
         let is_repeatable = self.is_idempotent && !matches!(self.origin, Origin::Once(_));
@@ -128,9 +139,9 @@ impl Asking {
         }
     }
 
-    /// Whether the client's body broke off.
-    pub(super) fn is_broken(&self) -> bool {
-        self.fate().is_some_and(Fate::is_broken)
+    /// Why the client's body ended before its end, if it did.
+    pub(super) fn broken(&self) -> Option<Cause> {
+        self.fate().and_then(Fate::broken)
     }
 
     /// What became of the client's body, if there is one.
@@ -148,8 +159,8 @@ impl Asking {
         if let Some(unsent) = unsent {
             self.request = Some(*unsent);
         }
-        if self.is_broken() {
-            Cause::ClientBody
+        if let Some(cause) = self.broken() {
+            cause
         } else if error.is_parse() || error.is_parse_too_large() {
             Cause::Protocol
         } else {

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::model::Micros;
+use crate::model::{Cause, Micros};
 
 use super::core::Core;
 
@@ -24,7 +24,10 @@ pub(super) enum RequestBody {
 /// What became of a client's body.
 pub(super) struct Fate {
     core: Rc<Core>,
-    broken: Cell<bool>,
+    /// Why it has ended before its end.
+    broken: Cell<Option<Cause>>,
+    /// Bytes that may still come.
+    room: Cell<u64>,
     /// Whether somebody waits for the client's next piece.
     awaited: Cell<bool>,
     /// When the last piece came.
@@ -58,6 +61,8 @@ struct Source {
 pub(super) enum BodyError {
     #[error("the client's body broke off: {0}")]
     Client(#[source] hyper::Error),
+    #[error("the client's body is larger than it may be")]
+    TooLarge,
     #[error("the answer broke off: {0}")]
     Side(#[source] hyper::Error),
     #[error("the answer fell silent")]
@@ -67,9 +72,11 @@ pub(super) enum BodyError {
 }
 
 impl Fate {
-    pub(super) fn new(core: &Rc<Core>) -> Self {
+    /// A body that has yet to come, of at most `most` bytes.
+    pub(super) fn new(core: &Rc<Core>, most: u64) -> Self {
         let last = Cell::new(core.recently());
-        Self { core: core.clone(), broken: Cell::new(false), awaited: Cell::new(false), last }
+        let (broken, awaited) = (Cell::new(None), Cell::new(false));
+        Self { core: core.clone(), broken, room: Cell::new(most), awaited, last }
     }
 
     /// When the last piece came; until then an endpoint cannot have answered.
@@ -82,22 +89,22 @@ impl Fate {
         self.awaited.get()
     }
 
-    /// Whether the client's body broke off.
-    pub(super) fn is_broken(&self) -> bool {
+    /// Why the client's body ended before its end, if it did.
+    pub(super) fn broken(&self) -> Option<Cause> {
         self.broken.get()
     }
 }
 
 impl Kept {
     /// Keeps up to `room` bytes of what comes in.
-    pub(super) fn new(incoming: Incoming, room: usize, core: &Rc<Core>) -> Rc<Self> {
+    pub(super) fn new(incoming: Incoming, room: usize, most: u64, core: &Rc<Core>) -> Rc<Self> {
         let source = Source { incoming, frames: Vec::new(), trailers: None, room, too_large: false };
-        Rc::new(Self { source: source.into(), fate: Fate::new(core), turn: Cell::new(0) })
+        Rc::new(Self { source: source.into(), fate: Fate::new(core, most), turn: Cell::new(0) })
     }
 
     /// Whether all that has been read is kept.
     pub(super) fn is_whole(&self) -> bool {
-        !self.source.borrow().too_large && !self.fate.is_broken()
+        !self.source.borrow().too_large && self.fate.broken().is_none()
     }
 
     /// What became of it.
@@ -208,11 +215,19 @@ fn poll_client(
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
     let polled = Pin::new(incoming).poll_frame(cx);
     fate.awaited.set(polled.is_pending());
-    if polled.is_ready() {
-        fate.last.set(fate.core.recently());
-    }
-    polled.map_err(|error| {
-        fate.broken.set(true);
-        BodyError::Client(error)
-    })
+    let Poll::Ready(came) = polled else { return Poll::Pending };
+    fate.last.set(fate.core.recently());
+    Poll::Ready(came.map(|came| {
+        let frame = came.map_err(|error| {
+            fate.broken.set(Some(Cause::ClientBody));
+            BodyError::Client(error)
+        })?;
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        let Some(room) = fate.room.get().checked_sub(length) else {
+            fate.broken.set(Some(Cause::BodyTooLarge));
+            return Err(BodyError::TooLarge);
+        };
+        fate.room.set(room);
+        Ok(frame)
+    }))
 }

@@ -10,7 +10,7 @@ use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
 use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
-use super::asking::{Asking, Marked};
+use super::asking::{Asking, Bounds, Marked};
 use super::attempt::{Counts, Try, TryOf};
 use super::body::Fate;
 use super::core::{Core, Located};
@@ -109,7 +109,8 @@ impl Exchange {
             let timeout = request.headers().get(headers::GRPC_TIMEOUT);
             due = timeout.and_then(|value| grpc_timeout(value.as_bytes())).map(|wait| started.after(wait));
         }
-        let asking = Asking::new(request, marked, view.config.rescue.body_bytes, &core);
+        let bounds = Bounds { kept: view.config.rescue.body_bytes, most: view.config.limits.body };
+        let asking = Asking::new(request, marked, bounds, &core);
         let stream = Stream::new(Place::new(core.clone()), view.config.timeouts.idle);
         Box::new(Self {
             core,

@@ -99,6 +99,7 @@ fn grpc_code(cause: Cause) -> GrpcCode {
         | Cause::HeadTooLarge
         | Cause::UriTooLong
         | Cause::HeadTimeout => GrpcCode::Internal,
+        Cause::BodyTooLarge => GrpcCode::ResourceExhausted,
         Cause::NoService => GrpcCode::Unimplemented,
     }
 }
@@ -125,6 +126,7 @@ pub(super) fn status(cause: Cause) -> StatusCode {
         Cause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Cause::UriTooLong => StatusCode::URI_TOO_LONG,
         Cause::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+        Cause::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Cause::NoService => StatusCode::NOT_FOUND,
     }
 }
@@ -146,7 +148,8 @@ fn proxy_error(cause: Cause) -> &'static str {
         | Cause::BadRequest
         | Cause::HeadTooLarge
         | Cause::UriTooLong
-        | Cause::HeadTimeout => "http_request_error",
+        | Cause::HeadTimeout
+        | Cause::BodyTooLarge => "http_request_error",
         Cause::NoService => "destination_not_found",
         Cause::Overloaded => "connection_limit_reached",
     }

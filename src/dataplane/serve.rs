@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::config::ListenerLimits;
@@ -106,6 +107,11 @@ fn open(
         (cause, headers::dialect(request.headers()))
     })?;
     let service = core.service(&view);
+    // What says itself that it is too large need not come.
+    if request.body().size_hint().lower() > view.config.limits.body {
+        core.refuse(Cause::BodyTooLarge);
+        return Err((Cause::BodyTooLarge, headers::dialect(request.headers())));
+    }
     let forced = forced(&view, client, request.headers());
     let user = user(&view, client, request.headers());
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));

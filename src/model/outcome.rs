@@ -66,6 +66,8 @@ pub enum Cause {
     UriTooLong,
     /// The head of the request did not come in time.
     HeadTimeout,
+    /// The body of the request is larger than it may be.
+    BodyTooLarge,
     /// No service answers this host and path.
     NoService,
     /// Switchback has as much in hand as it may.
@@ -78,7 +80,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of [`Cause::index`].
-    pub const ALL: [Cause; 21] = [
+    pub const ALL: [Cause; 22] = [
         Cause::NoEndpoint,
         Cause::ConnectRefused,
         Cause::ConnectTimeout,
@@ -96,6 +98,7 @@ impl Cause {
         Cause::HeadTooLarge,
         Cause::UriTooLong,
         Cause::HeadTimeout,
+        Cause::BodyTooLarge,
         Cause::NoService,
         Cause::Overloaded,
         Cause::TakenBack,
@@ -128,7 +131,8 @@ impl Cause {
             | Cause::BadRequest
             | Cause::HeadTooLarge
             | Cause::UriTooLong
-            | Cause::HeadTimeout => Fault::Client,
+            | Cause::HeadTimeout
+            | Cause::BodyTooLarge => Fault::Client,
             Cause::NoService | Cause::Overloaded => Fault::Proxy,
         }
     }
@@ -153,6 +157,7 @@ impl Cause {
             Cause::HeadTooLarge => "head_too_large",
             Cause::UriTooLong => "uri_too_long",
             Cause::HeadTimeout => "head_timeout",
+            Cause::BodyTooLarge => "body_too_large",
             Cause::NoService => "no_service",
             Cause::Overloaded => "overloaded",
             Cause::TakenBack => "taken_back",
@@ -180,6 +185,7 @@ impl Cause {
             Cause::HeadTooLarge => "got too large a head",
             Cause::UriTooLong => "got too long a path",
             Cause::HeadTimeout => "got no whole head in time",
+            Cause::BodyTooLarge => "got too large a body",
             Cause::NoService => "serve no such service",
             Cause::Overloaded => "were not asked: too much in hand",
             Cause::TakenBack => "had not answered when the service was taken back",

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::client::{Client, Over, request};
-use crate::support::endpoint::Endpoint;
+use crate::support::endpoint::{Endpoint, answer};
 use crate::support::eventually;
 use crate::support::proxy::{Folder, Proxy, Service};
 
@@ -153,4 +153,37 @@ async fn a_connection_has_so_many_requests_and_no_more() {
         assert_eq!(answered.into_body().collect().await.unwrap().to_bytes(), "helios");
     }
     ended.await.unwrap().expect("it ends with GOAWAY when the last answer has gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_the_clients_fault_however_it_comes() {
+    let endpoint = Endpoint::start(async |seen| answer(200, format!("{}", seen.body.len()))).await;
+    for protocol in ["http/1.1", "http/2"] {
+        let service = Service::new("a")
+            .helios(endpoint.address)
+            .protocols(protocol, "http/1.1")
+            .rest("[limits]\nbody = \"100KiB\"\n");
+        let proxy = Proxy::start(&[service]);
+        for over in [Over::Http1, Over::Http2] {
+            for (size, method) in [(100 << 10, Method::POST), (100 << 10, Method::PUT)] {
+                let body = vec![b'x'; size];
+                let got = Client::connect(proxy.address, over).await;
+                let got = { got }.send(request(over, method, "a.test", "/", body)).await;
+                assert_eq!((got.status.as_u16(), got.text()), (200, "102400"), "{over:?} → {protocol}");
+            }
+            let before = endpoint.hits();
+            let told = request(over, Method::POST, "a.test", "/", vec![b'x'; (100 << 10) + 1]);
+            assert_eq!(Client::connect(proxy.address, over).await.send(told).await.status, 413);
+            assert_eq!(endpoint.hits(), before, "what says that it is too large does not come");
+        }
+        proxy.counted(REFUSED, &["reason=\"body_too_large\""], 2.0).await;
+        // Without a length it is noticed on the way; what was on its way is given up, and blamed on the client.
+        let chunk = format!("{:x}\r\n{}\r\n", 64 << 10, "x".repeat(64 << 10));
+        let head = "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let said = until_closed(&proxy, format!("{head}{chunk}{chunk}").as_bytes()).await;
+        assert!(said.starts_with("HTTP/1.1 413"), "{said}");
+        let blamed = ["outcome=\"body_too_large\"", "fault=\"client\""];
+        proxy.counted("switchback_tries_total", &blamed, 1.0).await;
+        proxy.counted("switchback_tries_total", &["fault=\"side\""], 0.0).await;
+    }
 }
