@@ -29,7 +29,8 @@ mod units;
 
 pub use checked::{
     AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig, PathPrefix, Phase,
-    ProcessConfig, Protocol, RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
+    ProcessConfig, Protocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd, StreamsConfig,
+    TimeoutsConfig,
 };
 pub use diff::{Diff, diff};
 pub use fault::Fault;

@@ -14,6 +14,7 @@ use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
 use super::rescue::is_idempotent;
+use super::upgrade::Upgrade;
 
 /// A request that is to be sent to an endpoint, perhaps twice.
 pub(super) struct Asking {
@@ -24,6 +25,8 @@ pub(super) struct Asking {
     pub(super) is_head: bool,
     /// Whether being asked changes nothing (RFC 9110, section 9.2.1), and it has no body.
     pub(super) is_safe: bool,
+    /// What the client wants to switch to.
+    pub(super) upgrade: Option<Box<Upgrade>>,
 }
 
 /// Where a request's body comes from.
@@ -43,12 +46,17 @@ pub(super) struct Unanswered {
 
 impl Asking {
     /// A prepared request. Of the body of an idempotent one, up to `room` bytes are kept.
-    pub(super) fn new(request: Request<Incoming>, room: usize, core: &Rc<Core>) -> Self {
+    pub(super) fn new(
+        request: Request<Incoming>,
+        upgrade: Option<Box<Upgrade>>,
+        room: usize,
+        core: &Rc<Core>,
+    ) -> Self {
         let is_head = *request.method() == Method::HEAD;
         let is_safe = request.method().is_safe() && request.body().is_end_stream();
         if request.body().is_end_stream() {
             let request = Some(request.map(|_| RequestBody::Empty));
-            return Self { request, origin: Origin::NoBody, is_head, is_safe };
+            return Self { request, origin: Origin::NoBody, is_head, is_safe, upgrade };
         }
         if is_idempotent(request.method()) && room > 0 {
             let mut kept = None;
@@ -57,11 +65,11 @@ impl Asking {
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
-            return Self { request: Some(request), origin, is_head, is_safe };
+            return Self { request: Some(request), origin, is_head, is_safe, upgrade };
         }
         let fate = Rc::new(Fate::new(core));
         let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
-        Self { request: Some(request), origin: Origin::Once(fate), is_head, is_safe }
+        Self { request: Some(request), origin: Origin::Once(fate), is_head, is_safe, upgrade }
     }
 
     /// Whether it can be sent, for the first time or again.
@@ -86,10 +94,21 @@ impl Asking {
         {
             *request.body_mut() = kept.again().ok_or(Cause::ClientBody)?;
         }
-        headers::address(&mut request, protocol, !matches!(self.origin, Origin::NoBody))?;
         let is_repeatable = is_idempotent(request.method()) && !matches!(self.origin, Origin::Once(_));
+        let has_body = !matches!(self.origin, Origin::NoBody);
+        headers::address(&mut request, protocol, has_body)?;
+        if let Some(upgrade) = &mut self.upgrade {
+            upgrade.address(&mut request, protocol, has_body)?;
+        }
         if is_repeatable {
             self.request = Some(copy(&request));
+            if self.upgrade.is_some()
+                && let Some(kept) = &mut self.request
+                && kept.method() == Method::CONNECT
+            {
+                // As it was before it was put into this endpoint's words.
+                *kept.method_mut() = Method::GET;
+            }
         }
         // With a copy at hand the request itself need not come back if it was not sent.
         Ok(match (lease, is_repeatable) {
@@ -106,6 +125,22 @@ impl Asking {
                 stream.sender().try_send_request(request).map_err(Unanswered::from),
             )),
         })
+    }
+
+    /// Whether endpoints that speak this have to allow an extended CONNECT.
+    pub(super) fn needs_connect(&self, protocol: Protocol) -> bool {
+        let has_body = !matches!(self.origin, Origin::NoBody);
+        self.upgrade.as_ref().zip(self.request.as_ref()).is_some_and(|(upgrade, request)| {
+            upgrade.needs_connect(protocol, request, has_body)
+        })
+    }
+
+    /// Makes an endpoint's head an answer's. Tells whether it means what it seems to.
+    pub(super) fn understands<B>(&mut self, response: &mut Response<B>) -> bool {
+        match &mut self.upgrade {
+            None => headers::answer(response),
+            Some(upgrade) => upgrade.answer(response),
+        }
     }
 
     /// Whether the client's body broke off.

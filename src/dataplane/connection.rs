@@ -35,7 +35,8 @@ pub(super) fn protocols() -> auto::Builder<LocalTasks> {
         .max_concurrent_streams(MOST_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HTTP2_HEADERS);
+        .max_header_list_size(HTTP2_HEADERS)
+        .enable_connect_protocol();
     builder
 }
 
@@ -56,7 +57,7 @@ pub(super) async fn run(
     });
     let seat = core.drain.sit();
     core.keep_beating();
-    let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), answers));
+    let mut connection = pin!(protocols.serve_connection_with_upgrades(TokioIo::new(stream), answers));
     let mut called = false;
     let mut patience: Option<Pin<Box<Sleep>>> = None;
     // How a connection ends concerns the request that was in flight, and that has been counted.

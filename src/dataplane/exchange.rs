@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side};
+use crate::snapshot::ServiceId;
 use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
@@ -15,13 +16,15 @@ use super::attempt::{Counts, Try, TryOf};
 use super::body::Fate;
 use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease};
-use super::headers;
+use super::lifetime::Lifetime;
+use super::relay;
 use super::rescue::is_worth_asking_again;
 use super::respond;
 use super::service::Service;
 use super::told::Told;
 use super::trace::Trace;
-use super::waits::{Expired, Limit, Place, within};
+use super::upgrade::Upgrade;
+use super::waits::{Expired, Limit, within};
 
 /// One request, from the choice of its side to the end of its answer: one side is asked, and then, if that was
 /// Kubernetes and it failed, Helios.
@@ -52,6 +55,7 @@ pub(super) struct Dealt {
     /// The group in which it is compared.
     pub(super) stratum: Stratum,
     pub(super) dialect: Dialect,
+    pub(super) upgrade: Option<Box<Upgrade>>,
     pub(super) trace: Option<Rc<Trace>>,
 }
 
@@ -91,10 +95,10 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { view, service, side, counts, stratum, dialect, trace } = dealt;
+        let Dealt { view, service, side, counts, stratum, dialect, upgrade, trace } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
-        let asking = Asking::new(request, view.config.rescue.body_bytes, &core);
-        let stream = Stream::new(Place::new(core.clone()), view.config.timeouts.idle);
+        let asking = Asking::new(request, upgrade, view.config.rescue.body_bytes, &core);
+        let stream = Stream::new(core.clone(), view.config.timeouts.idle);
         Box::new(Self { core, stream, view, service, started, side, counts, stratum, dialect, asking, trace })
     }
 
@@ -217,8 +221,9 @@ impl Exchange {
                     break answered;
                 }
             };
-            let is_understood =
-                answered.as_mut().is_ok_and(|answered| answered.as_mut().is_ok_and(headers::answer));
+            let is_understood = answered.as_mut().is_ok_and(|answered| {
+                answered.as_mut().is_ok_and(|response| self.asking.understands(response))
+            });
             let cause = match answered {
                 Ok(Ok(_)) if !is_understood => Cause::Protocol,
                 Ok(Ok(response)) => {
@@ -257,16 +262,28 @@ impl Exchange {
             None => self.pick(plan.side).ok_or(Cause::NoEndpoint)?,
         };
         attempt.asks(&endpoint);
-        if fresh == Fresh::Any
-            && let Some(lease) = endpoint.pool.take()
+        let reused = if fresh == Fresh::Any { endpoint.pool.take() } else { None };
+        let is_reused = reused.is_some();
+        let lease = match reused {
+            Some(lease) => lease,
+            // Rare, and large.
+            None => {
+                let limit = self.connect_limit(plan);
+                Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh)).await?
+            }
+        };
+        if let Lease::Http2(stream) = &lease
+            && self.asking.needs_connect(self.view.config.sides[plan.side].protocol)
         {
-            return Ok((lease, true));
+            Box::pin(stream.allows_connect(&self.core, self.connect_limit(plan))).await?;
         }
+        Ok((lease, is_reused))
+    }
+
+    fn connect_limit(&self, plan: Plan) -> Limit {
         let mut limit = self.limit(plan, true);
         limit.until = limit.until.min(self.core.now().after(self.view.config.timeouts.connect));
-        // Rare, and large.
-        let made = Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh)).await?;
-        Ok((made, false))
+        limit
     }
 
     /// The endpoint to ask, of those that the latest snapshot names: this request may have waited for long.
@@ -282,11 +299,31 @@ impl Exchange {
     fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
         head.extensions.clear();
+        if let Some(upgrade) = &mut self.asking.upgrade
+            && let Some(agreed) = upgrade.agreed()
+        {
+            if let Some(trace) = &self.trace {
+                trace.upgrade(upgrade.name());
+            }
+            let mut lifetime = Lifetime::new(self.core.clone());
+            lifetime.follow(self.view.config.streams, self.concerned(attempt.as_ref()));
+            let idle = self.view.config.timeouts.stream_idle;
+            let place = agreed.takes_connection.then(|| relay::Held::new(&self.core));
+            tokio::task::spawn_local(relay::run(agreed, place, attempt, lease, lifetime, idle));
+            return head;
+        }
+        let on_kubernetes = self.concerned(attempt.as_ref());
         let told = self.told(head.status, &head.headers);
         // What an endpoint sends where nothing may be sent is not passed on (RFC 9110, section 6.4.1).
         let has_body = !self.asking.is_head && !has_no_content(head.status);
         self.stream.begin(has_body.then_some(incoming), attempt, lease, told);
+        self.stream.follow(self.view.config.streams, on_kubernetes);
         head
+    }
+
+    /// The service, if a revert of it is about this try: what was forced to Kubernetes is nobody's user.
+    fn concerned(&self, attempt: Option<&Try>) -> Option<ServiceId> {
+        attempt.filter(|attempt| attempt.is_dealt_to(Side::Kubernetes)).map(|_| self.service.id)
     }
 
     /// What the head of an answer tells, by the service's own rule.

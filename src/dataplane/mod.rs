@@ -7,7 +7,8 @@
 //! ```text
 //! listener ─▶ connection ─▶ serve ─▶ route ─▶ splitter::choose ─▶ exchange ─▶ answer
 //!                                                                   │  attempt (endpoints: pick, pool, connect)
-//!                                                                   └─ rescue: the same on Helios
+//!                                                                   ├─ rescue: the same on Helios
+//!                                                                   └─ relay: what was upgraded, to its end
 //! ```
 //!
 //! Invariants: no `RefCell` is borrowed over an `.await`. A [`attempt::Try`] that was begun ends exactly once,
@@ -25,7 +26,9 @@ mod drain;
 mod endpoints;
 mod exchange;
 mod headers;
+mod lifetime;
 mod listener;
+mod relay;
 mod rescue;
 mod respond;
 mod routes;
@@ -33,7 +36,9 @@ mod serve;
 mod service;
 mod told;
 mod trace;
+mod upgrade;
 mod waits;
+mod websocket;
 mod worker;
 
 pub(crate) use worker::{Stop, WorkerSeed, start};

@@ -60,7 +60,7 @@ fn quoted(text: Option<&str>) -> String {
 /// The status that stands for a cause.
 pub(super) fn status(cause: Cause) -> StatusCode {
     match cause {
-        Cause::NoEndpoint | Cause::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::NoEndpoint | Cause::Overloaded | Cause::Closed => StatusCode::SERVICE_UNAVAILABLE,
         Cause::ConnectTimeout | Cause::HeaderTimeout | Cause::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
         Cause::ConnectRefused
         | Cause::ConnectFailed
@@ -72,6 +72,8 @@ pub(super) fn status(cause: Cause) -> StatusCode {
         | Cause::GrpcStatus => StatusCode::BAD_GATEWAY,
         Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => StatusCode::BAD_REQUEST,
         Cause::NoService => StatusCode::NOT_FOUND,
+        // As for any `:protocol` that a server does not speak (RFC 9220, section 3).
+        Cause::NoUpgrade => StatusCode::NOT_IMPLEMENTED,
     }
 }
 
@@ -87,8 +89,10 @@ fn proxy_error(cause: Cause) -> &'static str {
         Cause::HeaderTimeout | Cause::IdleTimeout => "connection_read_timeout",
         Cause::Status | Cause::TakenBack | Cause::GrpcStatus => "http_response_incomplete",
         Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => "http_request_error",
+        Cause::NoUpgrade => "http_upgrade_failed",
         Cause::NoService => "destination_not_found",
         Cause::Overloaded => "connection_limit_reached",
+        Cause::Closed => "proxy_internal_response",
     }
 }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
+use hyper::ext::Protocol as Extended;
 
 use crate::model::{Cause, Dialect, Outcome, Route, Side};
 use crate::snapshot::ServiceView;
@@ -65,26 +66,30 @@ fn open(core: Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Resu
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
     let prepared = headers::prepare(&mut request, &client.forwarded);
-    let dialect = prepared.unwrap_or(Dialect::Http);
+    let dialect = prepared.as_ref().map_or(Dialect::Http, |prepared| prepared.dialect);
     let trace = Trace::begin(&core, &view, &service, choice.side, dialect, &request);
-    if let Err(cause) = prepared {
-        if let Some(trace) = trace {
-            trace.answer(respond::status(cause));
-            trace.end(Outcome::Failed(cause), None, false);
+    let upgrade = match prepared {
+        Ok(prepared) => prepared.upgrade,
+        Err(cause) => {
+            if let Some(trace) = trace {
+                trace.answer(respond::status(cause));
+                trace.end(Outcome::Failed(cause), None, false);
+            }
+            return Err(refuse(cause));
         }
-        return Err(refuse(cause));
-    }
+    };
     let stratum = if counts == Counts::AsEvidence && view.judged {
         service.stratum(&view, Route::new(dialect, request.method().as_str(), request.uri().path()))
     } else {
         Stratum::OTHER
     };
-    let dealt = Dealt { view, service, side: choice.side, counts, stratum, dialect, trace };
+    let dealt = Dealt { view, service, side: choice.side, counts, stratum, dialect, upgrade, trace };
     Ok(Exchange::new(core, dealt, request))
 }
 
 fn locate(core: &Rc<Core>, client: &Client, request: &Request<Incoming>) -> Result<Located, Cause> {
-    if request.method() == Method::CONNECT {
+    // A tunnel to anywhere; an extended one is for a protocol, and to this host.
+    if request.method() == Method::CONNECT && request.extensions().get::<Extended>().is_none() {
         return Err(Cause::BadRequest);
     }
     let host = headers::host(request)?;

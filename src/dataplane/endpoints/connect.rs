@@ -1,5 +1,7 @@
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 
 use hyper::client::conn::{http1, http2};
@@ -12,6 +14,7 @@ use crate::model::Cause;
 use super::super::body::RequestBody;
 use super::super::core::Core;
 use super::super::waits::{Expired, Limit, within};
+use super::settings::Settings;
 
 /// What may be under way on one stream that its client has not read yet.
 const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
@@ -31,7 +34,7 @@ pub(super) async fn http1(
     let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
     tokio::task::spawn_local(async move {
         // Whatever ends it is seen by the request in flight, or by nobody.
-        let _ = connection.await;
+        let _ = connection.with_upgrades().await;
     });
     Ok(sender)
 }
@@ -41,7 +44,7 @@ pub(super) async fn http2(
     core: &Rc<Core>,
     address: SocketAddr,
     limit: Limit,
-) -> Result<http2::SendRequest<RequestBody>, Cause> {
+) -> Result<(http2::SendRequest<RequestBody>, Rc<Settings>), Cause> {
     let stream = tcp(core, address, limit).await?;
     let handshake = http2::Builder::new(LocalTasks)
         .timer(TokioTimer::new())
@@ -51,10 +54,18 @@ pub(super) async fn http2(
         .handshake(TokioIo::new(stream));
     let shaken = within(core, limit, handshake).await.map_err(in_words)?;
     let (sender, connection) = shaken.map_err(|_| Cause::ConnectFailed)?;
+    let settings = Rc::new(Settings::default());
+    let known = settings.clone();
     tokio::task::spawn_local(async move {
-        let _ = connection.await;
+        let mut connection = pin!(connection);
+        let _ = poll_fn(|cx| {
+            let polled = connection.as_mut().poll(cx);
+            known.learn(cx, || connection.is_extended_connect_protocol_enabled());
+            polled
+        })
+        .await;
     });
-    Ok(sender)
+    Ok((sender, settings))
 }
 
 async fn tcp(core: &Rc<Core>, address: SocketAddr, limit: Limit) -> Result<TcpStream, Cause> {

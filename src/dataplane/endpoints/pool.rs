@@ -10,7 +10,8 @@ use crate::model::{Cause, Micros};
 
 use super::super::body::RequestBody;
 use super::super::core::Core;
-use super::super::waits::{Limit, within};
+use super::super::waits::{Expired, Limit, within};
+use super::settings::Settings;
 use super::{EndpointState, connect};
 
 /// One endpoint's connections on one worker.
@@ -32,6 +33,7 @@ pub(in crate::dataplane) struct Idle {
 /// An HTTP/2 connection.
 pub(in crate::dataplane) struct Shared {
     sender: http2::SendRequest<RequestBody>,
+    settings: Rc<Settings>,
     made: Micros,
     streams: Cell<usize>,
     since: Cell<Micros>,
@@ -87,7 +89,7 @@ impl Pool {
                 }
                 let made = connect::http2(core, address, limit).await;
                 drop(turn);
-                made.map(|sender| Lease::Http2(add_shared(open, sender, core.now())))
+                made.map(|made| Lease::Http2(add_shared(open, made, core.now())))
             }
         };
         match &made {
@@ -157,6 +159,22 @@ impl Stream {
     pub(in crate::dataplane) fn sender(&self) -> http2::SendRequest<RequestBody> {
         self.0.sender.clone()
     }
+
+    /// Waits until the endpoint allows extended CONNECT. It says so first of all, in its settings: one that has
+    /// not by the time that a connection may take does not speak it.
+    pub(in crate::dataplane) async fn allows_connect(
+        &self,
+        core: &Rc<Core>,
+        limit: Limit,
+    ) -> Result<(), Cause> {
+        let time = limit.until.since(core.now());
+        let limit = Limit { until: Micros(self.0.made.0 + time.0), ..limit };
+        match within(core, limit, self.0.settings.allow_connect()).await {
+            Ok(()) => Ok(()),
+            Err(Expired::Late) => Err(Cause::Protocol),
+            Err(Expired::TakenBack) => Err(Cause::TakenBack),
+        }
+    }
 }
 
 /// The connection that was used last: the others grow old and are closed.
@@ -190,10 +208,10 @@ fn take_stream(open: &RefCell<Vec<Rc<Shared>>>, fresh: Fresh) -> Option<Stream> 
 
 fn add_shared(
     open: &RefCell<Vec<Rc<Shared>>>,
-    sender: http2::SendRequest<RequestBody>,
+    (sender, settings): (http2::SendRequest<RequestBody>, Rc<Settings>),
     now: Micros,
 ) -> Stream {
-    let shared = Rc::new(Shared { sender, made: now, streams: Cell::new(1), since: Cell::new(now) });
+    let shared = Rc::new(Shared { sender, settings, made: now, streams: Cell::new(1), since: Cell::new(now) });
     open.borrow_mut().push(shared.clone());
     Stream(shared)
 }
