@@ -405,7 +405,9 @@ fn stream_end(raw: Option<At<String>>, faults: &mut Faults<'_>) -> StreamEnd {
             let fault = faults.at(&raw.span, "not a word on streams", "finish, close, or close after 30s");
             match after {
                 Some(Err(wanted)) => fault.help(format!("how long: {wanted}")),
-                _ if units::parse_duration(text).is_ok() => fault.help(format!("did you mean close after {text}?")),
+                _ if units::parse_duration(text).is_ok() => {
+                    fault.help(format!("did you mean close after {text}?"))
+                }
                 _ => fault.help("finish lets them end by themselves, close ends them at once"),
             };
         }

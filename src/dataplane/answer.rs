@@ -64,7 +64,16 @@ impl AnswerBody {
 impl Stream {
     pub(super) fn new(core: Rc<Core>, idle: Duration) -> Self {
         let (outcome, codes, lifetime) = (Outcome::Ok, None, Lifetime::new(core));
-        Self { incoming: None, attempt: None, lease: None, outcome, codes, idle, silent_until: None, lifetime }
+        Self {
+            incoming: None,
+            attempt: None,
+            lease: None,
+            outcome,
+            codes,
+            idle,
+            silent_until: None,
+            lifetime,
+        }
     }
 
     /// Nobody has said how long the answer is, and it is on the side that a revert is about if a service is

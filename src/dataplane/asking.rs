@@ -130,9 +130,10 @@ impl Asking {
     /// Whether endpoints that speak this have to allow an extended CONNECT.
     pub(super) fn needs_connect(&self, protocol: Protocol) -> bool {
         let has_body = !matches!(self.origin, Origin::NoBody);
-        self.upgrade.as_ref().zip(self.request.as_ref()).is_some_and(|(upgrade, request)| {
-            upgrade.needs_connect(protocol, request, has_body)
-        })
+        self.upgrade
+            .as_ref()
+            .zip(self.request.as_ref())
+            .is_some_and(|(upgrade, request)| upgrade.needs_connect(protocol, request, has_body))
     }
 
     /// Makes an endpoint's head an answer's. Tells whether it means what it seems to.

@@ -117,6 +117,8 @@ impl Exchange {
             Err(cause) => respond::status(*cause),
         };
         self.service.tally.borrow_mut().answer(status);
+        // What has been counted so far is reported now, and not when a stream ends.
+        self.core.note_active(&self.service);
         if let Some(trace) = &self.trace {
             trace.answer(status);
         }

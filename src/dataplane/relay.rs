@@ -213,7 +213,15 @@ impl Relay {
 impl Direction {
     fn new(from: From, is_websocket: bool) -> Self {
         let frames = is_websocket.then(Frames::default);
-        Self { from, frames, waiting: Vec::new(), written: 0, unflushed: false, shut: false, state: State::Open }
+        Self {
+            from,
+            frames,
+            waiting: Vec::new(),
+            written: 0,
+            unflushed: false,
+            shut: false,
+            state: State::Open,
+        }
     }
 
     /// It is to end where no frame is cut.

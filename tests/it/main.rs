@@ -24,4 +24,5 @@ mod rescue;
 mod shutdown;
 mod simulate;
 mod splitting;
+mod upgrades;
 mod weights;

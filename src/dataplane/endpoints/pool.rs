@@ -211,7 +211,8 @@ fn add_shared(
     (sender, settings): (http2::SendRequest<RequestBody>, Rc<Settings>),
     now: Micros,
 ) -> Stream {
-    let shared = Rc::new(Shared { sender, settings, made: now, streams: Cell::new(1), since: Cell::new(now) });
+    let shared =
+        Rc::new(Shared { sender, settings, made: now, streams: Cell::new(1), since: Cell::new(now) });
     open.borrow_mut().push(shared.clone());
     Stream(shared)
 }

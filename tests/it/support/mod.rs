@@ -7,6 +7,7 @@ pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod traffic;
+pub(crate) mod websocket;
 
 use std::time::{Duration, Instant};
 
