@@ -402,14 +402,12 @@ fn stream_end(raw: Option<At<String>>, faults: &mut Faults<'_>) -> StreamEnd {
             if let Some(Ok(after)) = after {
                 return StreamEnd::CloseAfter(after);
             }
-            let fault = faults.at(&raw.span, "not a word on streams", "finish, close, or close after 30s");
-            match after {
-                Some(Err(wanted)) => fault.help(format!("how long: {wanted}")),
-                _ if units::parse_duration(text).is_ok() => {
-                    fault.help(format!("did you mean close after {text}?"))
-                }
-                _ => fault.help("finish lets them end by themselves, close ends them at once"),
+            let help = match after {
+                Some(Err(wanted)) => format!("how long: {wanted}"),
+                _ if units::parse_duration(text).is_ok() => format!("did you mean close after {text}?"),
+                _ => "finish lets them end by themselves, close ends them at once".to_owned(),
             };
+            faults.at(&raw.span, "not a word on streams", "finish, close, or close after 30s").help(help);
         }
     }
     StreamEnd::default()

@@ -266,13 +266,12 @@ impl Exchange {
         attempt.asks(&endpoint);
         let reused = if fresh == Fresh::Any { endpoint.pool.take() } else { None };
         let is_reused = reused.is_some();
-        let lease = match reused {
-            Some(lease) => lease,
+        let lease = if let Some(lease) = reused {
+            lease
+        } else {
+            let limit = self.connect_limit(plan);
             // Rare, and large.
-            None => {
-                let limit = self.connect_limit(plan);
-                Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh)).await?
-            }
+            Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh)).await?
         };
         if let Lease::Http2(stream) = &lease
             && self.asking.needs_connect(self.view.config.sides[plan.side].protocol)

@@ -216,7 +216,7 @@ fn offered(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&offered.join(", ")).ok()
 }
 
-fn lists<'a>(values: http::header::GetAll<'a, HeaderValue>) -> impl Iterator<Item = &'a str> {
+fn lists(values: http::header::GetAll<'_, HeaderValue>) -> impl Iterator<Item = &str> {
     values.into_iter().filter_map(|value| value.to_str().ok()).flat_map(tokens)
 }
 
