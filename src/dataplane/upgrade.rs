@@ -139,7 +139,8 @@ impl Upgrade {
         let status = response.status();
         let agreed = match self.asked {
             Asked::ByUpgrade => status == StatusCode::SWITCHING_PROTOCOLS,
-            Asked::ByConnect => status.is_success(),
+            // Of all successes hyper takes this one for a consent, as servers do.
+            Asked::ByConnect => status == StatusCode::OK,
             Asked::Not => false,
         };
         if !agreed {

@@ -323,8 +323,8 @@ async fn who_breaks_off_is_told_apart() {
         let mut dying = open(proxy.address, client).await.unwrap();
         dying.send(Message::text("die")).await.unwrap();
         assert!(dying.next().await.is_none_or(|ended| ended.is_err()), "{client:?} to {endpoint:?}");
-        drop(dying);
         counted(&proxy, "truncated", 1.0).await;
+        drop(dying);
         counted(&proxy, "ok", 0.0).await;
         proxy.counted("switchback_connections", &[], 0.0).await;
     }
