@@ -1,7 +1,12 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// How long after asking it is asked again. Settings come with the first packet of a new connection.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 /// What an endpoint's settings allow, as far as somebody wants to know: hyper tells only who drives the
 /// connection, and not when it changes.
@@ -36,7 +41,8 @@ impl Settings {
             if let Some(driver) = &*self.driver.borrow() {
                 driver.wake_by_ref();
             }
-            changed.await;
+            // Who drives it is not woken when settings come: only asking again tells.
+            let _ = timeout(ASK_AGAIN, changed).await;
         }
     }
 }
