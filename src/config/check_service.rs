@@ -15,13 +15,14 @@ use super::check_process::{address, duration};
 use super::check_tls::{self, Files};
 use super::checked::{
     HostPattern, JudgeConfig, JudgeMode, LimitsConfig, MatchConfig, PathPrefix, Phase, ProcessConfig,
-    Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, TimeoutsConfig,
+    Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd, StreamsConfig,
+    TimeoutsConfig,
 };
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_service::{
     RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawProxyProtocol, RawRescue, RawService,
-    RawServiceLimits, RawSide, RawSticky, RawTimeouts,
+    RawServiceLimits, RawSide, RawSticky, RawStreams, RawTimeouts,
 };
 use super::units;
 
@@ -63,6 +64,7 @@ pub(super) fn check(
         force: split.force.and_then(|raw| force(raw, lost, faults)),
         sides,
         timeouts: timeouts(raw.timeouts.unwrap_or_default(), faults),
+        streams: streams(raw.streams.unwrap_or_default(), faults),
         failures: check_failures::check(raw.failures.unwrap_or_default(), lost, faults),
         rescue: rescue(raw.rescue.unwrap_or_default(), faults),
         limits: limits(raw.limits.unwrap_or_default(), faults),
@@ -377,6 +379,7 @@ fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {
         header: duration(raw.header, default.header, faults),
         request: duration(raw.request, default.request, faults),
         idle: duration(raw.idle, default.idle, faults),
+        stream_idle: duration(raw.stream_idle, default.stream_idle, faults),
     };
     if let Some(span) = header_span.or(request_span)
         && checked.header > checked.request
@@ -391,6 +394,34 @@ fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {
             .help("make header shorter than request, so that Helios can still be asked");
     }
     checked
+}
+
+fn streams(raw: RawStreams, faults: &mut Faults<'_>) -> StreamsConfig {
+    StreamsConfig {
+        on_revert: stream_end(raw.on_revert, faults),
+        on_shutdown: stream_end(raw.on_shutdown, faults),
+    }
+}
+
+fn stream_end(raw: Option<At<String>>, faults: &mut Faults<'_>) -> StreamEnd {
+    let Some(raw) = raw else { return StreamEnd::default() };
+    match raw.value.trim() {
+        "finish" => return StreamEnd::Finish,
+        "close" => return StreamEnd::CloseAfter(Duration::ZERO),
+        text => {
+            let after = text.strip_prefix("close after ").map(units::parse_duration);
+            if let Some(Ok(after)) = after {
+                return StreamEnd::CloseAfter(after);
+            }
+            let help = match after {
+                Some(Err(wanted)) => format!("how long: {wanted}"),
+                _ if units::parse_duration(text).is_ok() => format!("did you mean close after {text}?"),
+                _ => "finish lets them end by themselves, close ends them at once".to_owned(),
+            };
+            faults.at(&raw.span, "not a word on streams", "finish, close, or close after 30s").help(help);
+        }
+    }
+    StreamEnd::default()
 }
 
 fn rescue(raw: RawRescue, faults: &mut Faults<'_>) -> RescueConfig {

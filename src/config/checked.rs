@@ -122,6 +122,8 @@ pub struct ServiceConfig {
     pub sides: PerSide<SideConfig>,
     /// How long things may take.
     pub timeouts: TimeoutsConfig,
+    /// What becomes of long-lived streams.
+    pub streams: StreamsConfig,
     /// Which answers count as failures of the side that gave them.
     pub failures: Failures,
     /// What Helios answers in place of Kubernetes.
@@ -215,6 +217,27 @@ pub struct TimeoutsConfig {
     pub request: Duration,
     /// The longest silence within an answer's body.
     pub idle: Duration,
+    /// The longest silence of an upgraded stream, in both directions.
+    pub stream_idle: Duration,
+}
+
+/// What becomes of long-lived streams that somebody would like to see end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamsConfig {
+    /// Of those on Kubernetes, when the service is taken back.
+    pub on_revert: StreamEnd,
+    /// Of all, when Switchback shuts down.
+    pub on_shutdown: StreamEnd,
+}
+
+/// How long a stream may go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Until it ends by itself.
+    #[default]
+    Finish,
+    /// For so long.
+    CloseAfter(Duration),
 }
 
 /// What Helios answers in place of Kubernetes.
@@ -346,6 +369,7 @@ impl Default for TimeoutsConfig {
             header: Duration::from_secs(15),
             request: Duration::from_secs(30),
             idle: Duration::from_mins(1),
+            stream_idle: Duration::from_hours(1),
         }
     }
 }

@@ -32,7 +32,7 @@ mod units;
 pub use checked::{
     AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, LimitsConfig, ListenerConfig, ListenerLimits,
     MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig,
-    SideConfig, TimeoutsConfig,
+    SideConfig, StreamEnd, StreamsConfig, TimeoutsConfig,
 };
 pub use diff::{Diff, diff};
 pub use fault::Fault;

@@ -23,6 +23,8 @@ pub(super) struct RawService {
     pub(super) kubernetes: Option<At<RawSide>>,
     /// How long things may take.
     pub(super) timeouts: Option<RawTimeouts>,
+    /// What becomes of long-lived streams when the service is taken back, and when Switchback shuts down.
+    pub(super) streams: Option<RawStreams>,
     /// Which answers count as failures of the side that gave them.
     pub(super) failures: Option<RawFailures>,
     /// What Helios answers in place of Kubernetes.
@@ -157,6 +159,19 @@ pub(super) struct RawTimeouts {
     pub(super) request: Option<At<String>>,
     /// The longest silence within an answer's body. Default: `60s`.
     pub(super) idle: Option<At<String>>,
+    /// The longest silence of an upgraded stream, such as a WebSocket, in both directions. Default: `1h`.
+    pub(super) stream_idle: Option<At<String>>,
+}
+
+/// What becomes of long-lived streams: upgraded ones such as WebSockets, gRPC calls, and other answers of
+/// which nobody has said how long they are. `finish`, `close`, or `close after 30s`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawStreams {
+    /// Of those that were dealt to Kubernetes, when the service is taken back. Default: `finish`.
+    pub(super) on_revert: Option<At<String>>,
+    /// Of all, when Switchback shuts down; at `[shutdown] deadline` what is left is closed. Default: `finish`.
+    pub(super) on_shutdown: Option<At<String>>,
 }
 
 /// Which answers count as failures of the side that gave them.

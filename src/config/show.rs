@@ -7,7 +7,7 @@ use crate::model::{GrpcCode, Side, Statuses};
 use crate::splitter::Sticky;
 use crate::tls::ConnectSettings;
 
-use super::checked::{LimitsConfig, ProxyProtocol, ServiceConfig};
+use super::checked::{LimitsConfig, ProxyProtocol, ServiceConfig, StreamEnd};
 
 /// A service's configuration with every default written out, as a file that reads back to the same.
 pub fn show(service: &ServiceConfig) -> String {
@@ -88,11 +88,18 @@ fn show_tls(side: Side, tls: &ConnectSettings, out: &mut String) {
 fn show_rules(s: &ServiceConfig, out: &mut String) {
     let _ = writeln!(
         out,
-        "\n[timeouts]\nconnect = \"{}\"\nheader = \"{}\"\nrequest = \"{}\"\nidle = \"{}\"",
+        "\n[timeouts]\nconnect = \"{}\"\nheader = \"{}\"\nrequest = \"{}\"\nidle = \"{}\"\nstream-idle = \"{}\"",
         exact(s.timeouts.connect),
         exact(s.timeouts.header),
         exact(s.timeouts.request),
-        exact(s.timeouts.idle)
+        exact(s.timeouts.idle),
+        exact(s.timeouts.stream_idle)
+    );
+    let _ = writeln!(
+        out,
+        "\n[streams]\non-revert = \"{}\"\non-shutdown = \"{}\"",
+        stream_end(s.streams.on_revert),
+        stream_end(s.streams.on_shutdown)
     );
     let _ = writeln!(
         out,
@@ -122,6 +129,14 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
         rule.slower.ratio,
         exact(rule.slower.add)
     );
+}
+
+fn stream_end(end: StreamEnd) -> String {
+    match end {
+        StreamEnd::Finish => "finish".to_owned(),
+        StreamEnd::CloseAfter(Duration::ZERO) => "close".to_owned(),
+        StreamEnd::CloseAfter(time) => format!("close after {}", exact(time)),
+    }
 }
 
 /// As short as they can be said: `5xx`, `500-504`, `503`.

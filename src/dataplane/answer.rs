@@ -1,20 +1,25 @@
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::config::StreamsConfig;
 use crate::model::{Cause, GrpcCodes, Micros, Outcome};
+use crate::snapshot::ServiceId;
 
 use super::asking::Asking;
 use super::attempt::Try;
 use super::body::BodyError;
+use super::core::Core;
 use super::endpoints::Lease;
 use super::exchange::Exchange;
+use super::lifetime::{Lifetime, Over};
 use super::told::{Told, by_trailers};
-use super::waits::{Limit, Place};
 
 /// What is sent to a client.
 pub(super) enum AnswerBody {
@@ -37,8 +42,13 @@ pub(super) struct Stream {
     /// The longest silence.
     idle: Duration,
     silent_until: Option<Micros>,
-    place: Place,
+    lifetime: Lifetime,
 }
+
+/// How a gRPC call that Switchback closes ends: its caller may try again, elsewhere.
+const GRPC_UNAVAILABLE: HeaderValue = HeaderValue::from_static("14");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 impl AnswerBody {
     /// The body of the answer that an exchange has come to.
@@ -52,9 +62,26 @@ impl AnswerBody {
 }
 
 impl Stream {
-    pub(super) fn new(place: Place, idle: Duration) -> Self {
-        let (outcome, codes) = (Outcome::Ok, None);
-        Self { incoming: None, attempt: None, lease: None, outcome, codes, idle, silent_until: None, place }
+    pub(super) fn new(core: Rc<Core>, idle: Duration) -> Self {
+        let (outcome, codes, lifetime) = (Outcome::Ok, None, Lifetime::new(core));
+        Self {
+            incoming: None,
+            attempt: None,
+            lease: None,
+            outcome,
+            codes,
+            idle,
+            silent_until: None,
+            lifetime,
+        }
+    }
+
+    /// Nobody has said how long the answer is, and it is on the side that a revert is about if a service is
+    /// named: it may be closed before its end.
+    pub(super) fn follow(&mut self, streams: StreamsConfig, on_kubernetes: Option<ServiceId>) {
+        if self.incoming.as_ref().is_some_and(|incoming| incoming.size_hint().exact().is_none()) {
+            self.lifetime.follow(streams, on_kubernetes);
+        }
     }
 
     /// The head has come, and this is what it tells; the body follows, if there is one.
@@ -83,7 +110,7 @@ impl Stream {
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if self.silent_until.take().is_some() {
-                    self.place.leave();
+                    self.lifetime.rest();
                 }
                 if let (Some(codes), Some(trailers)) = (self.codes, frame.trailers_ref()) {
                     self.outcome = by_trailers(codes, Some(trailers));
@@ -109,12 +136,18 @@ impl Stream {
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let until = *self.silent_until.get_or_insert_with(|| self.place.core().now().after(self.idle));
-        if self.place.poll(cx, Limit { until, if_held: None }).is_none() {
-            return Poll::Pending;
+        let until = *self.silent_until.get_or_insert_with(|| self.lifetime.core().now().after(self.idle));
+        match ready!(self.lifetime.poll(cx, until)) {
+            Over::Silent => {
+                self.end(Outcome::Failed(Cause::IdleTimeout));
+                Poll::Ready(Some(Err(BodyError::Silent)))
+            }
+            Over::Closed => {
+                self.end(Outcome::Failed(Cause::Closed));
+                self.incoming = None;
+                Poll::Ready(Some(self.codes.map(|_| unavailable()).ok_or(BodyError::Closed)))
+            }
         }
-        self.end(Outcome::Failed(Cause::IdleTimeout));
-        Poll::Ready(Some(Err(BodyError::Silent)))
     }
 
     fn is_at_end(&self) -> bool {
@@ -134,6 +167,14 @@ impl Stream {
             attempt.finish_answered(outcome);
         }
     }
+}
+
+/// The trailers of a gRPC call that is closed.
+fn unavailable() -> Frame<Bytes> {
+    let mut trailers = HeaderMap::with_capacity(2);
+    trailers.insert(GRPC_STATUS, GRPC_UNAVAILABLE);
+    trailers.insert(GRPC_MESSAGE, HeaderValue::from_static("the proxy closed the stream"));
+    Frame::trailers(trailers)
 }
 
 impl Body for AnswerBody {

@@ -7,7 +7,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
-use crate::config::SideConfig;
+use crate::config::{Protocol, SideConfig};
 use crate::model::{Cause, grpc_timeout_value};
 
 use super::body::{Fate, Kept, RequestBody};
@@ -15,6 +15,7 @@ use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
 use super::rescue::is_idempotent;
+use super::upgrade::Upgrade;
 
 /// A request that is to be sent to an endpoint, perhaps twice.
 pub(super) struct Asking {
@@ -27,6 +28,8 @@ pub(super) struct Asking {
     pub(super) is_safe: bool,
     /// Whether being asked twice does no more than being asked once.
     is_idempotent: bool,
+    /// What the client wants to switch to.
+    pub(super) upgrade: Option<Box<Upgrade>>,
 }
 
 /// Bytes of a request's body.
@@ -62,14 +65,20 @@ pub(super) struct Unanswered {
 
 impl Asking {
     /// A prepared request. Of the body of an idempotent one, up to `room` bytes are kept.
-    pub(super) fn new(request: Request<Incoming>, marked: Marked, bounds: Bounds, core: &Rc<Core>) -> Self {
+    pub(super) fn new(
+        request: Request<Incoming>,
+        upgrade: Option<Box<Upgrade>>,
+        marked: Marked,
+        bounds: Bounds,
+        core: &Rc<Core>,
+    ) -> Self {
         let Bounds { kept: room, most } = bounds;
         let is_head = *request.method() == Method::HEAD;
         let is_safe = marked == Marked::Safe || request.method().is_safe() && request.body().is_end_stream();
         let is_idempotent = marked == Marked::Safe || is_idempotent(request.method());
         if request.body().is_end_stream() {
             let request = Some(request.map(|_| RequestBody::Empty));
-            return Self { request, origin: Origin::NoBody, is_head, is_safe, is_idempotent };
+            return Self { request, origin: Origin::NoBody, is_head, is_safe, is_idempotent, upgrade };
         }
         if is_idempotent && room > 0 {
             let mut kept = None;
@@ -78,11 +87,12 @@ impl Asking {
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
-            return Self { request: Some(request), origin, is_head, is_safe, is_idempotent };
+            return Self { request: Some(request), origin, is_head, is_safe, is_idempotent, upgrade };
         }
         let fate = Rc::new(Fate::new(core, most));
         let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
-        Self { request: Some(request), origin: Origin::Once(fate), is_head, is_safe, is_idempotent }
+        let (request, origin) = (Some(request), Origin::Once(fate));
+        Self { request, origin, is_head, is_safe, is_idempotent, upgrade }
     }
 
     /// Whether it can be sent, for the first time or again.
@@ -108,10 +118,21 @@ impl Asking {
         {
             *request.body_mut() = kept.again().ok_or(broken)?;
         }
-        headers::address(&mut request, side, !matches!(self.origin, Origin::NoBody))?;
         let is_repeatable = self.is_idempotent && !matches!(self.origin, Origin::Once(_));
+        let has_body = !matches!(self.origin, Origin::NoBody);
+        headers::address(&mut request, side, has_body)?;
+        if let Some(upgrade) = &mut self.upgrade {
+            upgrade.address(&mut request, side.protocol, has_body)?;
+        }
         if is_repeatable {
             self.request = Some(copy(&request));
+            if self.upgrade.is_some()
+                && let Some(kept) = &mut self.request
+                && kept.method() == Method::CONNECT
+            {
+                // As it was before it was put into this endpoint's words.
+                *kept.method_mut() = Method::GET;
+            }
         }
         // With a copy at hand the request itself need not come back if it was not sent.
         Ok(match (lease, is_repeatable) {
@@ -136,6 +157,23 @@ impl Asking {
             && let Ok(value) = HeaderValue::try_from(grpc_timeout_value(left))
         {
             request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
+        }
+    }
+
+    /// Whether endpoints that speak this have to allow an extended CONNECT.
+    pub(super) fn needs_connect(&self, protocol: Protocol) -> bool {
+        let has_body = !matches!(self.origin, Origin::NoBody);
+        self.upgrade
+            .as_ref()
+            .zip(self.request.as_ref())
+            .is_some_and(|(upgrade, request)| upgrade.needs_connect(protocol, request, has_body))
+    }
+
+    /// Makes an endpoint's head an answer's. Tells whether it means what it seems to.
+    pub(super) fn understands<B>(&mut self, response: &mut Response<B>) -> bool {
+        match &mut self.upgrade {
+            None => headers::answer(response),
+            Some(upgrade) => upgrade.answer(response),
         }
     }
 

@@ -133,6 +133,11 @@ impl Try {
         self.end(outcome);
     }
 
+    /// Whether it was dealt to this side, and not forced or rescued to it.
+    pub(super) fn is_dealt_to(&self, side: Side) -> bool {
+        self.side == side && self.counts == Counts::AsEvidence
+    }
+
     /// The endpoint that is being asked.
     pub(super) fn endpoint(&self) -> Option<Rc<EndpointState>> {
         self.endpoint.clone()

@@ -21,8 +21,10 @@ const TIDY: Duration = Duration::from_secs(5);
 pub(super) async fn run(core: Rc<Core>) {
     let mut last = core.now();
     let mut next_report = last;
+    let mut told = 0;
     loop {
-        if is_quiet(&core) {
+        // Who has come or gone is told too, though nothing else happens any more.
+        if is_quiet(&core) && core.drain.connections() == told {
             core.rest().await;
             last = core.now();
         }
@@ -38,7 +40,7 @@ pub(super) async fn run(core: Rc<Core>) {
         let view = core.view();
         core.waits.expire(now, |id| view.get(id).is_some_and(|service| service.held));
         if now >= next_report {
-            report(&core, now);
+            told = report(&core, now).unwrap_or(told);
             next_report = Micros(now.0 + TICK_MS * 1_000);
         }
     }
@@ -81,9 +83,10 @@ fn is_quiet(core: &Core) -> bool {
         && core.handshakes_failed.get() == 0
 }
 
-/// Sends what was counted. Where control does not keep up it is kept, and goes with the next report.
-pub(super) fn report(core: &Core, now: Micros) {
-    let Ok(permit) = core.reports.try_reserve() else { return };
+/// Sends what was counted, and tells how many connections it spoke of. Where control does not keep up it is kept,
+/// and goes with the next report.
+pub(super) fn report(core: &Core, now: Micros) -> Option<usize> {
+    let permit = core.reports.try_reserve().ok()?;
     let (mut services, mut votes_lost) = (Vec::new(), 0);
     core.active().borrow_mut().retain(|service| {
         services.extend(service.report(now));
@@ -92,14 +95,16 @@ pub(super) fn report(core: &Core, now: Micros) {
         service.active.set(stays);
         stays
     });
+    let connections = core.drain.connections();
     let report = Report {
         worker: core.index,
         services,
-        connections: core.drain.connections(),
+        connections,
         accepts_paused: core.accepts_paused.take(),
         handshakes_failed: core.handshakes_failed.take(),
         votes_lost,
         refused: core.take_refused(),
     };
     permit.send(report);
+    Some(connections)
 }

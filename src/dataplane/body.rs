@@ -67,6 +67,8 @@ pub(super) enum BodyError {
     Side(#[source] hyper::Error),
     #[error("the answer fell silent")]
     Silent,
+    #[error("the stream was closed")]
+    Closed,
     #[error("the request is being sent elsewhere")]
     Elsewhere,
 }

@@ -37,7 +37,8 @@ pub(super) fn protocols(limits: &ListenerLimits) -> auto::Builder<LocalTasks> {
         .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(limits.header_bytes);
+        .max_header_list_size(limits.header_bytes)
+        .enable_connect_protocol();
     builder
 }
 
@@ -58,7 +59,7 @@ pub(super) async fn run(
     let (wire, seen) = Paced::new(wire);
     let mut vigil = Vigil::new(Patience { head, idle, stalled }, core.now());
     let mut place = Place::of_connection(core.clone());
-    let mut connection = pin!(protocols.serve_connection(TokioIo::new(wire), answers));
+    let mut connection = pin!(protocols.serve_connection_with_upgrades(TokioIo::new(wire), answers));
     let mut called = false;
     let mut patience: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {

@@ -14,6 +14,9 @@ use super::drain::Drain;
 use super::service::Service;
 use super::waits::Waits;
 
+/// What is read at once from an upgraded stream; also the most that waits for an end that does not read.
+const SCRATCH: usize = 32 << 10;
+
 /// What a worker owns. One thread has it, so nothing in it is locked.
 pub(super) struct Core {
     pub(super) index: usize,
@@ -30,6 +33,8 @@ pub(super) struct Core {
     pub(super) handshakes_failed: Cell<u64>,
     /// Absent if nobody wants to read of every request.
     pub(super) access_log: Option<AccessLog>,
+    /// Where what upgraded streams carry is read to: one for all, so that a quiet one takes no room.
+    pub(super) scratch: RefCell<Box<[u8]>>,
     recently: Cell<Micros>,
     subscription: RefCell<Subscription>,
     view: RefCell<Rc<View>>,
@@ -73,6 +78,7 @@ impl Core {
             accepts_paused: Cell::new(0),
             handshakes_failed: Cell::new(0),
             access_log,
+            scratch: RefCell::new(vec![0; SCRATCH].into()),
             recently: Cell::new(clock.micros()),
             subscription: RefCell::new(subscription),
             view: RefCell::new(Rc::new(View { snapshot: Arc::default() })),

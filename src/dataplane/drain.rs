@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(super) struct Drain {
     draining: Cell<bool>,
+    closing: Cell<bool>,
     /// A waker for each connection, kept once: a connection's task never changes.
     connections: RefCell<Slab<Option<Waker>>>,
     /// Rung when a connection ends.
@@ -25,7 +26,18 @@ pub(super) struct Seat<'a> {
 impl Drain {
     /// Takes a place for a connection.
     pub(super) fn sit(&self) -> Seat<'_> {
-        Seat { drain: self, key: self.connections.borrow_mut().insert(None) }
+        Seat { drain: self, key: self.enter() }
+    }
+
+    /// Takes a place for what goes on where a connection ends, to be left by its number.
+    pub(super) fn enter(&self) -> usize {
+        self.connections.borrow_mut().insert(None)
+    }
+
+    /// Gives a place up.
+    pub(super) fn leave(&self, key: usize) {
+        self.connections.borrow_mut().try_remove(key);
+        self.left.notify_waiters();
     }
 
     /// Tells every connection to end, idle ones at once and others after their request.
@@ -41,6 +53,15 @@ impl Drain {
 
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// The deadline has come: streams that still go on are to be closed.
+    pub(super) fn close(&self) {
+        self.closing.set(true);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.get()
     }
 
     /// Waits until draining begins.
@@ -80,7 +101,6 @@ impl Seat<'_> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.drain.connections.borrow_mut().try_remove(self.key);
-        self.drain.left.notify_waiters();
+        self.drain.leave(self.key);
     }
 }

@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
+use crate::snapshot::ServiceId;
 use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
@@ -16,14 +17,17 @@ use super::body::Fate;
 use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease};
 use super::headers;
+use super::lifetime::Lifetime;
 use super::origin::Origin;
+use super::relay;
 use super::rescue::is_worth_asking_again;
 use super::respond;
 use super::serve::InFlight;
 use super::service::Service;
 use super::told::Told;
 use super::trace::Trace;
-use super::waits::{Expired, Limit, Place, within};
+use super::upgrade::Upgrade;
+use super::waits::{Expired, Limit, within};
 
 /// One request, from the choice of its side to the end of its answer: one side is asked, and then, if that was
 /// Kubernetes and it failed, Helios.
@@ -47,7 +51,8 @@ pub(super) struct Exchange {
     pub(super) asking: Asking,
     /// Absent if there is no access log.
     trace: Option<Rc<Trace>>,
-    _in_flight: InFlight,
+    /// Until the last byte; an upgraded stream takes it along.
+    in_flight: Option<InFlight>,
 }
 
 /// A request that was dealt to a side.
@@ -61,6 +66,7 @@ pub(super) struct Dealt {
     pub(super) stratum: Stratum,
     pub(super) dialect: Dialect,
     pub(super) origin: Option<Box<Origin>>,
+    pub(super) upgrade: Option<Box<Upgrade>>,
     pub(super) trace: Option<Rc<Trace>>,
 }
 
@@ -100,7 +106,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { in_flight, view, service, side, counts, stratum, dialect, origin, trace } = dealt;
+        let Dealt { in_flight, view, service, side, counts, stratum, dialect, origin, upgrade, trace } =
+            dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let (mut marked, mut due) = (Marked::No, None);
         if dialect == Dialect::Grpc {
@@ -110,8 +117,8 @@ impl Exchange {
             due = timeout.and_then(|value| grpc_timeout(value.as_bytes())).map(|wait| started.after(wait));
         }
         let bounds = Bounds { kept: view.config.rescue.body_bytes, most: view.config.limits.body };
-        let asking = Asking::new(request, marked, bounds, &core);
-        let stream = Stream::new(Place::new(core.clone()), view.config.timeouts.idle);
+        let asking = Asking::new(request, upgrade, marked, bounds, &core);
+        let stream = Stream::new(core.clone(), view.config.timeouts.idle);
         Box::new(Self {
             core,
             stream,
@@ -126,7 +133,7 @@ impl Exchange {
             origin,
             asking,
             trace,
-            _in_flight: in_flight,
+            in_flight: Some(in_flight),
         })
     }
 
@@ -145,6 +152,8 @@ impl Exchange {
             Err(cause) => respond::status(*cause),
         };
         self.service.tally.borrow_mut().answer(status);
+        // What has been counted so far is reported now, and not when a stream ends.
+        self.core.note_active(&self.service);
         if let Some(trace) = &self.trace {
             trace.answer(status);
         }
@@ -252,8 +261,9 @@ impl Exchange {
                     break answered;
                 }
             };
-            let is_understood =
-                answered.as_mut().is_ok_and(|answered| answered.as_mut().is_ok_and(headers::answer));
+            let is_understood = answered.as_mut().is_ok_and(|answered| {
+                answered.as_mut().is_ok_and(|response| self.asking.understands(response))
+            });
             let cause = match answered {
                 Ok(Ok(_)) if !is_understood => Cause::Protocol,
                 Ok(Ok(response)) => {
@@ -292,18 +302,29 @@ impl Exchange {
             None => self.pick(plan.side).ok_or(Cause::NoEndpoint)?,
         };
         attempt.asks(&endpoint);
-        if fresh == Fresh::Any
-            && endpoint.announced.is_none()
-            && let Some(lease) = endpoint.pool.take()
+        let may_reuse = fresh == Fresh::Any && endpoint.announced.is_none();
+        let reused = if may_reuse { endpoint.pool.take() } else { None };
+        let is_reused = reused.is_some();
+        let lease = if let Some(lease) = reused {
+            lease
+        } else {
+            let limit = self.connect_limit(plan);
+            // Rare, and large.
+            let origin = self.origin.as_deref();
+            Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh, origin)).await?
+        };
+        if let Lease::Http2(stream) = &lease
+            && self.asking.needs_connect(self.view.config.sides[plan.side].protocol)
         {
-            return Ok((lease, true));
+            Box::pin(stream.allows_connect(&self.core, self.connect_limit(plan))).await?;
         }
+        Ok((lease, is_reused))
+    }
+
+    fn connect_limit(&self, plan: Plan) -> Limit {
         let mut limit = self.limit(plan, true);
         limit.until = limit.until.min(self.core.now().after(self.view.config.timeouts.connect));
-        // Rare, and large.
-        let made =
-            Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh, self.origin.as_deref())).await?;
-        Ok((made, false))
+        limit
     }
 
     /// The endpoint to ask, of those that the latest snapshot names: this request may have waited for long.
@@ -318,11 +339,32 @@ impl Exchange {
     fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
         head.extensions.clear();
+        if let Some(upgrade) = &mut self.asking.upgrade
+            && let Some(agreed) = upgrade.agreed()
+        {
+            if let Some(trace) = &self.trace {
+                trace.upgrade(upgrade.name());
+            }
+            let mut lifetime = Lifetime::new(self.core.clone());
+            lifetime.follow(self.view.config.streams, self.concerned(attempt.as_ref()));
+            let idle = self.view.config.timeouts.stream_idle;
+            let place = agreed.takes_connection.then(|| relay::Held::new(&self.core));
+            let held = (place, self.in_flight.take());
+            tokio::task::spawn_local(relay::run(agreed, held, attempt, lease, lifetime, idle));
+            return head;
+        }
+        let on_kubernetes = self.concerned(attempt.as_ref());
         let told = self.told(head.status, &head.headers);
         // What an endpoint sends where nothing may be sent is not passed on (RFC 9110, section 6.4.1).
         let has_body = !self.asking.is_head && !has_no_content(head.status);
         self.stream.begin(has_body.then_some(incoming), attempt, lease, told);
+        self.stream.follow(self.view.config.streams, on_kubernetes);
         head
+    }
+
+    /// The service, if a revert of it is about this try: what was forced to Kubernetes is nobody's user.
+    fn concerned(&self, attempt: Option<&Try>) -> Option<ServiceId> {
+        attempt.filter(|attempt| attempt.is_dealt_to(Side::Kubernetes)).map(|_| self.service.id)
     }
 
     /// What the head of an answer tells, by the service's own rule.

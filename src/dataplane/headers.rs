@@ -3,10 +3,12 @@ use http::header::{
     HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::config::{Protocol, SideConfig};
 use crate::model::{Cause, Dialect};
+
+use super::upgrade::Upgrade;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -29,6 +31,12 @@ pub(super) struct Forwarded {
     pub(super) caller: Option<HeaderValue>,
 }
 
+/// What a prepared request speaks, and what else it would like to speak.
+pub(super) struct Prepared {
+    pub(super) dialect: Dialect,
+    pub(super) upgrade: Option<Box<Upgrade>>,
+}
+
 /// The host that a request names: its authority, else its one `Host` header. HTTP/1.1 asks for exactly one
 /// (RFC 9112, section 3.2).
 pub(super) fn host<B>(request: &Request<B>) -> Result<Option<&str>, Cause> {
@@ -48,8 +56,8 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<Option<&str>, Cause> {
 }
 
 /// Makes a client's head an endpoint's: what belonged to the client's connection is taken off, what tells the
-/// endpoint where it came from is put on. Tells what the request speaks.
-pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Result<Dialect, Cause> {
+/// endpoint where it came from is put on. Tells what the request speaks, and would like to.
+pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Result<Prepared, Cause> {
     let version = request.version();
     let by_http2 = version == Version::HTTP_2;
     if let Some(authority) = request.uri().authority() {
@@ -60,9 +68,11 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
         // Others may leave it out, HTTP/1.1 may not (RFC 9112, section 3.2).
         request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static(""));
     }
+    let present = Present::in_(request.headers());
+    let wants_more = present.upgrade || *request.method() == Method::CONNECT;
+    let upgrade = if wants_more { Upgrade::wanted(request) } else { None };
     request.extensions_mut().clear();
     let headers = request.headers_mut();
-    let present = Present::in_(headers);
     if present.hop_by_hop && !is_chunked_at_most(headers) {
         return Err(Cause::BadRequest);
     }
@@ -93,7 +103,8 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
         _ => "1.1 switchback",
     };
     append(headers, VIA, &HeaderValue::from_static(via));
-    Ok(if present.content_type { dialect(headers) } else { Dialect::Http })
+    let dialect = if present.content_type { dialect(headers) } else { Dialect::Http };
+    Ok(Prepared { dialect, upgrade })
 }
 
 /// What a request speaks.
@@ -153,7 +164,7 @@ fn path(uri: &Uri) -> PathAndQuery {
     uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
 }
 
-/// Makes an endpoint's head an answer's. Tells whether it means what it seems to: nobody asked for an upgrade,
+/// Makes an endpoint's head an answer's. Tells whether it means what it seems to: it is no upgrade,
 /// and `chunked` is the only transfer coding that can be taken off (RFC 9112, section 6.1).
 pub(super) fn answer<B>(response: &mut Response<B>) -> bool {
     let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -187,6 +198,7 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]>
 struct Present {
     connection: bool,
     hop_by_hop: bool,
+    upgrade: bool,
     te: bool,
     expect: bool,
     cookie: bool,
@@ -203,7 +215,7 @@ impl Present {
                 2 if name == "te" => (present.te, present.hop_by_hop) = (true, true),
                 6 if name == "expect" => present.expect = true,
                 6 if name == "cookie" => present.cookie = true,
-                7 if name == "upgrade" => present.hop_by_hop = true,
+                7 if name == "upgrade" => (present.upgrade, present.hop_by_hop) = (true, true),
                 10 if name == "connection" => present.connection = true,
                 10 if name == "keep-alive" => present.hop_by_hop = true,
                 12 if name == "content-type" => present.content_type = true,
@@ -396,10 +408,11 @@ mod tests {
         ] {
             let mut head =
                 head(|request| request.uri("/").header("host", "a").header("content-type", content_type));
-            assert_eq!(prepare(&mut head, &forwarded()), Ok(dialect), "{content_type:?}");
+            let prepared = prepare(&mut head, &forwarded()).unwrap();
+            assert_eq!(prepared.dialect, dialect, "{content_type:?}");
         }
         let mut head = head(|request| request.uri("/").header("host", "a"));
-        assert_eq!(prepare(&mut head, &forwarded()), Ok(Dialect::Http));
+        assert_eq!(prepare(&mut head, &forwarded()).unwrap().dialect, Dialect::Http);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! ```text
 //! listener ─▶ connection ─▶ serve ─▶ route ─▶ splitter::choose ─▶ exchange ─▶ answer
 //!                                                                   │  attempt (endpoints: pick, pool, connect)
-//!                                                                   └─ rescue: the same on Helios
+//!                                                                   ├─ rescue: the same on Helios
+//!                                                                   └─ relay: what was upgraded, to its end
 //! ```
 //!
 //! Invariants: no `RefCell` is borrowed over an `.await`. A [`attempt::Try`] that was begun ends exactly once,
@@ -26,9 +27,11 @@ mod endpoints;
 mod exchange;
 mod handshake;
 mod headers;
+mod lifetime;
 mod listener;
 mod origin;
 mod pace;
+mod relay;
 mod rescue;
 mod respond;
 mod routes;
@@ -36,7 +39,9 @@ mod serve;
 mod service;
 mod told;
 mod trace;
+mod upgrade;
 mod waits;
+mod websocket;
 mod wire;
 mod worker;
 

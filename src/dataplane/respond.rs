@@ -88,7 +88,8 @@ fn grpc_code(cause: Cause) -> GrpcCode {
         | Cause::Reset
         | Cause::Status
         | Cause::Overloaded
-        | Cause::TakenBack => GrpcCode::Unavailable,
+        | Cause::TakenBack
+        | Cause::Closed => GrpcCode::Unavailable,
         Cause::HeaderTimeout | Cause::IdleTimeout => GrpcCode::DeadlineExceeded,
         Cause::Protocol
         | Cause::Truncated
@@ -100,7 +101,7 @@ fn grpc_code(cause: Cause) -> GrpcCode {
         | Cause::UriTooLong
         | Cause::HeadTimeout => GrpcCode::Internal,
         Cause::BodyTooLarge => GrpcCode::ResourceExhausted,
-        Cause::NoService => GrpcCode::Unimplemented,
+        Cause::NoService | Cause::NoUpgrade => GrpcCode::Unimplemented,
     }
 }
 
@@ -111,7 +112,7 @@ fn quoted(text: Option<&str>) -> String {
 /// The status that stands for a cause.
 pub(super) fn status(cause: Cause) -> StatusCode {
     match cause {
-        Cause::NoEndpoint | Cause::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::NoEndpoint | Cause::Overloaded | Cause::Closed => StatusCode::SERVICE_UNAVAILABLE,
         Cause::ConnectTimeout | Cause::HeaderTimeout | Cause::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
         Cause::ConnectRefused
         | Cause::ConnectFailed
@@ -128,6 +129,8 @@ pub(super) fn status(cause: Cause) -> StatusCode {
         Cause::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
         Cause::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Cause::NoService => StatusCode::NOT_FOUND,
+        // As for any `:protocol` that a server does not speak (RFC 9220, section 3).
+        Cause::NoUpgrade => StatusCode::NOT_IMPLEMENTED,
     }
 }
 
@@ -150,8 +153,10 @@ fn proxy_error(cause: Cause) -> &'static str {
         | Cause::UriTooLong
         | Cause::HeadTimeout
         | Cause::BodyTooLarge => "http_request_error",
+        Cause::NoUpgrade => "http_upgrade_failed",
         Cause::NoService => "destination_not_found",
         Cause::Overloaded => "connection_limit_reached",
+        Cause::Closed => "proxy_internal_response",
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::ext::Protocol as Extended;
 
 use crate::config::ListenerLimits;
 use crate::model::{Cause, Dialect, Outcome, Route, Side};
@@ -117,16 +118,19 @@ fn open(
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
     let prepared = headers::prepare(&mut request, &client.forwarded);
-    let dialect = prepared.unwrap_or(Dialect::Http);
+    let dialect = prepared.as_ref().map_or(Dialect::Http, |prepared| prepared.dialect);
     let trace = Trace::begin(&core, &view, &service, choice.side, dialect, &request);
-    if let Err(cause) = prepared {
-        if let Some(trace) = trace {
-            trace.answer(respond::status(cause));
-            trace.end(Outcome::Failed(cause), None, false);
+    let upgrade = match prepared {
+        Ok(prepared) => prepared.upgrade,
+        Err(cause) => {
+            if let Some(trace) = trace {
+                trace.answer(respond::status(cause));
+                trace.end(Outcome::Failed(cause), None, false);
+            }
+            core.refuse(cause);
+            return Err((cause, headers::dialect(request.headers())));
         }
-        core.refuse(cause);
-        return Err((cause, headers::dialect(request.headers())));
-    }
+    };
     let stratum = if counts == Counts::AsEvidence && view.judged {
         service.stratum(&view, Route::new(dialect, request.method().as_str(), request.uri().path()))
     } else {
@@ -135,13 +139,14 @@ fn open(
     let is_told = view.config.sides.iter().any(|(_, side)| side.proxy_protocol.is_some());
     let origin = is_told.then(|| Box::new(client.origin));
     let in_flight = InFlight::begin(&client.in_flight);
-    let dealt =
-        Dealt { in_flight, view, service, side: choice.side, counts, stratum, dialect, origin, trace };
+    let side = choice.side;
+    let dealt = Dealt { in_flight, view, service, side, counts, stratum, dialect, origin, upgrade, trace };
     Ok(Exchange::new(core, dealt, request))
 }
 
 fn locate(core: &Rc<Core>, client: &Client, request: &Request<Incoming>) -> Result<Located, Cause> {
-    if request.method() == Method::CONNECT {
+    // A tunnel to anywhere; an extended one is for a protocol, and to this host.
+    if request.method() == Method::CONNECT && request.extensions().get::<Extended>().is_none() {
         return Err(Cause::BadRequest);
     }
     if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > client.limits.uri_bytes) {

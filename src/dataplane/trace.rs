@@ -1,4 +1,4 @@
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ pub(super) struct Trace {
     /// Set when the first try ends; later ones change nothing.
     first: Cell<Option<FirstTry>>,
     rescued: Cell<bool>,
+    /// The protocol that was switched to.
+    upgrade: OnceCell<Box<str>>,
 }
 
 /// Bytes of a path that are kept: records wait in memory.
@@ -58,6 +60,7 @@ impl Trace {
             latency: Cell::default(),
             first: Cell::default(),
             rescued: Cell::default(),
+            upgrade: OnceCell::new(),
         }))
     }
 
@@ -74,6 +77,11 @@ impl Trace {
     /// Helios has answered in place of Kubernetes.
     pub(super) fn rescue(&self) {
         self.rescued.set(true);
+    }
+
+    /// Both ends go on in another protocol.
+    pub(super) fn upgrade(&self, protocol: &str) {
+        let _first = self.upgrade.set(protocol.into());
     }
 
     /// The head of a try's answer has come.
@@ -112,6 +120,7 @@ impl Drop for Trace {
             side: self.side,
             first: self.first.get().unwrap_or_else(unasked),
             rescued: self.rescued.get(),
+            upgrade: self.upgrade.take(),
             weight: self.weight,
             generation: self.generation,
         });

@@ -109,6 +109,13 @@ impl Waits {
         }
     }
 
+    /// Lets everybody look again: the worker drains, or closes.
+    pub(super) fn wake_all(&self) {
+        for (_, entry) in self.entries.borrow().iter() {
+            entry.waker.wake_by_ref();
+        }
+    }
+
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.borrow().is_empty()

@@ -35,6 +35,9 @@ pub(crate) struct WorkerSeed {
     pub(crate) stop: watch::Receiver<Stop>,
 }
 
+/// When the deadline has passed, streams are given so long to say goodbye to both ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What workers are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -88,6 +91,7 @@ async fn run(seed: WorkerSeed) {
     let told = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop);
     if let Stop::Graceful(deadline) = told {
         core.drain.begin();
+        core.waits.wake_all();
         let finished = async {
             // Who waits to be accepted is, and takes a seat when its task has run.
             while accepting.join_next().await.is_some() {}
@@ -98,6 +102,9 @@ async fn run(seed: WorkerSeed) {
             () = finished => {}
             () = tokio::time::sleep(deadline) => {
                 info!(worker = index, open = core.drain.connections(), "the deadline has passed");
+                core.drain.close();
+                core.waits.wake_all();
+                let _ = tokio::time::timeout(LAST_WORDS, core.drain.fewer_than(1)).await;
             }
             _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
         }

@@ -76,11 +76,15 @@ pub enum Cause {
     TakenBack,
     /// The answer to a gRPC call said so, by a code that counts as a failure, or never said how the call ended.
     GrpcStatus,
+    /// The client asked to switch to a protocol for which the side's endpoints cannot be asked.
+    NoUpgrade,
+    /// Switchback closed a stream: its time was up after a revert or at a shutdown, or it had been silent for long.
+    Closed,
 }
 
 impl Cause {
     /// Every cause, in the order of [`Cause::index`].
-    pub const ALL: [Cause; 22] = [
+    pub const ALL: [Cause; 24] = [
         Cause::NoEndpoint,
         Cause::ConnectRefused,
         Cause::ConnectTimeout,
@@ -103,6 +107,8 @@ impl Cause {
         Cause::Overloaded,
         Cause::TakenBack,
         Cause::GrpcStatus,
+        Cause::NoUpgrade,
+        Cause::Closed,
     ];
 
     /// The cause's place in [`Cause::ALL`], for counters kept in arrays.
@@ -132,8 +138,9 @@ impl Cause {
             | Cause::HeadTooLarge
             | Cause::UriTooLong
             | Cause::HeadTimeout
-            | Cause::BodyTooLarge => Fault::Client,
-            Cause::NoService | Cause::Overloaded => Fault::Proxy,
+            | Cause::BodyTooLarge
+            | Cause::NoUpgrade => Fault::Client,
+            Cause::NoService | Cause::Overloaded | Cause::Closed => Fault::Proxy,
         }
     }
 
@@ -162,6 +169,8 @@ impl Cause {
             Cause::Overloaded => "overloaded",
             Cause::TakenBack => "taken_back",
             Cause::GrpcStatus => "grpc_status",
+            Cause::NoUpgrade => "no_upgrade",
+            Cause::Closed => "closed",
         }
     }
 
@@ -190,6 +199,8 @@ impl Cause {
             Cause::Overloaded => "were not asked: too much in hand",
             Cause::TakenBack => "had not answered when the service was taken back",
             Cause::GrpcStatus => "ended gRPC calls with a failing code, or none",
+            Cause::NoUpgrade => "cannot be asked for the protocol that the client wants",
+            Cause::Closed => "had streams that Switchback closed",
         }
     }
 }

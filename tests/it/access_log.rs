@@ -84,6 +84,7 @@ async fn a_line_says_what_became_of_a_request() {
         latency_ms: *latency_ms,
         duration_ms: *duration_ms,
         endpoint: Some(kubernetes.address),
+        upgrade: None,
         rescued: false,
         evidence: true,
         weight: 100.0,

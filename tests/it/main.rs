@@ -27,4 +27,5 @@ mod shutdown;
 mod simulate;
 mod splitting;
 mod tls;
+mod upgrades;
 mod weights;

@@ -1,4 +1,6 @@
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 
 use hyper::client::conn::{http1, http2};
@@ -16,6 +18,7 @@ use super::super::origin::Origin;
 use super::super::waits::{Expired, Limit, within};
 use super::super::wire::Wire;
 use super::EndpointState;
+use super::settings::Settings;
 use crate::tls::Connector;
 
 /// What may be under way on one stream that its client has not read yet.
@@ -37,7 +40,7 @@ pub(super) async fn http1(
     let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
     tokio::task::spawn_local(async move {
         // Whatever ends it is seen by the request in flight, or by nobody.
-        let _ = connection.await;
+        let _ = connection.with_upgrades().await;
     });
     Ok(sender)
 }
@@ -48,7 +51,7 @@ pub(super) async fn http2(
     endpoint: &EndpointState,
     limit: Limit,
     origin: Option<&Origin>,
-) -> Result<http2::SendRequest<RequestBody>, Cause> {
+) -> Result<(http2::SendRequest<RequestBody>, Rc<Settings>), Cause> {
     let stream = wire(core, endpoint, limit, origin).await?;
     let handshake = http2::Builder::new(LocalTasks)
         .timer(TokioTimer::new())
@@ -58,10 +61,18 @@ pub(super) async fn http2(
         .handshake(TokioIo::new(stream));
     let shaken = within(core, limit, handshake).await.map_err(in_words)?;
     let (sender, connection) = shaken.map_err(|_| Cause::ConnectFailed)?;
+    let settings = Rc::new(Settings::default());
+    let known = settings.clone();
     tokio::task::spawn_local(async move {
-        let _ = connection.await;
+        let mut connection = pin!(connection);
+        let _ = poll_fn(|cx| {
+            let polled = connection.as_mut().poll(cx);
+            known.learn(cx, || connection.is_extended_connect_protocol_enabled());
+            polled
+        })
+        .await;
     });
-    Ok(sender)
+    Ok((sender, settings))
 }
 
 async fn wire(

@@ -8,6 +8,7 @@ mod balance;
 mod connect;
 mod endpoint;
 mod pool;
+mod settings;
 
 use std::cell::RefCell;
 use std::rc::Rc;

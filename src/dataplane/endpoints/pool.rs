@@ -11,7 +11,8 @@ use crate::model::{Cause, Micros};
 use super::super::body::RequestBody;
 use super::super::core::Core;
 use super::super::origin::Origin;
-use super::super::waits::{Limit, within};
+use super::super::waits::{Expired, Limit, within};
+use super::settings::Settings;
 use super::{EndpointState, connect};
 
 /// One endpoint's connections on one worker.
@@ -33,6 +34,7 @@ pub(in crate::dataplane) struct Idle {
 /// An HTTP/2 connection.
 pub(in crate::dataplane) struct Shared {
     sender: http2::SendRequest<RequestBody>,
+    settings: Rc<Settings>,
     made: Micros,
     streams: Cell<usize>,
     since: Cell<Micros>,
@@ -83,7 +85,7 @@ impl Pool {
             Pool::Http1(_) => connect::http1(core, endpoint, limit, origin).await.map(Lease::Http1),
             Pool::Http2 { .. } if endpoint.announced.is_some() => {
                 let made = connect::http2(core, endpoint, limit, origin).await;
-                made.map(|sender| Lease::Http2(Stream::alone(sender, core.now())))
+                made.map(|made| Lease::Http2(Stream::alone(made, core.now())))
             }
             Pool::Http2 { open, making } => {
                 let turn = within(core, limit, making.acquire()).await.map_err(connect::in_words)?;
@@ -92,7 +94,7 @@ impl Pool {
                 }
                 let made = connect::http2(core, endpoint, limit, None).await;
                 drop(turn);
-                made.map(|sender| Lease::Http2(add_shared(open, sender, core.now())))
+                made.map(|made| Lease::Http2(add_shared(open, made, core.now())))
             }
         };
         match &made {
@@ -159,13 +161,30 @@ impl Drop for Stream {
 
 impl Stream {
     /// A stream on a connection that nobody shares.
-    fn alone(sender: http2::SendRequest<RequestBody>, now: Micros) -> Self {
-        Self(Rc::new(Shared { sender, made: now, streams: Cell::new(1), since: Cell::new(now) }))
+    fn alone((sender, settings): (http2::SendRequest<RequestBody>, Rc<Settings>), now: Micros) -> Self {
+        let (streams, since) = (Cell::new(1), Cell::new(now));
+        Self(Rc::new(Shared { sender, settings, made: now, streams, since }))
     }
 
     /// A handle for sending on this connection.
     pub(in crate::dataplane) fn sender(&self) -> http2::SendRequest<RequestBody> {
         self.0.sender.clone()
+    }
+
+    /// Waits until the endpoint allows extended CONNECT. It says so first of all, in its settings: one that has
+    /// not by the time that a connection may take does not speak it.
+    pub(in crate::dataplane) async fn allows_connect(
+        &self,
+        core: &Rc<Core>,
+        limit: Limit,
+    ) -> Result<(), Cause> {
+        let time = limit.until.since(core.now());
+        let limit = Limit { until: Micros(self.0.made.0 + time.0), ..limit };
+        match within(core, limit, self.0.settings.allow_connect()).await {
+            Ok(()) => Ok(()),
+            Err(Expired::Late) => Err(Cause::Protocol),
+            Err(Expired::TakenBack) => Err(Cause::TakenBack),
+        }
     }
 }
 
@@ -200,10 +219,11 @@ fn take_stream(open: &RefCell<Vec<Rc<Shared>>>, fresh: Fresh) -> Option<Stream> 
 
 fn add_shared(
     open: &RefCell<Vec<Rc<Shared>>>,
-    sender: http2::SendRequest<RequestBody>,
+    (sender, settings): (http2::SendRequest<RequestBody>, Rc<Settings>),
     now: Micros,
 ) -> Stream {
-    let shared = Rc::new(Shared { sender, made: now, streams: Cell::new(1), since: Cell::new(now) });
+    let shared =
+        Rc::new(Shared { sender, settings, made: now, streams: Cell::new(1), since: Cell::new(now) });
     open.borrow_mut().push(shared.clone());
     Stream(shared)
 }

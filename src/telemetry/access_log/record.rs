@@ -47,6 +47,9 @@ pub struct AccessRecord {
     /// Whether Helios answered in place of Kubernetes.
     #[serde(default)]
     pub rescued: bool,
+    /// The protocol that client and endpoint went on in, such as `websocket`; absent if they did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<String>,
     /// Whether the first try was evidence for the judge.
     #[serde(default)]
     pub evidence: bool,
@@ -83,6 +86,7 @@ pub(crate) struct Finished {
     pub(crate) side: Side,
     pub(crate) first: FirstTry,
     pub(crate) rescued: bool,
+    pub(crate) upgrade: Option<Box<str>>,
     pub(crate) weight: Weight,
     pub(crate) generation: u64,
 }
@@ -123,6 +127,7 @@ impl Finished {
             duration_ms: in_ms(self.took),
             endpoint: self.first.endpoint.map(|endpoint| endpoint.address),
             rescued: self.rescued,
+            upgrade: self.upgrade.map(String::from),
             evidence: self.first.evidence,
             weight: self.weight.percent(),
             generation: self.generation,
@@ -180,6 +185,7 @@ mod tests {
                 evidence: true,
             },
             rescued: true,
+            upgrade: None,
             weight: Weight::from_steps(2_550).unwrap(),
             generation: 7,
         }

@@ -8,6 +8,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod tls;
 pub(crate) mod traffic;
+pub(crate) mod websocket;
 
 use std::time::{Duration, Instant};
 
