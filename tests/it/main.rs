@@ -12,6 +12,7 @@ mod demo;
 mod failures;
 mod grpc;
 mod holds;
+mod interop;
 mod judge;
 mod limits;
 mod outage;

@@ -3,7 +3,9 @@
 
 pub(crate) mod client;
 pub(crate) mod endpoint;
+pub(crate) mod leg;
 pub(crate) mod load;
+pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod tls;

@@ -1,27 +1,12 @@
 //! Programs that others have written, as clients and as endpoints: curl, nghttp2's, Python's.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-
 use http::Method;
 
 use crate::support::client::{Over, request, send};
 use crate::support::endpoint::{Endpoint, answer};
+use crate::support::peer::{Server, run};
 use crate::support::proxy::{Folder, Proxy, Service};
 use crate::support::tls::Authority;
-
-async fn run(program: &str, arguments: &[&str]) -> String {
-    let output = tokio::process::Command::new(program).args(arguments).output().await;
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; tests/run installs it"));
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?}: {said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    said
-}
 
 /// Tells how much it was sent.
 async fn counting() -> Endpoint {
@@ -82,8 +67,8 @@ async fn nghttp_and_h2load_are_content() {
 async fn an_endpoint_that_speaks_http_1_0_is_understood() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("page.txt"), "hello").unwrap();
-    let (mut server, address) = python(folder.path());
-    let proxy = Proxy::start(&[Service::new("a").helios(address)]);
+    let server = Server::of_files(folder.path());
+    let proxy = Proxy::start(&[Service::new("a").helios(server.address)]);
     for over in [Over::Http1, Over::Http2] {
         for _ in 0..3 {
             let got = send(proxy.address, request(over, Method::GET, "a.test", "/page.txt", "")).await;
@@ -92,18 +77,6 @@ async fn an_endpoint_that_speaks_http_1_0_is_understood() {
         let got = send(proxy.address, request(over, Method::GET, "a.test", "/missing", "")).await;
         assert_eq!(got.status, 404);
     }
-    server.kill().unwrap();
-    server.wait().unwrap();
-}
-
-fn python(folder: &std::path::Path) -> (Child, SocketAddr) {
-    let mut command = Command::new("python3");
-    command.args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory"]).arg(folder);
-    let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let port = line.split("port ").nth(1).unwrap().split(' ').next().unwrap();
-    (server, format!("127.0.0.1:{port}").parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
