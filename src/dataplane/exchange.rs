@@ -349,8 +349,8 @@ impl Exchange {
             lifetime.follow(self.view.config.streams, self.concerned(attempt.as_ref()));
             let idle = self.view.config.timeouts.stream_idle;
             let place = agreed.takes_connection.then(|| relay::Held::new(&self.core));
-            let held = (place, self.in_flight.take());
-            tokio::task::spawn_local(relay::run(agreed, held, attempt, lease, lifetime, idle));
+            let taken_along = (place, self.in_flight.take());
+            tokio::task::spawn_local(relay::run(agreed, taken_along, attempt, lease, lifetime, idle));
             return head;
         }
         let on_kubernetes = self.concerned(attempt.as_ref());

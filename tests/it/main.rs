@@ -26,6 +26,7 @@ mod replay;
 mod rescue;
 mod shutdown;
 mod simulate;
+mod smuggling;
 mod splitting;
 mod tls;
 mod upgrades;
