@@ -31,7 +31,6 @@
 //! | 1, pure | [`splitter`] | which side serves this request |
 //! | 1, pure | [`verdict`] | is Kubernetes worse than Helios? |
 //! | 1, pure | [`rollout`] | what weight is in force, and why |
-//! | 2, pure but for seeds | [`rehearsal`] | the judge over traces, recorded or made up |
 //! | 1 | [`tls`] | who we are and whom we trust, on both legs, from files that change |
 //! | 2 | [`config`] | TOML to raw types with places, to checked types; every fault at once |
 //! | 2 | [`telemetry`] | every metric's name, the log, and the access log |

@@ -20,9 +20,6 @@ pub(super) struct JudgedBy {
     false_revert_every: Option<Duration>,
 }
 
-/// The shortest promise, as in a service's file.
-const SHORTEST_PROMISE: Duration = Duration::from_mins(1);
-
 impl JudgedBy {
     /// The rule to judge by, and what its word leads to.
     pub(super) fn judge(&self) -> Result<JudgeConfig, Failure> {
@@ -42,5 +39,5 @@ impl JudgedBy {
 
 fn parse_promise(text: &str) -> Result<Duration, String> {
     let promise = parse_duration(text)?;
-    if promise < SHORTEST_PROMISE { Err("at least 1m".to_owned()) } else { Ok(promise) }
+    if promise < JudgeConfig::SHORTEST_PROMISE { Err("at least 1m".to_owned()) } else { Ok(promise) }
 }

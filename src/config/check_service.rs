@@ -28,8 +28,6 @@ use super::units;
 
 /// The most that is kept of a request's body: it is memory, for each request in flight.
 const MOST_BODY_BYTES: usize = 16 << 20;
-/// The shortest promise. Below this every restart would be found.
-const SHORTEST_PROMISE: Duration = Duration::from_mins(1);
 
 /// Checks one service's file, and tells where each of its hosts stands. What is at fault gets its default: the
 /// result counts only if no fault was found.
@@ -477,7 +475,7 @@ fn judge(raw: RawJudge, faults: &mut Faults<'_>) -> JudgeConfig {
     let promise_span = raw.false_revert_every.as_ref().map(|raw| raw.span.clone());
     let false_revert_every = duration(raw.false_revert_every, default.false_revert_every, faults);
     if let Some(span) = promise_span
-        && false_revert_every < SHORTEST_PROMISE
+        && false_revert_every < JudgeConfig::SHORTEST_PROMISE
     {
         faults
             .at(&span, "a promise that would be broken all day", "at least 1m")

@@ -381,6 +381,11 @@ impl Default for RescueConfig {
     }
 }
 
+impl JudgeConfig {
+    /// The shortest promise. Below this every restart would be found.
+    pub const SHORTEST_PROMISE: Duration = Duration::from_mins(1);
+}
+
 impl Default for JudgeConfig {
     fn default() -> Self {
         Self { mode: JudgeMode::Revert, rule: Rule::default() }

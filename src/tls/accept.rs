@@ -51,7 +51,7 @@ struct Tickets {
 }
 
 impl Acceptor {
-    /// Reads every file.
+    /// Made when its files are read.
     pub fn new(settings: AcceptSettings) -> Self {
         Self { settings, current: ArcSwapOption::empty(), tickets: Mutex::default() }
     }
