@@ -19,9 +19,9 @@ use super::serve::{Client, serve};
 use super::waits::{Limit, Place};
 use super::wire::Wire;
 
-/// What one stream, and one connection, may have under way that nobody has read yet.
+/// What one stream may have under way that nobody has read yet. Its connection has room for every stream's: those that
+/// are not read must not keep others from being read. (At most 10,000 streams, so it fits.)
 const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 250;
 
 /// How connections are served: HTTP/1 or HTTP/2, as the client begins.
 pub(super) fn protocols(limits: &ListenerLimits) -> auto::Builder<LocalTasks> {
@@ -36,7 +36,7 @@ pub(super) fn protocols(limits: &ListenerLimits) -> auto::Builder<LocalTasks> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW * limits.streams)
         .max_header_list_size(limits.header_bytes)
         .enable_connect_protocol();
     builder

@@ -99,7 +99,8 @@ impl Door {
         let seat = core.drain.sit();
         core.keep_beating();
         if is_told {
-            let Some(told) = Box::pin(origin::read(&core, &mut stream, origin)).await else { return };
+            let reading = origin::read(&core, &mut stream, origin, limits.head);
+            let Some(told) = Box::pin(reading).await else { return };
             origin = told;
         }
         let (wire, tls, caller) = match acceptor {

@@ -11,8 +11,6 @@ use crate::config::ProxyProtocol;
 use super::core::Core;
 use super::waits::{Limit, within};
 
-/// How long the sender of a header may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// A header of version 1 has at most so many bytes (PROXY protocol, section 2.1).
 const LONGEST_V1: usize = 107;
 /// One of version 2 has so many and those that it announces, of which addresses are a few and extensions the rest.
@@ -21,8 +19,13 @@ const LONGEST_V2: usize = 4_096;
 
 /// Reads where a connection comes from, as the load balancer before us tells it (PROXY protocol, version 1 or 2), and
 /// no byte more. `None` if that is not what the connection begins with: it says nothing that could be believed.
-pub(super) async fn read(core: &Rc<Core>, stream: &mut TcpStream, seen: Origin) -> Option<Origin> {
-    let limit = Limit { until: core.now().after(PATIENCE), if_held: None };
+pub(super) async fn read(
+    core: &Rc<Core>,
+    stream: &mut TcpStream,
+    seen: Origin,
+    patience: Duration,
+) -> Option<Origin> {
+    let limit = Limit { until: core.now().after(patience), if_held: None };
     let header = within(core, limit, header(stream)).await.ok()??;
     let (told, _) = parse(&header).ok()?;
     if told.command != Command::Proxy {

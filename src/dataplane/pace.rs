@@ -1,7 +1,7 @@
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ const PREFACE: &[u8] = b"PRI ";
 pub(super) struct Pace {
     /// Times that something came.
     reads: AtomicU32,
-    is_http2: AtomicBool,
+    /// Bytes of [`PREFACE`] that the connection has begun with; more, once it has begun otherwise.
+    preface: AtomicUsize,
     /// The client takes nothing more of what is sent to it.
     is_stuck: AtomicBool,
 }
@@ -64,6 +65,24 @@ pub(super) enum For {
     Nothing,
 }
 
+impl Pace {
+    /// Whether the client has begun as HTTP/2 does.
+    fn is_http2(&self) -> bool {
+        self.preface.load(Relaxed) == PREFACE.len()
+    }
+
+    /// These bytes have come.
+    fn came(&self, bytes: &[u8]) {
+        self.reads.store(self.reads.load(Relaxed).wrapping_add(1), Relaxed);
+        let begun = self.preface.load(Relaxed);
+        if let Some(wanted) = PREFACE.get(begun..).filter(|wanted| !wanted.is_empty()) {
+            let compared = wanted.len().min(bytes.len());
+            let is_so = wanted[..compared] == bytes[..compared];
+            self.preface.store(if is_so { begun + compared } else { usize::MAX }, Relaxed);
+        }
+    }
+}
+
 impl Paced {
     pub(super) fn new(wire: Wire) -> (Self, Arc<Pace>) {
         let pace = Arc::<Pace>::default();
@@ -92,7 +111,7 @@ impl Vigil {
             For::Nothing
         } else if was_busy || matches!(self.waits_for, For::Room | For::Nothing) {
             For::Another
-        } else if pace.is_http2.load(Relaxed) {
+        } else if pace.is_http2() {
             // Pings are a sign of life, and no request.
             if came {
                 self.since = now;
@@ -124,11 +143,7 @@ impl AsyncRead for Paced {
         let read = Pin::new(&mut this.wire).poll_read(cx, buffer);
         let came = &buffer.filled()[before..];
         if !came.is_empty() {
-            let reads = this.pace.reads.load(Relaxed);
-            if reads == 0 {
-                this.pace.is_http2.store(came.starts_with(PREFACE), Relaxed);
-            }
-            this.pace.reads.store(reads.wrapping_add(1).max(1), Relaxed);
+            this.pace.came(came);
         }
         read
     }
@@ -181,7 +196,26 @@ mod tests {
     }
 
     fn read(pace: &Pace) {
-        pace.reads.fetch_add(1, Relaxed);
+        pace.came(b"x");
+    }
+
+    #[test]
+    fn http2_is_known_by_its_beginning_however_that_comes() {
+        for (pieces, is_http2) in [
+            (&["PRI * HTTP/2.0"][..], true),
+            (&["PRI", " * HTTP/2.0"], true),
+            (&["P", "R", "I", " ", "*"], true),
+            (&["PRI"], false),
+            (&["GET / HTTP/1.1"], false),
+            (&["P", "OST / HTTP/1.1"], false),
+            (&["X", "PRI * HTTP/2.0"], false),
+        ] {
+            let pace = Pace::default();
+            for piece in pieces {
+                pace.came(piece.as_bytes());
+            }
+            assert_eq!(pace.is_http2(), is_http2, "{pieces:?}");
+        }
     }
 
     #[test]
@@ -222,8 +256,7 @@ mod tests {
     #[test]
     fn a_ping_keeps_an_http2_connection_that_nobody_uses() {
         let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
-        pace.is_http2.store(true, Relaxed);
-        read(&pace);
+        pace.came(PREFACE);
         assert_eq!(vigil.look(&pace, 0, second(1)), (For::Another, second(76)));
         read(&pace);
         assert_eq!(vigil.look(&pace, 0, second(60)), (For::Another, second(135)));
