@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -18,6 +18,7 @@ use super::body::BodyError;
 use super::core::Core;
 use super::endpoints::Lease;
 use super::exchange::Exchange;
+use super::headers::{self, GRPC_MESSAGE, GRPC_STATUS};
 use super::lifetime::{Lifetime, Over};
 use super::told::{Told, by_trailers};
 
@@ -47,8 +48,6 @@ pub(super) struct Stream {
 
 /// How a gRPC call that Switchback closes ends: its caller may try again, elsewhere.
 const GRPC_UNAVAILABLE: HeaderValue = HeaderValue::from_static("14");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 impl AnswerBody {
     /// The body of the answer that an exchange has come to.
@@ -108,7 +107,10 @@ impl Stream {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         match Pin::new(incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::strip_trailers(trailers);
+                }
                 if self.silent_until.take().is_some() {
                     self.lifetime.rest();
                 }

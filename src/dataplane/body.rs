@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use crate::model::{Cause, Micros};
 
 use super::core::Core;
+use super::headers;
 
 /// What is sent to an endpoint.
 pub(super) enum RequestBody {
@@ -220,10 +221,13 @@ fn poll_client(
     let Poll::Ready(came) = polled else { return Poll::Pending };
     fate.last.set(fate.core.recently());
     Poll::Ready(came.map(|came| {
-        let frame = came.map_err(|error| {
+        let mut frame = came.map_err(|error| {
             fate.broken.set(Some(Cause::ClientBody));
             BodyError::Client(error)
         })?;
+        if let Some(trailers) = frame.trailers_mut() {
+            headers::strip_trailers(trailers);
+        }
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         let Some(room) = fate.room.get().checked_sub(length) else {
             fate.broken.set(Some(Cause::BodyTooLarge));

@@ -16,6 +16,10 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// Where a gRPC answer says how the call ended, …
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// … and why.
+pub(super) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// How long the caller of a gRPC method will wait.
 pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -91,8 +95,7 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
     append(headers, FORWARDED_FOR, &forwarded.client);
     headers.entry(FORWARDED_PROTO).or_insert_with(|| forwarded.proto.clone());
     if present.caller {
-        // Only who has seen the certificate may say so.
-        headers.remove(FORWARDED_CLIENT_CERT);
+        strip_caller(headers);
     }
     if let Some(caller) = &forwarded.caller {
         headers.insert(FORWARDED_CLIENT_CERT, caller.clone());
@@ -223,7 +226,7 @@ impl Present {
                 12 if name == "content-type" => present.content_type = true,
                 16 if name == "proxy-connection" => present.hop_by_hop = true,
                 17 if name == "transfer-encoding" => present.hop_by_hop = true,
-                23 if name == "x-forwarded-client-cert" => present.caller = true,
+                23 if is_caller(name) => present.caller = true,
                 _ => {}
             }
         }
@@ -262,6 +265,40 @@ fn strip_connection(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
+}
+
+/// Takes off what a client says of who it is: only who has seen its certificate may say so.
+fn strip_caller(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers.keys().filter(|name| is_caller(name.as_str())).cloned().collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// Whether it is `X-Forwarded-Client-Cert` to somebody: gateways such as CGI and WSGI take `_` for `-`.
+fn is_caller(name: &str) -> bool {
+    let dashed = name.bytes().map(|b| if b == b'_' { b'-' } else { b });
+    dashed.eq(FORWARDED_CLIENT_CERT.as_str().bytes())
+}
+
+/// Takes off what may not stand behind a body, where whoever merges it into the head would be told of another body,
+/// host or client (RFC 9110, section 6.5.1).
+pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
+    for name in [
+        CONNECTION,
+        CONTENT_LENGTH,
+        HOST,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        FORWARDED_FOR,
+        FORWARDED_PROTO,
+    ] {
+        trailers.remove(name);
+    }
+    strip_caller(trailers);
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {

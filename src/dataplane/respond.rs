@@ -5,10 +5,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use crate::model::{Cause, Dialect, GrpcCode, Side};
 
 use super::answer::AnswerBody;
+use super::headers::{GRPC_MESSAGE, GRPC_STATUS};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Answers in place of a side: a status, a Problem Details body (RFC 9457), and the side and reason also in

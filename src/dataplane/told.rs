@@ -1,9 +1,8 @@
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use crate::model::{Cause, Dialect, Failures, GrpcCode, GrpcCodes, Outcome};
 
-/// Where a gRPC answer says how the call ended.
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+use super::headers::GRPC_STATUS;
 
 /// What the head of an answer tells about the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::support::client::{Client, Over};
 use crate::support::endpoint::{Endpoint, answer};
 use crate::support::proxy::{Proxy, Service};
 
@@ -374,4 +375,65 @@ async fn a_chunk_has_one_length_or_the_body_is_broken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_can_be_read_in_one_way_or_is_refused() {
     check_all(heads()).await;
+}
+
+/// What stands behind a body must not be taken for a part of the head (RFC 9110 §6.5.1), on either leg.
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_say_nothing_of_framing_host_or_client() {
+    const BAD: [(&str, &str); 5] = [
+        ("content-length", "5"),
+        ("host", "evil.test"),
+        ("transfer-encoding", "chunked"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-forwarded_client-cert", "Hash=00"),
+    ];
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = seen.clone();
+    let endpoint = Endpoint::streaming(move |request| {
+        let log = log.clone();
+        async move {
+            let body = request.into_body().collect().await.unwrap();
+            let names =
+                body.trailers().into_iter().flat_map(|trailers| trailers.keys().map(ToString::to_string));
+            log.lock().unwrap().extend(names);
+            let trailers = BAD.into_iter().chain([("x-kept", "1")]);
+            let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let trailers = trailers.collect::<http::HeaderMap>();
+            let body = http_body_util::Full::new("seen".into()).map_err(|never: Infallible| match never {});
+            http::Response::new(body.with_trailers(async move { Some(Ok(trailers)) }).boxed())
+        }
+    })
+    .await;
+    let service = Service::new("a").helios(endpoint.address).protocols("http/2", "http/1.1");
+    let proxy = Proxy::start(&[service]);
+    let lines: Vec<String> =
+        BAD.iter().chain(&[("x-kept", "1")]).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines = lines.concat();
+    let sent = post(CHUNKED, &format!("5\r\nhello\r\n0\r\n{lines}\r\n"));
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(format!("{sent}{NEXT}").as_bytes()).await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), ["x-kept"]);
+
+    let mut client = Client::connect(proxy.address, Over::Http2).await;
+    let got = client.get("a.test", "/").await;
+    let names: Vec<String> = got.trailers.unwrap().keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["x-kept"]);
+}
+
+/// Gateways that take `_` for `-` must not take a client's word for who it is (Kettle 2019; nginx drops such names).
+#[tokio::test(flavor = "multi_thread")]
+async fn who_a_client_says_that_it_is_does_not_pass_in_any_spelling() {
+    let (endpoint, came) = noting().await;
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address)]);
+    let spelled = ["X-Forwarded-Client-Cert", "X_Forwarded_Client_Cert", "x-forwarded_client-cert"];
+    let lines: Vec<String> = spelled.iter().map(|name| format!("{name}: Hash=00\r\n")).collect();
+    let lines = lines.concat();
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    let sent = get(&format!("{lines}X_Other: 1\r\nConnection: close\r\n"));
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+    let bytes = came.bytes.lock().unwrap().clone();
+    let raw = String::from_utf8(bytes).unwrap().to_ascii_lowercase();
+    assert!(raw.contains("x_other: 1") && !raw.contains("hash=00"), "{raw}");
 }
