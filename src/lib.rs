@@ -77,6 +77,11 @@
 //! - *What a client's connection waits for is looked over once a second*, in a slab of its own: thousands of idle connections
 //!   would make each beat of 25 ms long, and keep an idle worker awake. A `Paced` wire tells what came and
 //!   what could not be sent, so that hyper need not arm a timer for each head.
+//! - *What workers share on the path of a request is one number, and only where a service has a bound* on requests in flight
+//!   or a second: a bound that is dealt out to workers would refuse early, as connections are not spread evenly.
+//! - *An HTTP/2 stream's task is watched from outside* (`streams.rs`): while its client keeps the window shut, hyper asks for
+//!   nothing, so what carries the answer could wait for ever and never know.
+//! - *A hedged try goes on without its client*: to end it when Helios has answered would hide the slowest answers of Kubernetes.
 //! - *A certificate's files belong to whoever uses them*: an [`Acceptor`](tls::Acceptor) or [`Connector`](tls::Connector) is made with the
 //!   configuration, equal to another by its settings, and renews itself in place. So a new certificate is no new
 //!   configuration, and a configuration that says the same keeps connections and pools.

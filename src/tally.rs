@@ -67,8 +67,12 @@ pub(crate) struct ServiceTally {
     pub(crate) rescued: u64,
     /// Requests whose failure on Kubernetes reached the client.
     pub(crate) unrescued: u64,
+    /// Requests that Kubernetes was slow to answer, and Helios answered first.
+    pub(crate) hedged: u64,
     /// Failures that could have been rescued but for the budget.
     pub(crate) over_budget: u64,
+    /// Requests that no side was asked, by cause.
+    pub(crate) refused: Causes,
     /// What clients got, by the answer's class: 1xx … 5xx.
     pub(crate) answers: [u64; 5],
     /// Where failures happened.
@@ -114,6 +118,7 @@ impl ServiceTally {
         let quiet = |side: &SideTally| side.ok == 0 && side.failed.total() == 0 && side.latencies.is_empty();
         quiet(&self.sides.helios)
             && quiet(&self.sides.kubernetes)
+            && self.refused.total() == 0
             && self.rescued + self.unrescued + self.over_budget + self.answers.iter().sum::<u64>() == 0
     }
 }

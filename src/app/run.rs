@@ -9,9 +9,8 @@ use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, AdminSeed};
-use crate::config::ListenerConfig;
 use crate::control;
-use crate::dataplane::{self, Stop, WorkerSeed};
+use crate::dataplane::{self, DoorSeed, Stop, WorkerSeed};
 use crate::telemetry::{AccessLogCounts, AccessLogWriter, start_access_log};
 use crate::{snapshot, tally};
 
@@ -68,8 +67,10 @@ impl Bound {
             access_log: counts,
             stop: control_stopped.clone(),
         })?;
-        let most_connections = process.connections.div_ceil(workers);
-        let doors: Arc<[ListenerConfig]> = process.listeners.as_slice().into();
+        let most_connections = process.limits.connections.div_ceil(workers);
+        let most_in_flight = process.limits.in_flight.div_ceil(workers);
+        let doors: Arc<[DoorSeed]> =
+            process.listeners.iter().map(|config| DoorSeed::new(config.clone(), workers)).collect();
         let seeds = by_worker(self.listeners, workers).into_iter().zip(subscriptions).enumerate();
         let threads = seeds.map(|(index, (listeners, subscription))| {
             dataplane::start(WorkerSeed {
@@ -81,6 +82,7 @@ impl Bound {
                 reports: reporting.clone(),
                 access_log: access_log.clone(),
                 most_connections,
+                most_in_flight,
                 stop: stopped.clone(),
             })
         });

@@ -5,32 +5,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::at::At;
+use super::check_limits;
 use super::check_service::network;
 use super::check_tls::{self, Files};
-use super::checked::{AdminConfig, ListenerConfig, ListenerLimits, ProcessConfig};
+use super::checked::{AdminConfig, ListenerConfig, ProcessConfig};
 use super::fault::Faults;
 use super::parse::Lost;
-use super::raw_process::{RawAccessLog, RawAdmin, RawListener, RawListenerLimits, RawProcess};
+use super::raw_process::{RawAccessLog, RawAdmin, RawListener, RawProcess};
 use super::units;
 
 /// The most threads that serve requests.
 const WORKERS: RangeInclusive<i64> = 1..=256;
-/// Connections from clients.
-const CONNECTIONS: RangeInclusive<i64> = 1..=1_000_000;
-const CONNECTIONS_DEFAULT: i64 = 20_000;
-/// A request's head: what is read ahead has to hold it.
-const HEADER_BYTES: RangeInclusive<usize> = 8 << 10..=1 << 20;
-/// A path and query: the parser takes no more than 64 KiB.
-const URI_BYTES: RangeInclusive<usize> = 1 << 10..=63 << 10;
 
 /// Checks `switchback.toml`. What is at fault gets its default: the result counts only if no fault was found.
 pub(super) fn check(raw: RawProcess, lost: &Lost, files: Files, faults: &mut Faults<'_>) -> ProcessConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = raw.workers.and_then(|raw| within(&raw, WORKERS, "a number of threads", faults));
-    let connections = raw
-        .limits
-        .and_then(|limits| limits.connections)
-        .and_then(|raw| within(&raw, CONNECTIONS, "a number of connections", faults));
     let state = directory(raw.state.and_then(|state| state.directory), faults);
     ProcessConfig {
         workers: workers.and_then(|workers| usize::try_from(workers).ok()).unwrap_or(cores),
@@ -43,7 +33,7 @@ pub(super) fn check(raw: RawProcess, lost: &Lost, files: Files, faults: &mut Fau
             Duration::from_secs(30),
             faults,
         ),
-        connections: usize::try_from(connections.unwrap_or(CONNECTIONS_DEFAULT)).unwrap_or(1),
+        limits: check_limits::process(raw.limits.unwrap_or_default(), faults),
     }
 }
 
@@ -83,7 +73,13 @@ pub(super) fn address(raw: &At<String>, faults: &mut Faults<'_>) -> Option<Socke
     address
 }
 
-fn within(raw: &At<i64>, range: RangeInclusive<i64>, what: &str, faults: &mut Faults<'_>) -> Option<i64> {
+/// A number in a range.
+pub(super) fn within(
+    raw: &At<i64>,
+    range: RangeInclusive<i64>,
+    what: &str,
+    faults: &mut Faults<'_>,
+) -> Option<i64> {
     let fits = range.contains(&raw.value);
     if !fits {
         faults.at(&raw.span, "out of range", format!("{what}: {} to {}", range.start(), range.end()));
@@ -123,46 +119,10 @@ fn listeners(
         let tls = listener.value.tls.and_then(|raw| check_tls::accept(raw, lost, files, faults));
         let told_by = listener.value.proxy_protocol_from.into_iter().flatten();
         let told_by = told_by.filter_map(|raw| network(&raw, faults)).collect();
-        let limits = limits(listener.value.limits.unwrap_or_default(), faults);
+        let limits = check_limits::listener(listener.value.limits.unwrap_or_default(), faults);
         listeners.push(ListenerConfig { name: name.into(), address, tls, told_by, limits });
     }
     listeners
-}
-
-fn limits(raw: RawListenerLimits, faults: &mut Faults<'_>) -> ListenerLimits {
-    let default = ListenerLimits::default();
-    let mut size = |raw: Option<At<String>>, range: RangeInclusive<usize>, default: usize| {
-        let Some(raw) = raw else { return default };
-        match units::parse_size(&raw.value) {
-            Ok(bytes) if range.contains(&bytes) => return bytes,
-            Ok(_) => {
-                let words = |bytes: &usize| format!("{}KiB", bytes >> 10);
-                let label = format!("{} to {}", words(range.start()), words(range.end()));
-                faults.at(&raw.span, "out of range", label);
-            }
-            Err(wanted) => _ = faults.at(&raw.span, "not a size", wanted),
-        }
-        default
-    };
-    let header_bytes = size(raw.header_bytes, HEADER_BYTES, default.header_bytes as usize);
-    let uri_bytes = size(raw.uri_bytes, URI_BYTES, default.uri_bytes);
-    let mut count = |raw: Option<At<i64>>, range: RangeInclusive<i64>, what: &str, default: u32| {
-        let count = raw.and_then(|raw| within(&raw, range, what, faults));
-        count.and_then(|count| u32::try_from(count).ok()).unwrap_or(default)
-    };
-    let headers = count(raw.headers, 16..=10_000, "a number of headers", 100) as usize;
-    let streams = count(raw.streams, 1..=10_000, "a number of requests at once", default.streams);
-    let requests = count(raw.requests, 1..=i64::from(u32::MAX), "a number of requests", default.requests);
-    ListenerLimits {
-        head: duration(raw.head, default.head, faults),
-        idle: duration(raw.idle, default.idle, faults),
-        stalled: duration(raw.stalled, default.stalled, faults),
-        header_bytes: u32::try_from(header_bytes).unwrap_or(default.header_bytes),
-        headers,
-        uri_bytes,
-        streams,
-        requests,
-    }
 }
 
 fn admin(raw: RawAdmin, state: &Path, faults: &mut Faults<'_>) -> AdminConfig {

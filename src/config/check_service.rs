@@ -11,18 +11,18 @@ use crate::verdict::Rule;
 
 use super::at::At;
 use super::check_failures;
+use super::check_limits;
 use super::check_process::{address, duration};
 use super::check_tls::{self, Files};
 use super::checked::{
-    HostPattern, JudgeConfig, JudgeMode, LimitsConfig, MatchConfig, PathPrefix, Phase, ProcessConfig,
-    Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd, StreamsConfig,
-    TimeoutsConfig,
+    HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
+    ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd, StreamsConfig, TimeoutsConfig,
 };
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_service::{
     RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawProxyProtocol, RawRescue, RawService,
-    RawServiceLimits, RawSide, RawSticky, RawStreams, RawTimeouts,
+    RawSide, RawSticky, RawStreams, RawTimeouts,
 };
 use super::units;
 
@@ -65,7 +65,7 @@ pub(super) fn check(
         streams: streams(raw.streams.unwrap_or_default(), faults),
         failures: check_failures::check(raw.failures.unwrap_or_default(), lost, faults),
         rescue: rescue(raw.rescue.unwrap_or_default(), faults),
-        limits: limits(raw.limits.unwrap_or_default(), faults),
+        limits: check_limits::service(raw.limits.unwrap_or_default(), faults),
         judge: judge(raw.judge.unwrap_or_default(), faults),
     };
     (service, host_places)
@@ -323,8 +323,13 @@ fn side(
     files: Files,
     faults: &mut Faults<'_>,
 ) -> SideConfig {
-    let absent =
-        SideConfig { endpoints: Arc::new([]), protocol: Protocol::Http1, tls: None, proxy_protocol: None };
+    let absent = SideConfig {
+        endpoints: Arc::new([]),
+        protocol: Protocol::Http1,
+        tls: None,
+        proxy_protocol: None,
+        in_flight: None,
+    };
     let Some(raw) = raw else { return absent };
     let protocol = match raw.value.protocol.map(|protocol| protocol.value) {
         None | Some(RawProtocol::Http1) => Protocol::Http1,
@@ -365,7 +370,8 @@ fn side(
         RawProxyProtocol::V1 => ProxyProtocol::V1,
         RawProxyProtocol::V2 => ProxyProtocol::V2,
     });
-    SideConfig { endpoints: endpoints.into(), protocol, tls, proxy_protocol }
+    let in_flight = check_limits::in_flight(raw.value.in_flight, faults);
+    SideConfig { endpoints: endpoints.into(), protocol, tls, proxy_protocol, in_flight }
 }
 
 fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {
@@ -450,19 +456,9 @@ fn rescue(raw: RawRescue, faults: &mut Faults<'_>) -> RescueConfig {
                 .help("as it stands in a request's path, without the slash at its beginning");
         }
     }
-    RescueConfig { enabled: raw.enabled.is_none_or(|enabled| enabled.value), body_bytes, grpc, budget }
-}
-
-fn limits(raw: RawServiceLimits, faults: &mut Faults<'_>) -> LimitsConfig {
-    let default = LimitsConfig::default();
-    let body = raw.body.map_or(default.body, |raw| match units::parse_size(&raw.value) {
-        Ok(bytes) => bytes as u64,
-        Err(wanted) => {
-            faults.at(&raw.span, "not a size", wanted);
-            default.body
-        }
-    });
-    LimitsConfig { body }
+    let enabled = raw.enabled.is_none_or(|enabled| enabled.value);
+    let hedge = raw.hedge.is_some_and(|hedge| hedge.value);
+    RescueConfig { enabled, body_bytes, grpc, hedge, budget }
 }
 
 fn judge(raw: RawJudge, faults: &mut Faults<'_>) -> JudgeConfig {

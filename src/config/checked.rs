@@ -12,6 +12,8 @@ use crate::splitter::{Force, Sticky};
 use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
 
+use super::limits::{ListenerLimits, ProcessLimits, ServiceLimits};
+
 /// A whole configuration without a fault.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,8 +38,8 @@ pub struct ProcessConfig {
     pub access_log: Option<PathBuf>,
     /// How long requests in flight may take to end.
     pub shutdown: Duration,
-    /// Connections from clients, over all workers.
-    pub connections: usize,
+    /// What all clients together may take up.
+    pub limits: ProcessLimits,
 }
 
 /// Where clients connect.
@@ -53,43 +55,6 @@ pub struct ListenerConfig {
     pub told_by: Vec<IpNet>,
     /// What a client may take up.
     pub limits: ListenerLimits,
-}
-
-/// What a client of a listener may take up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenerLimits {
-    /// How long a request's head may take, and agreeing on TLS before the first.
-    pub head: Duration,
-    /// How long a connection is kept from one answer to the next request.
-    pub idle: Duration,
-    /// How long a client may take nothing of an answer.
-    pub stalled: Duration,
-    /// Bytes of a request's head.
-    pub header_bytes: u32,
-    /// Headers of a request.
-    pub headers: usize,
-    /// Bytes of a request's path and query.
-    pub uri_bytes: usize,
-    /// Requests at once on an HTTP/2 connection.
-    pub streams: u32,
-    /// Requests on a connection, one after the other or at once, until it is closed.
-    pub requests: u32,
-}
-
-impl Default for ListenerLimits {
-    /// Safe at the edge, and in nobody's way.
-    fn default() -> Self {
-        Self {
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(75),
-            stalled: Duration::from_mins(1),
-            header_bytes: 64 << 10,
-            headers: 100,
-            uri_bytes: 16 << 10,
-            streams: 250,
-            requests: 100_000,
-        }
-    }
 }
 
 /// Where people and programs look and steer.
@@ -129,23 +94,9 @@ pub struct ServiceConfig {
     /// What Helios answers in place of Kubernetes.
     pub rescue: RescueConfig,
     /// What a request may take up.
-    pub limits: LimitsConfig,
+    pub limits: ServiceLimits,
     /// When the service is taken back.
     pub judge: JudgeConfig,
-}
-
-/// What a request of a service may take up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimitsConfig {
-    /// Bytes of its body.
-    pub body: u64,
-}
-
-impl Default for LimitsConfig {
-    /// Bodies stream through, so large ones harm nobody here.
-    fn default() -> Self {
-        Self { body: u64::MAX }
-    }
 }
 
 /// Which requests are a service's.
@@ -186,6 +137,8 @@ pub struct SideConfig {
     pub tls: Option<Arc<Connector>>,
     /// How each connection begins by telling where it comes from; `None` if it does not.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Requests that it may have in flight; `None` for any number.
+    pub in_flight: Option<u32>,
 }
 
 /// What endpoints speak.
@@ -249,6 +202,8 @@ pub struct RescueConfig {
     pub body_bytes: usize,
     /// Methods that may be called twice.
     pub grpc: GrpcMethods,
+    /// Whether Helios is asked too when Kubernetes is slow.
+    pub hedge: bool,
     /// Rescues for each request that goes to Kubernetes, 0 to 1.
     pub budget: f64,
 }
@@ -377,7 +332,7 @@ impl Default for TimeoutsConfig {
 impl Default for RescueConfig {
     /// Everything that can be rescued is: it asks no more of Helios than a revert would.
     fn default() -> Self {
-        Self { enabled: true, body_bytes: 64 << 10, grpc: GrpcMethods::default(), budget: 1.0 }
+        Self { enabled: true, body_bytes: 64 << 10, grpc: GrpcMethods::default(), hedge: false, budget: 1.0 }
     }
 }
 

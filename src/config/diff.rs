@@ -43,7 +43,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("state", before.state != after.state),
         ("access-log", before.access_log != after.access_log),
         ("shutdown", before.shutdown != after.shutdown),
-        ("limits", before.connections != after.connections),
+        ("limits", before.limits != after.limits),
     ];
     diff.restart.extend(sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section));
     diff

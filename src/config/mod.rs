@@ -12,12 +12,14 @@
 
 mod at;
 mod check_failures;
+mod check_limits;
 mod check_process;
 mod check_service;
 mod check_tls;
 mod checked;
 mod diff;
 mod fault;
+mod limits;
 mod load;
 mod parse;
 mod raw_process;
@@ -30,12 +32,13 @@ mod show;
 mod units;
 
 pub use checked::{
-    AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, LimitsConfig, ListenerConfig, ListenerLimits,
-    MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig,
-    SideConfig, StreamEnd, StreamsConfig, TimeoutsConfig,
+    AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig, PathPrefix, Phase,
+    ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd,
+    StreamsConfig, TimeoutsConfig,
 };
 pub use diff::{Diff, diff};
 pub use fault::Fault;
+pub use limits::{ListenerLimits, ProcessLimits, Rate, ServiceLimits};
 pub use load::{Loaded, load, load_service};
 pub use render::render;
 pub use schema::{SchemaOf, schema};

@@ -45,6 +45,11 @@ pub(super) struct RawListener {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawListenerLimits {
+    /// Connections; past this no more are accepted until some close. Default: as many as the process may have.
+    pub(super) connections: Option<At<i64>>,
+    /// Connections of one client address, or of one IPv6 network of 64 bits; what is more is closed at once. Default:
+    /// any number, as a load balancer is one client.
+    pub(super) connections_per_client: Option<At<i64>>,
     /// How long a request's head may take, from the beginning of the connection or from its first byte; and agreeing on
     /// TLS. Default: `10s`.
     pub(super) head: Option<At<String>>,
@@ -52,6 +57,9 @@ pub(super) struct RawListenerLimits {
     pub(super) idle: Option<At<String>>,
     /// How long a client may take nothing of an answer that is sent to it. Default: `1m`.
     pub(super) stalled: Option<At<String>>,
+    /// The least bytes a second: a client that has sent a body, or taken an answer, at less than this for as long as
+    /// `stalled` is let go. Default: `240B`.
+    pub(super) slowest: Option<At<String>>,
     /// The size of a request's head: `8KiB` to `1MiB`. Default: `64KiB`.
     pub(super) header_bytes: Option<At<String>>,
     /// Headers of a request: 16 to 10000. Default: 100.
@@ -62,6 +70,9 @@ pub(super) struct RawListenerLimits {
     pub(super) streams: Option<At<i64>>,
     /// Requests on a connection until it is closed, so that clients spread over workers anew. Default: 100000.
     pub(super) requests: Option<At<i64>>,
+    /// Requests of an HTTP/2 connection that the client may have given up before an answer began, past which it is
+    /// closed if they are most of them. Default: 500.
+    pub(super) cancelled: Option<At<i64>>,
 }
 
 /// The admin interface.
@@ -105,4 +116,6 @@ pub(super) struct RawShutdown {
 pub(super) struct RawLimits {
     /// Connections from clients; past this no more are accepted until some close. Default: 20000.
     pub(super) connections: Option<At<i64>>,
+    /// Requests in flight, of all services together; past this they are answered 503. Default: 100000.
+    pub(super) in_flight: Option<At<i64>>,
 }

@@ -29,18 +29,28 @@ pub(super) struct RawService {
     pub(super) failures: Option<RawFailures>,
     /// What Helios answers in place of Kubernetes.
     pub(super) rescue: Option<RawRescue>,
-    /// What a request may take up.
+    /// What its requests may take up.
     pub(super) limits: Option<RawServiceLimits>,
     /// When the service is taken back.
     pub(super) judge: Option<RawJudge>,
 }
 
-/// What a request of a service may take up.
+/// What a service's requests may take up.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawServiceLimits {
-    /// The size of its body, such as `10MiB`. Default: any, as bodies stream through.
+    /// The size of a request's body, such as `10MiB`. Default: any, as bodies stream through.
     pub(super) body: Option<At<String>>,
+    /// Requests in flight, over all workers: 1 to 1000000. Default: any number.
+    pub(super) in_flight: Option<At<i64>>,
+    /// Requests that wait for a place among those in flight, of the service or a side: 0 to 1000000. Default: 1000.
+    pub(super) queue: Option<At<i64>>,
+    /// How long they wait. Default: `1s`.
+    pub(super) queue_wait: Option<At<String>>,
+    /// Requests a second, over all workers: 1 to 10000000. Default: any number.
+    pub(super) rate: Option<At<i64>>,
+    /// Requests at once, after a pause. Default: as many as in a second.
+    pub(super) burst: Option<At<i64>>,
 }
 
 /// A migration's phase.
@@ -114,6 +124,8 @@ pub(super) struct RawSide {
     /// Tells endpoints where each connection comes from, by this version of the PROXY protocol. Every request then has
     /// a connection of its own. Default: they are not told.
     pub(super) proxy_protocol: Option<At<RawProxyProtocol>>,
+    /// Requests that it may have in flight, over all workers: 1 to 1000000. Default: any number.
+    pub(super) in_flight: Option<At<i64>>,
     /// TLS. Default: none is spoken.
     pub(super) tls: Option<At<RawConnect>>,
 }
@@ -197,7 +209,10 @@ pub(super) struct RawRescue {
     /// gRPC methods that change nothing, or no more when they are called twice: `shop.Cart/Get`, or `shop.Catalog/*`
     /// for all methods of a service. Default: none, as gRPC does not tell.
     pub(super) grpc: Option<At<Vec<At<String>>>>,
-    /// At most this percentage of the requests that go to Kubernetes is rescued. Default: 100.
+    /// Whether Helios is asked too when Kubernetes takes longer than 99 in 100 of Helios' answers, and what is tolerated
+    /// on top. The first answer wins. For requests that change nothing. Default: false.
+    pub(super) hedge: Option<At<bool>>,
+    /// At most this percentage of the requests that go to Kubernetes is rescued, or hedged. Default: 100.
     pub(super) budget: Option<At<f64>>,
 }
 

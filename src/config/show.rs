@@ -7,7 +7,8 @@ use crate::model::{GrpcCode, Side, Statuses};
 use crate::splitter::Sticky;
 use crate::tls::ConnectSettings;
 
-use super::checked::{LimitsConfig, ProxyProtocol, ServiceConfig, StreamEnd};
+use super::checked::{ProxyProtocol, ServiceConfig, StreamEnd};
+use super::limits::{Rate, ServiceLimits};
 
 /// A service's configuration with every default written out, as a file that reads back to the same.
 pub fn show(service: &ServiceConfig) -> String {
@@ -51,6 +52,9 @@ pub fn show(service: &ServiceConfig) -> String {
             if let Some(version) = side_config.proxy_protocol {
                 let version = if version == ProxyProtocol::V1 { "v1" } else { "v2" };
                 let _ = writeln!(out, "proxy-protocol = {version:?}");
+            }
+            if let Some(in_flight) = side_config.in_flight {
+                let _ = writeln!(out, "in-flight = {in_flight}");
             }
             if let Some(connector) = &side_config.tls {
                 show_tls(side, connector.settings(), &mut out);
@@ -109,15 +113,14 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
     );
     let _ = writeln!(
         out,
-        "\n[rescue]\nenabled = {}\nbody = \"{}B\"\ngrpc = {:?}\nbudget = {:?}",
+        "\n[rescue]\nenabled = {}\nbody = \"{}B\"\ngrpc = {:?}\nhedge = {}\nbudget = {:?}",
         s.rescue.enabled,
         s.rescue.body_bytes,
         s.rescue.grpc.iter().collect::<Vec<_>>(),
+        s.rescue.hedge,
         s.rescue.budget * 100.0
     );
-    if s.limits != LimitsConfig::default() {
-        let _ = writeln!(out, "\n[limits]\nbody = \"{}B\"", s.limits.body);
-    }
+    show_limits(&s.limits, out);
     let rule = &s.judge.rule;
     let _ = writeln!(
         out,
@@ -129,6 +132,20 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
         rule.slower.ratio,
         exact(rule.slower.add)
     );
+}
+
+fn show_limits(limits: &ServiceLimits, out: &mut String) {
+    let _ =
+        writeln!(out, "\n[limits]\nqueue = {}\nqueue-wait = \"{}\"", limits.queue, exact(limits.queue_wait));
+    if limits.body != u64::MAX {
+        let _ = writeln!(out, "body = \"{}B\"", limits.body);
+    }
+    if let Some(in_flight) = limits.in_flight {
+        let _ = writeln!(out, "in-flight = {in_flight}");
+    }
+    if let Some(Rate { per_second, burst }) = limits.rate {
+        let _ = writeln!(out, "rate = {per_second}\nburst = {burst}");
+    }
 }
 
 fn stream_end(end: StreamEnd) -> String {

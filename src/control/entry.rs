@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::config::{JudgeMode, ServiceConfig};
 use crate::model::{Millis, PerSide, Side, UnixMillis, Weight};
 use crate::rollout::{self, Rollout, State, Word};
-use crate::snapshot::{ServiceId, ServiceView};
+use crate::snapshot::{Gates, ServiceId, ServiceView};
 use crate::splitter::Plan;
 use crate::tally::{RouteReport, ServiceReport};
 use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
@@ -27,6 +27,7 @@ pub(super) struct Entry {
     /// Requests that hang, by worker, as each has told last.
     hanging: Vec<Vec<(Stratum, PerSide<u32>)>>,
     groups: Arc<Groups>,
+    gates: Option<Arc<Gates>>,
     advised: Option<Millis>,
     /// How the evidence of the last finding grew.
     pub(super) course: Vec<Moment>,
@@ -51,6 +52,7 @@ impl Entry {
     ) -> Self {
         Self {
             id,
+            gates: Gates::of(&config, None),
             watch: Watch::new(config.judge.rule),
             written: rollout.revision(),
             config,
@@ -74,6 +76,7 @@ impl Entry {
             // What was a failure may be none any more, and the other way round.
             self.watch.judge_mut().clear();
         }
+        self.gates = Gates::of(&config, self.gates.as_ref());
         self.config = config;
     }
 
@@ -205,6 +208,7 @@ impl Entry {
             held: self.is_held(),
             judged: self.config.judge.mode != JudgeMode::Off,
             endpoints: self.config.sides.as_ref().map(|side| side.endpoints.clone()),
+            gates: self.gates.clone(),
             groups: self.groups.clone(),
         }
     }

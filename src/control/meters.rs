@@ -33,9 +33,11 @@ struct ServiceMeters {
     failed: PerSide<HashMap<Cause, Counter>>,
     answer_seconds: PerSide<Histogram>,
     answers: [Counter; 5],
+    refused: HashMap<Cause, Counter>,
     rescued: Counter,
     unrescued: Counter,
     over_budget: Counter,
+    hedged: Counter,
     weight: Gauge,
     held: Gauge,
 }
@@ -168,9 +170,11 @@ impl ServiceMeters {
             failed: PerSide::default(),
             answer_seconds: PerSide::from_fn(seconds),
             answers: CLASSES.map(|class| recorder.counter(names::ANSWERS, &[service, ("class", class)])),
+            refused: HashMap::new(),
             rescued: rescues("rescued"),
             unrescued: rescues("unrescued"),
             over_budget: rescues("over_budget"),
+            hedged: rescues("hedged"),
             weight: recorder.gauge(names::WEIGHT, &[service]),
             held: recorder.gauge(names::HELD, &[service]),
         }
@@ -196,11 +200,17 @@ impl ServiceMeters {
                 self.answer_seconds[side].record(latency.longest().0 as f64 / 1e6);
             }
         }
+        for (cause, count) in tally.refused.iter() {
+            let labels = [("reason", cause.as_str()), ("service", self.name.as_str())];
+            let make = || recorder.counter(names::REFUSED, &labels);
+            self.refused.entry(cause).or_insert_with(make).increment(count);
+        }
         for (counter, count) in self.answers.iter().zip(tally.answers) {
             counter.increment(count);
         }
         self.rescued.increment(tally.rescued);
         self.unrescued.increment(tally.unrescued);
         self.over_budget.increment(tally.over_budget);
+        self.hedged.increment(tally.hedged);
     }
 }

@@ -20,6 +20,7 @@ use super::endpoints::Lease;
 use super::exchange::Exchange;
 use super::headers::{self, GRPC_MESSAGE, GRPC_STATUS};
 use super::lifetime::{Lifetime, Over};
+use super::streams::Next;
 use super::told::{Told, by_trailers};
 
 /// What is sent to a client.
@@ -152,6 +153,11 @@ impl Stream {
         }
     }
 
+    /// Nobody waits for the answer any more; what its head tells is what it comes to.
+    pub(super) fn abandon(&mut self) {
+        self.end(if self.codes.is_some() { Outcome::Failed(Cause::Outrun) } else { self.outcome });
+    }
+
     fn is_at_end(&self) -> bool {
         self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
@@ -191,8 +197,10 @@ impl Body for AnswerBody {
             Self::Empty => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Streamed(exchange) => {
-                let Exchange { stream, asking, .. } = &mut **exchange;
-                stream.poll_frame(cx, asking)
+                let Exchange { core, stream, asking, .. } = &mut **exchange;
+                let polled = stream.poll_frame(cx, asking);
+                core.next.set(Some(if polled.is_pending() { Next::Endpoint } else { Next::Client }));
+                polled
             }
         }
     }

@@ -10,7 +10,7 @@ use hyper::client::conn::TrySendError;
 use crate::config::{Protocol, SideConfig};
 use crate::model::{Cause, grpc_timeout_value};
 
-use super::body::{Fate, Kept, RequestBody};
+use super::body::{Bounds, Fate, Kept, RequestBody};
 use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
@@ -30,15 +30,6 @@ pub(super) struct Asking {
     is_idempotent: bool,
     /// What the client wants to switch to.
     pub(super) upgrade: Option<Box<Upgrade>>,
-}
-
-/// Bytes of a request's body.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// That are kept, so that they can be sent again.
-    pub(super) kept: usize,
-    /// That may come.
-    pub(super) most: u64,
 }
 
 /// Whether a request's service says of its method that it may be asked twice. Methods of HTTP say so themselves.
@@ -64,7 +55,7 @@ pub(super) struct Unanswered {
 }
 
 impl Asking {
-    /// A prepared request. Of the body of an idempotent one, up to `room` bytes are kept.
+    /// A prepared request. Of the body of an idempotent one, as much as may be is kept.
     pub(super) fn new(
         request: Request<Incoming>,
         upgrade: Option<Box<Upgrade>>,
@@ -72,7 +63,6 @@ impl Asking {
         bounds: Bounds,
         core: &Rc<Core>,
     ) -> Self {
-        let Bounds { kept: room, most } = bounds;
         let is_head = *request.method() == Method::HEAD;
         let is_safe = marked == Marked::Safe || request.method().is_safe() && request.body().is_end_stream();
         let is_idempotent = marked == Marked::Safe || is_idempotent(request.method());
@@ -80,19 +70,50 @@ impl Asking {
             let request = Some(request.map(|_| RequestBody::Empty));
             return Self { request, origin: Origin::NoBody, is_head, is_safe, is_idempotent, upgrade };
         }
-        if is_idempotent && room > 0 {
+        if is_idempotent && bounds.kept > 0 {
             let mut kept = None;
             let request = request.map(|incoming| {
-                let source = kept.insert(Kept::new(incoming, room, most, core));
+                let source = kept.insert(Kept::new(incoming, bounds, core));
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
             return Self { request: Some(request), origin, is_head, is_safe, is_idempotent, upgrade };
         }
-        let fate = Rc::new(Fate::new(core, most));
+        let fate = Rc::new(Fate::new(core, bounds));
         let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
         let (request, origin) = (Some(request), Origin::Once(fate));
         Self { request, origin, is_head, is_safe, is_idempotent, upgrade }
+    }
+
+    /// The same for a second try at the same time, before the first is sent; `None` if being asked changes something.
+    pub(super) fn twin(&self) -> Option<Self> {
+        if !self.is_safe || self.upgrade.is_some() {
+            return None;
+        }
+        let origin = match &self.origin {
+            Origin::NoBody => Origin::NoBody,
+            Origin::Kept(kept) => Origin::Kept(kept.clone()),
+            Origin::Once(_) => return None,
+        };
+        let Self { is_head, is_safe, is_idempotent, .. } = *self;
+        let request = Some(copy(self.request.as_ref()?));
+        Some(Self { request, origin, is_head, is_safe, is_idempotent, upgrade: None })
+    }
+
+    /// Makes a twin ready to be sent while the first may still be; `false` if the client has not sent all of its body, or
+    /// more than is kept.
+    pub(super) fn is_all_there(&mut self) -> bool {
+        match (&self.origin, &mut self.request) {
+            (Origin::NoBody, request) => request.is_some(),
+            (Origin::Kept(kept), Some(request)) => match kept.beside() {
+                Some(body) => {
+                    *request.body_mut() = body;
+                    true
+                }
+                None => false,
+            },
+            (Origin::Kept(_) | Origin::Once(_), _) => false,
+        }
     }
 
     /// Whether it can be sent, for the first time or again.

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use crate::model::{Cause, Fault, Micros, Outcome, Side};
-use crate::snapshot::ServiceView;
+use crate::snapshot::{ServiceView, Turn};
 use crate::verdict::{Latency, Stratum, Ticket};
 
 use super::core::Core;
@@ -19,11 +19,15 @@ pub(super) struct Try {
     begun: Micros,
     stratum: Stratum,
     endpoint: Option<Rc<EndpointState>>,
+    /// Its turn on the side, where there may be only so many.
+    turn: Option<Turn>,
     /// Absent if this try is no evidence.
     ticket: Option<Ticket>,
     trace: Option<Rc<Trace>>,
     /// Why it has failed, as the head of its answer says.
     failure: Option<Cause>,
+    /// Why it ends if it is dropped.
+    pub(super) if_dropped: Cause,
     ended: bool,
 }
 
@@ -37,12 +41,13 @@ pub(super) enum Counts {
 }
 
 /// What a try is of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct TryOf {
     pub(super) side: Side,
     pub(super) counts: Counts,
     pub(super) stratum: Stratum,
     pub(super) begun: Micros,
+    pub(super) turn: Option<Turn>,
 }
 
 impl Try {
@@ -53,7 +58,7 @@ impl Try {
         dealt: TryOf,
         trace: Option<&Rc<Trace>>,
     ) -> Self {
-        let TryOf { side, counts, stratum, begun } = dealt;
+        let TryOf { side, counts, stratum, begun, turn } = dealt;
         let ticket = (counts == Counts::AsEvidence && view.judged).then(|| {
             service.ballot.borrow_mut().enter(stratum, side, begun, view.groups.thresholds(stratum))
         });
@@ -66,9 +71,11 @@ impl Try {
             begun,
             stratum,
             endpoint: None,
+            turn,
             ticket,
             trace: trace.cloned(),
             failure: None,
+            if_dropped: Cause::ClientGone,
             ended: false,
         }
     }
@@ -169,6 +176,7 @@ impl Try {
             self.blame(cause);
         }
         self.leave_endpoint();
+        self.turn = None;
         self.core.note_active(&self.service);
     }
 
@@ -203,7 +211,7 @@ impl Drop for Try {
         match self.failure {
             // Whoever leaves amid the body of a failure has got the failure all the same.
             Some(cause) => self.end_answered(Outcome::Failed(cause)),
-            None => self.end(Outcome::Failed(Cause::ClientGone)),
+            None => self.end(Outcome::Failed(self.if_dropped)),
         }
     }
 }

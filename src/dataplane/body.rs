@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -25,14 +26,35 @@ pub(super) enum RequestBody {
 /// What became of a client's body.
 pub(super) struct Fate {
     core: Rc<Core>,
+    bounds: Bounds,
+    begun: Micros,
     /// Why it has ended before its end.
     broken: Cell<Option<Cause>>,
-    /// Bytes that may still come.
-    room: Cell<u64>,
+    /// Bytes that have come.
+    came: Cell<u64>,
     /// Whether somebody waits for the client's next piece.
     awaited: Cell<bool>,
     /// When the last piece came.
     last: Cell<Micros>,
+}
+
+/// Bytes of a request's body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// That are kept, so that they can be sent again.
+    pub(super) kept: usize,
+    /// That may come.
+    pub(super) most: u64,
+    pub(super) pace: LeastPace,
+}
+
+/// How slowly a body may come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LeastPace {
+    /// Bytes.
+    pub(super) a_second: u32,
+    /// So far it may be behind.
+    pub(super) grace: Duration,
 }
 
 /// A client's body, of which the beginning is kept up to a bound.
@@ -75,15 +97,31 @@ pub(super) enum BodyError {
 }
 
 impl Fate {
-    /// A body that has yet to come, of at most `most` bytes.
-    pub(super) fn new(core: &Rc<Core>, most: u64) -> Self {
-        let last = Cell::new(core.recently());
+    /// A body that has yet to come.
+    pub(super) fn new(core: &Rc<Core>, bounds: Bounds) -> Self {
+        let begun = core.recently();
         let (broken, awaited) = (Cell::new(None), Cell::new(false));
-        Self { core: core.clone(), broken, room: Cell::new(most), awaited, last }
+        Self {
+            core: core.clone(),
+            bounds,
+            begun,
+            broken,
+            came: Cell::new(0),
+            awaited,
+            last: Cell::new(begun),
+        }
     }
 
-    /// When the last piece came; until then an endpoint cannot have answered.
+    /// When the last piece came, or should have, if the client is slower than it may be; until then an endpoint cannot
+    /// have answered.
     pub(super) fn last(&self) -> Micros {
+        let LeastPace { a_second, grace } = self.bounds.pace;
+        let allowed = self.came.get().saturating_mul(1_000_000) / u64::from(a_second);
+        self.last.get().min(self.begun.after(grace + Duration::from_micros(allowed)))
+    }
+
+    /// When the last piece came, however late.
+    pub(super) fn heard(&self) -> Micros {
         self.last.get()
     }
 
@@ -99,10 +137,11 @@ impl Fate {
 }
 
 impl Kept {
-    /// Keeps up to `room` bytes of what comes in.
-    pub(super) fn new(incoming: Incoming, room: usize, most: u64, core: &Rc<Core>) -> Rc<Self> {
-        let source = Source { incoming, frames: Vec::new(), trailers: None, room, too_large: false };
-        Rc::new(Self { source: source.into(), fate: Fate::new(core, most), turn: Cell::new(0) })
+    /// Keeps what comes in, within these bounds.
+    pub(super) fn new(incoming: Incoming, bounds: Bounds, core: &Rc<Core>) -> Rc<Self> {
+        let (frames, room) = (Vec::new(), bounds.kept);
+        let source = Source { incoming, frames, trailers: None, room, too_large: false };
+        Rc::new(Self { source: source.into(), fate: Fate::new(core, bounds), turn: Cell::new(0) })
     }
 
     /// Whether all that has been read is kept.
@@ -122,6 +161,12 @@ impl Kept {
         }
         self.turn.set(self.turn.get() + 1);
         Some(RequestBody::Kept(self.clone(), Reader { turn: self.turn.get(), next: 0 }))
+    }
+
+    /// The body from its beginning, for a try beside another, once all of it has come.
+    pub(super) fn beside(self: &Rc<Self>) -> Option<RequestBody> {
+        let is_there = self.is_whole() && self.source.borrow().incoming.is_end_stream();
+        is_there.then(|| RequestBody::Kept(self.clone(), Reader { turn: self.turn.get(), next: 0 }))
     }
 
     fn poll_frame(
@@ -229,11 +274,12 @@ fn poll_client(
             headers::strip_trailers(trailers);
         }
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        let Some(room) = fate.room.get().checked_sub(length) else {
+        let came = fate.came.get().saturating_add(length);
+        fate.came.set(came);
+        if came > fate.bounds.most {
             fate.broken.set(Some(Cause::BodyTooLarge));
             return Err(BodyError::TooLarge);
-        };
-        fate.room.set(room);
+        }
         Ok(frame)
     }))
 }

@@ -13,9 +13,9 @@ use crate::config::ListenerLimits;
 use crate::model::Cause;
 
 use super::core::Core;
-use super::endpoints::LocalTasks;
 use super::pace::{For, Paced, Patience, Vigil};
 use super::serve::{Client, serve};
+use super::streams::Streams;
 use super::waits::{Limit, Place};
 use super::wire::Wire;
 
@@ -24,8 +24,8 @@ use super::wire::Wire;
 const STREAM_WINDOW: u32 = 64 << 10;
 
 /// How connections are served: HTTP/1 or HTTP/2, as the client begins.
-pub(super) fn protocols(limits: &ListenerLimits) -> auto::Builder<LocalTasks> {
-    let mut builder = auto::Builder::new(LocalTasks);
+pub(super) fn protocols(core: &Rc<Core>, limits: &ListenerLimits) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams { core: core.clone(), stalled: limits.stalled });
     let header_bytes = limits.header_bytes as usize;
     builder.http1().pipeline_flush(false).max_buf_size(header_bytes).writev(false);
     if limits.headers != ListenerLimits::default().headers {
@@ -46,18 +46,13 @@ pub(super) fn protocols(limits: &ListenerLimits) -> auto::Builder<LocalTasks> {
 const FIRST_REQUEST: Duration = Duration::from_millis(200);
 
 /// Serves one connection until the client, a limit, or a drain ends it.
-pub(super) async fn run(
-    core: Rc<Core>,
-    protocols: Rc<auto::Builder<LocalTasks>>,
-    wire: Wire,
-    client: Client,
-) {
-    let ListenerLimits { head, idle, stalled, requests, .. } = client.limits;
-    let answers = service_fn(|request| serve(core.clone(), &client, request));
+pub(super) async fn run(core: Rc<Core>, protocols: Rc<auto::Builder<Streams>>, wire: Wire, client: Client) {
+    let ListenerLimits { head, idle, stalled, slowest, requests, cancelled, .. } = client.limits;
+    let answers = service_fn(|request| serve(&core, &client, request));
     let seat = core.drain.sit();
     core.keep_beating();
     let (wire, seen) = Paced::new(wire);
-    let mut vigil = Vigil::new(Patience { head, idle, stalled }, core.now());
+    let mut vigil = Vigil::new(Patience { head, idle, stalled, slowest }, core.now());
     let mut place = Place::of_connection(core.clone());
     let mut connection = pin!(protocols.serve_connection_with_upgrades(TokioIo::new(wire), answers));
     let mut called = false;
@@ -68,7 +63,7 @@ pub(super) async fn run(
                 note_end(&core, ended);
                 return Poll::Ready(());
             }
-            let (waits_for, until) = vigil.look(&seen, client.in_flight.get(), core.recently());
+            let (waits_for, until) = vigil.look(&seen, client.requests.in_flight.get(), core.recently());
             if place.poll(cx, Limit { until, if_held: None }).is_some() {
                 place.leave();
                 if core.now() < until {
@@ -80,6 +75,7 @@ pub(super) async fn run(
                     For::Room => return Poll::Ready(()),
                     For::Head => {
                         core.refuse(Cause::HeadTimeout);
+                        seen.end_late();
                         return Poll::Ready(());
                     }
                     For::Another if called => return Poll::Ready(()),
@@ -92,12 +88,16 @@ pub(super) async fn run(
             if called {
                 return Poll::Pending;
             }
-            let is_over = client.asked.get() >= requests;
+            let is_abused = client.requests.are_mostly_cancelled(cancelled);
+            if is_abused {
+                core.refuse(Cause::RapidReset);
+            }
+            let is_over = is_abused || client.requests.asked.get() >= requests;
             if !is_over && !seat.is_called(cx.waker()) {
                 return Poll::Pending;
             }
             // Who has just connected may have sent a request that nobody has read yet.
-            if client.asked.get() == 0 {
+            if client.requests.asked.get() == 0 {
                 let patience = patience.get_or_insert_with(|| Box::pin(sleep(FIRST_REQUEST)));
                 ready!(patience.as_mut().poll(cx));
             }

@@ -12,6 +12,7 @@ use crate::telemetry::AccessLog;
 
 use super::drain::Drain;
 use super::service::Service;
+use super::streams::Next;
 use super::waits::Waits;
 
 /// What is read at once from an upgraded stream; also the most that waits for an end that does not read.
@@ -27,6 +28,10 @@ pub(super) struct Core {
     /// Rung when one begins to.
     pub(super) connected: Notify,
     pub(super) drain: Drain,
+    /// Requests that have no whole answer yet, …
+    pub(super) in_flight: Cell<usize>,
+    /// … of which there may be so many.
+    pub(super) most_in_flight: usize,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) accepts_paused: Cell<u64>,
     /// Clients with whom TLS could not be agreed on.
@@ -35,6 +40,8 @@ pub(super) struct Core {
     pub(super) access_log: Option<AccessLog>,
     /// Where what upgraded streams carry is read to: one for all, so that a quiet one takes no room.
     pub(super) scratch: RefCell<Box<[u8]>>,
+    /// Who is to move the stream on that is being looked after, as whoever carries its answer says.
+    pub(super) next: Cell<Option<Next>>,
     recently: Cell<Micros>,
     subscription: RefCell<Subscription>,
     view: RefCell<Rc<View>>,
@@ -54,6 +61,7 @@ pub(super) struct View {
 }
 
 /// One service in one view.
+#[derive(Clone)]
 pub(super) struct Located {
     view: Rc<View>,
     slot: usize,
@@ -66,6 +74,7 @@ impl Core {
         subscription: Subscription,
         reports: mpsc::Sender<Report>,
         access_log: Option<AccessLog>,
+        most_in_flight: usize,
     ) -> Self {
         Self {
             index,
@@ -74,11 +83,14 @@ impl Core {
             connections: Waits::default(),
             connected: Notify::new(),
             drain: Drain::default(),
+            in_flight: Cell::new(0),
+            most_in_flight,
             reports,
             accepts_paused: Cell::new(0),
             handshakes_failed: Cell::new(0),
             access_log,
             scratch: RefCell::new(vec![0; SCRATCH].into()),
+            next: Cell::new(None),
             recently: Cell::new(clock.micros()),
             subscription: RefCell::new(subscription),
             view: RefCell::new(Rc::new(View { snapshot: Arc::default() })),
@@ -150,7 +162,7 @@ impl Core {
         }
     }
 
-    /// Counts a request that belongs to no service.
+    /// Counts a request that belongs to no service, or a connection that comes to none.
     pub(super) fn refuse(&self, cause: Cause) {
         let mut refused = self.refused.get();
         refused.count(cause);

@@ -7,16 +7,17 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
-use crate::snapshot::ServiceId;
+use crate::snapshot::{Gate, QueueFull, ServiceId, Turn};
 use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
-use super::asking::{Asking, Bounds, Marked};
+use super::asking::{Asking, Marked};
 use super::attempt::{Counts, Try, TryOf};
-use super::body::Fate;
+use super::body::{Bounds, Fate, LeastPace};
 use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease};
 use super::headers;
+use super::hedge;
 use super::lifetime::Lifetime;
 use super::origin::Origin;
 use super::relay;
@@ -24,6 +25,7 @@ use super::rescue::is_worth_asking_again;
 use super::respond;
 use super::serve::InFlight;
 use super::service::Service;
+use super::streams::Next;
 use super::told::Told;
 use super::trace::Trace;
 use super::upgrade::Upgrade;
@@ -52,7 +54,7 @@ pub(super) struct Exchange {
     /// Absent if there is no access log.
     trace: Option<Rc<Trace>>,
     /// Until the last byte; an upgraded stream takes it along.
-    in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<InFlight>,
 }
 
 /// A request that was dealt to a side.
@@ -65,6 +67,7 @@ pub(super) struct Dealt {
     /// The group in which it is compared.
     pub(super) stratum: Stratum,
     pub(super) dialect: Dialect,
+    pub(super) pace: LeastPace,
     pub(super) origin: Option<Box<Origin>>,
     pub(super) upgrade: Option<Box<Upgrade>>,
     pub(super) trace: Option<Rc<Trace>>,
@@ -72,22 +75,24 @@ pub(super) struct Dealt {
 
 /// Whether Helios is asked when Kubernetes fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Otherwise {
+pub(super) enum Otherwise {
     AskHelios,
     Fail,
 }
 
 /// One try's task.
 #[derive(Clone, Copy)]
-struct Plan {
-    side: Side,
-    counts: Counts,
-    otherwise: Otherwise,
-    begun: Micros,
+pub(super) struct Plan {
+    pub(super) side: Side,
+    pub(super) counts: Counts,
+    pub(super) otherwise: Otherwise,
+    pub(super) begun: Micros,
+    /// Another try of the same request is under way.
+    pub(super) is_hedge: bool,
 }
 
 /// A try that failed. If the request may be asked again, `asking` is ready.
-struct Lost {
+pub(super) struct Lost {
     cause: Cause,
     /// The answer, if there was one: better than none. Its try has been counted.
     answer: Option<Box<(Response<Incoming>, Lease)>>,
@@ -106,8 +111,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { in_flight, view, service, side, counts, stratum, dialect, origin, upgrade, trace } =
-            dealt;
+        let Dealt { in_flight, view, service, side, counts, stratum, dialect, .. } = dealt;
+        let Dealt { pace, origin, upgrade, trace, .. } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let (mut marked, mut due) = (Marked::No, None);
         if dialect == Dialect::Grpc {
@@ -116,7 +121,7 @@ impl Exchange {
             let timeout = request.headers().get(headers::GRPC_TIMEOUT);
             due = timeout.and_then(|value| grpc_timeout(value.as_bytes())).map(|wait| started.after(wait));
         }
-        let bounds = Bounds { kept: view.config.rescue.body_bytes, most: view.config.limits.body };
+        let bounds = Bounds { kept: view.config.rescue.body_bytes, most: view.config.limits.body, pace };
         let asking = Asking::new(request, upgrade, marked, bounds, &core);
         let stream = Stream::new(core.clone(), view.config.timeouts.idle);
         Box::new(Self {
@@ -140,9 +145,23 @@ impl Exchange {
     /// Asks the chosen side, and Helios after it where that helps. What was forced is not rescued: who asks
     /// for Kubernetes by name wants to see what Kubernetes does.
     pub(super) async fn run(mut self: Box<Self>) -> Response<AnswerBody> {
+        if let Err(cause) = self.enter().await {
+            self.service.refuse(&self.core, cause, self.trace.as_deref());
+            return self.problem(cause, None);
+        }
         let otherwise = self.otherwise();
-        let plan = Plan { side: self.side, counts: self.counts, otherwise, begun: self.started };
-        let answered = match self.ask(plan).await {
+        let begun = self.started;
+        let plan = Plan { side: self.side, counts: self.counts, otherwise, begun, is_hedge: false };
+        let mut otherwise = otherwise;
+        let asked = if otherwise == Otherwise::AskHelios && self.view.config.rescue.hedge {
+            let hedged = Box::pin(hedge::ask(self, plan)).await;
+            self = hedged.exchange;
+            otherwise = hedged.otherwise;
+            hedged.answered
+        } else {
+            self.ask(plan).await
+        };
+        let answered = match asked {
             Ok(head) => Ok(head),
             // Rare, and large: it gets a place of its own only when it happens.
             Err(lost) => Box::pin(self.recover(lost, otherwise)).await,
@@ -157,12 +176,63 @@ impl Exchange {
         if let Some(trace) = &self.trace {
             trace.answer(status);
         }
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.answered = true;
+        }
+        self.core.next.set(Some(Next::Client));
         match answered {
             Ok(head) => Response::from_parts(head, AnswerBody::of(self)),
-            Err(cause) => {
-                let service = Some(self.view.config.name.as_str());
-                respond::problem(cause, Some(self.side), service, self.asking.is_head, self.dialect)
-            }
+            Err(cause) => self.problem(cause, Some(self.side)),
+        }
+    }
+
+    fn problem(&self, cause: Cause, side: Option<Side>) -> Response<AnswerBody> {
+        let service = Some(self.view.config.name.as_str());
+        respond::problem(cause, side, service, self.asking.is_head, self.dialect)
+    }
+
+    /// Waits for the request's turn, where its service may have only so many in flight.
+    async fn enter(&mut self) -> Result<(), Cause> {
+        let Some(gates) = &self.view.gates else { return Ok(()) };
+        let Some(gate) = &gates.service else { return Ok(()) };
+        let turn = match gate.enter() {
+            Some(turn) => turn,
+            // Rare, and large.
+            None => Box::pin(self.queue(gate, None)).await?,
+        };
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.turn = Some(turn);
+        }
+        Ok(())
+    }
+
+    /// Waits for a try's turn, where its side may have only so many in flight. While Helios can answer there is no
+    /// need to wait for Kubernetes.
+    async fn enter_side(&self, plan: &mut Plan) -> Result<Option<Turn>, Cause> {
+        let Some(gates) = &self.view.gates else { return Ok(None) };
+        let Some(gate) = &gates.sides[plan.side] else { return Ok(None) };
+        if let Some(turn) = gate.enter() {
+            return Ok(Some(turn));
+        }
+        if plan.otherwise == Otherwise::AskHelios && self.affords_rescue() {
+            return Err(Cause::InFlightLimit);
+        }
+        let turn = Box::pin(self.queue(gate, Some(*plan))).await?;
+        plan.begun = self.core.now();
+        Ok(Some(turn))
+    }
+
+    async fn queue(&self, gate: &Gate, plan: Option<Plan>) -> Result<Turn, Cause> {
+        let queue_wait = self.core.now().after(self.view.config.limits.queue_wait);
+        let mut limit = Limit { until: self.deadline(), if_held: None };
+        if let Some(plan) = plan {
+            limit.if_held = self.limit(plan, true).if_held;
+        }
+        limit.until = limit.until.min(queue_wait);
+        match within(&self.core, limit, pin!(gate.wait())).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(QueueFull)) | Err(Expired::Late) => Err(Cause::InFlightLimit),
+            Err(Expired::TakenBack) => Err(Cause::TakenBack),
         }
     }
 
@@ -174,12 +244,11 @@ impl Exchange {
             if let Some(due) = self.due {
                 self.asking.set_grpc_timeout(Duration::from_micros(due.since(begun).0));
             }
-            let plan =
-                Plan { side: Side::Helios, counts: Counts::AsTraffic, otherwise: Otherwise::Fail, begun };
+            let (otherwise, counts) = (Otherwise::Fail, Counts::AsTraffic);
+            let plan = Plan { side: Side::Helios, counts, otherwise, begun, is_hedge: false };
             match self.ask(plan).await {
                 Ok(head) => {
-                    let told = self.told(head.status, &head.headers);
-                    self.count_rescue(told.failure().is_none());
+                    self.count_rescue(self.is_well(&head));
                     return Ok(head);
                 }
                 Err(second) => answer = answer.or(second.answer),
@@ -228,10 +297,9 @@ impl Exchange {
     /// that was closed just as it was used again is no failure of the side, as endpoints close idle
     /// connections: the request is sent anew, once and to the same endpoint, where that is safe. One that breaks
     /// off later has failed: to ask again unseen would hide from the judge what it is there to see.
-    async fn ask(&mut self, plan: Plan) -> Result<Parts, Lost> {
-        let Plan { side, counts, begun, otherwise } = plan;
-        let dealt = TryOf { side, counts, stratum: self.stratum, begun };
-        let mut attempt = Try::begin(&self.core, &self.service, &self.view, dealt, self.trace.as_ref());
+    pub(super) async fn ask(&mut self, mut plan: Plan) -> Result<Parts, Lost> {
+        let mut attempt = self.begin(&mut plan).await?;
+        let Plan { side, begun, otherwise, .. } = plan;
         let (mut fresh, mut refusals) = (Fresh::Any, 0);
         let cause = loop {
             let (mut lease, reused) = match self.connect(plan, &mut attempt, fresh).await {
@@ -294,6 +362,30 @@ impl Exchange {
         }
         attempt.finish(Outcome::Failed(cause));
         Err(Lost { cause, answer: None })
+    }
+
+    /// Begins a try, when it is its turn. One that gets none is counted, and is evidence for nobody.
+    async fn begin(&self, plan: &mut Plan) -> Result<Try, Lost> {
+        let turn = match self.enter_side(plan).await {
+            Ok(turn) => turn,
+            Err(cause) => {
+                self.service.tally.borrow_mut().sides[plan.side].failed.count(cause);
+                self.core.note_active(&self.service);
+                if let Some(trace) = &self.trace {
+                    trace.end(Outcome::Failed(cause), None, false);
+                }
+                return Err(Lost { cause, answer: None });
+            }
+        };
+        let dealt =
+            TryOf { side: plan.side, counts: plan.counts, stratum: self.stratum, begun: plan.begun, turn };
+        // The access log tells of the first try, whichever ends first.
+        let trace = self.trace.as_ref().filter(|_| !plan.is_hedge);
+        let mut attempt = Try::begin(&self.core, &self.service, &self.view, dealt, trace);
+        if plan.is_hedge {
+            attempt.if_dropped = Cause::Outrun;
+        }
+        Ok(attempt)
     }
 
     async fn connect(&self, plan: Plan, attempt: &mut Try, fresh: Fresh) -> Result<(Lease, bool), Cause> {
@@ -372,7 +464,60 @@ impl Exchange {
         Told::by_head(&self.view.config.failures, self.dialect, status, headers)
     }
 
-    fn count_rescue(&self, rescued: bool) {
+    /// When Helios is to be asked too: when nearly all of its answers would have been there, and what is tolerated of
+    /// Kubernetes on top. `None` while that is not known.
+    pub(super) fn hedge_at(&self, plan: Plan) -> Option<Micros> {
+        let of = |stratum| self.view.groups.thresholds(stratum).age(Side::Kubernetes, Question::Slow99);
+        // Of a route that has just got a stratum of its own, what was known of it among the others will do.
+        let age = of(self.stratum).or_else(|| of(Stratum::OTHER))?;
+        Some(plan.begun.after(Duration::from_micros(age.0)))
+    }
+
+    /// The same request for a second try at the same time, if it changes nothing by being asked.
+    pub(super) fn twin(&self) -> Option<Box<Self>> {
+        Some(Box::new(Self {
+            core: self.core.clone(),
+            stream: Stream::new(self.core.clone(), self.view.config.timeouts.idle),
+            view: self.view.clone(),
+            service: self.service.clone(),
+            started: self.started,
+            side: self.side,
+            counts: self.counts,
+            stratum: self.stratum,
+            dialect: self.dialect,
+            due: self.due,
+            origin: self.origin.clone(),
+            asking: self.asking.twin()?,
+            trace: self.trace.clone(),
+            in_flight: None,
+        }))
+    }
+
+    /// Whether this twin may be asked now: all of the request is at hand, and the budget allows it.
+    pub(super) fn may_hedge(&mut self, now: Micros) -> bool {
+        if now >= self.deadline() || !self.asking.is_all_there() {
+            return false;
+        }
+        if let Some(due) = self.due {
+            self.asking.set_grpc_timeout(Duration::from_micros(due.since(now).0));
+        }
+        self.service.budget.borrow_mut().spend(self.view.config.rescue.budget, now)
+    }
+
+    /// Whether an answer is no failure, as far as its head tells.
+    pub(super) fn is_well(&self, head: &Parts) -> bool {
+        self.told(head.status, &head.headers).failure().is_none()
+    }
+
+    /// Helios has answered first.
+    pub(super) fn count_hedge(&self) {
+        self.service.tally.borrow_mut().hedged += 1;
+        if let Some(trace) = &self.trace {
+            trace.rescue();
+        }
+    }
+
+    pub(super) fn count_rescue(&self, rescued: bool) {
         let mut tally = self.service.tally.borrow_mut();
         if rescued {
             tally.rescued += 1;
@@ -386,14 +531,27 @@ impl Exchange {
 
     fn deadline(&self) -> Micros {
         let there = self.asking.fate().map_or(self.started, |fate| fate.last().max(self.started));
-        let deadline = there.after(self.view.config.timeouts.request);
+        let mut deadline = there.after(self.view.config.timeouts.request);
+        if let Some(pause) = self.pause() {
+            deadline = deadline.max(pause);
+        }
         self.due.map_or(deadline, |due| due.min(deadline))
+    }
+
+    /// Until when a caller that streams its messages may say nothing: it may have nothing to say for long, and need not
+    /// get an answer before it has.
+    fn pause(&self) -> Option<Micros> {
+        let fate = self.asking.fate().filter(|fate| self.dialect == Dialect::Grpc && fate.is_awaited())?;
+        Some(fate.heard().after(self.view.config.timeouts.stream_idle))
     }
 
     fn limit(&self, plan: Plan, can_ask_again: bool) -> Limit {
         // An endpoint cannot answer before the request is there.
         let there = self.asking.fate().map_or(plan.begun, |fate| fate.last().max(plan.begun));
-        let header = there.after(self.view.config.timeouts.header);
+        let mut header = there.after(self.view.config.timeouts.header);
+        if let Some(pause) = self.pause() {
+            header = header.max(pause);
+        }
         // Who is changed by being asked is left to end where it began, and so is who may find no rescue.
         let leaves = plan.otherwise == Otherwise::AskHelios
             && can_ask_again

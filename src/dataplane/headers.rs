@@ -364,7 +364,13 @@ mod tests {
     }
 
     fn speaking(protocol: Protocol) -> SideConfig {
-        SideConfig { endpoints: std::sync::Arc::new([]), protocol, tls: None, proxy_protocol: None }
+        SideConfig {
+            endpoints: std::sync::Arc::new([]),
+            protocol,
+            tls: None,
+            proxy_protocol: None,
+            in_flight: None,
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,9 +21,17 @@ pub(super) struct Pace {
     reads: AtomicU32,
     /// Bytes of [`PREFACE`] that the connection has begun with; more, once it has begun otherwise.
     preface: AtomicUsize,
+    /// Bytes that the client's system has taken, or will.
+    sent: AtomicU64,
     /// The client takes nothing more of what is sent to it.
     is_stuck: AtomicBool,
+    /// The wire is to say so when it is let go.
+    is_late: AtomicBool,
 }
+
+/// What a client of HTTP/1 is told whose head is late. While hyper reads the head, nobody else can answer.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\
+    proxy-status: switchback; error=http_request_error\r\n\r\n";
 
 /// A wire that notes its pace.
 pub(super) struct Paced {
@@ -38,8 +46,10 @@ pub(super) struct Patience {
     pub(super) head: Duration,
     /// From the end of an answer to the next request.
     pub(super) idle: Duration,
-    /// Until the client takes more of an answer.
+    /// Until the client takes more of an answer, or how far it may be behind at `slowest`.
     pub(super) stalled: Duration,
+    /// The least bytes a second of what waits to be taken.
+    pub(super) slowest: u32,
 }
 
 /// What is waited for on a connection, and since when.
@@ -48,7 +58,11 @@ pub(super) struct Vigil {
     patience: Patience,
     waits_for: For,
     since: Micros,
+    looked: Micros,
     reads: u32,
+    sent: u64,
+    /// How much longer the client has taken for what it took than it might.
+    behind: Duration,
     was_busy: bool,
 }
 
@@ -71,6 +85,13 @@ impl Pace {
         self.preface.load(Relaxed) == PREFACE.len()
     }
 
+    /// The client's head is late: it is told when the wire is let go, if it has said anything at all. (A browser opens
+    /// connections in advance, and would take an answer on one for the answer to its first request.)
+    pub(super) fn end_late(&self) {
+        let has_spoken = self.reads.load(Relaxed) > 0 && !self.is_http2();
+        self.is_late.store(has_spoken, Relaxed);
+    }
+
     /// These bytes have come.
     fn came(&self, bytes: &[u8]) {
         self.reads.store(self.reads.load(Relaxed).wrapping_add(1), Relaxed);
@@ -89,15 +110,41 @@ impl Paced {
         (Self { wire, pace: pace.clone() }, pace)
     }
 
+    fn note_bytes(&self, sent: &Poll<Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = sent {
+            self.pace.sent.store(self.pace.sent.load(Relaxed).wrapping_add(*bytes as u64), Relaxed);
+        }
+    }
+
     fn note<T>(&self, sent: Poll<Result<T>>) -> Poll<Result<T>> {
         self.pace.is_stuck.store(sent.is_pending(), Relaxed);
         sent
     }
 }
 
+impl Drop for Paced {
+    fn drop(&mut self) {
+        if self.pace.is_late.load(Relaxed) {
+            let cx = &mut Context::from_waker(Waker::noop());
+            // There is room for it: nothing has been sent since the last answer.
+            let _ = Pin::new(&mut self.wire).poll_write(cx, TOO_LATE);
+            let _ = Pin::new(&mut self.wire).poll_flush(cx);
+        }
+    }
+}
+
 impl Vigil {
     pub(super) fn new(patience: Patience, now: Micros) -> Self {
-        Self { patience, waits_for: For::Head, since: now, reads: 0, was_busy: false }
+        Self {
+            patience,
+            waits_for: For::Head,
+            since: now,
+            looked: now,
+            reads: 0,
+            sent: 0,
+            behind: Duration::ZERO,
+            was_busy: false,
+        }
     }
 
     /// What is waited for now, and until when. Looks at what has happened since the last time.
@@ -105,6 +152,7 @@ impl Vigil {
         let reads = pace.reads.load(Relaxed);
         let (came, was_busy) = (reads != self.reads, self.was_busy);
         (self.reads, self.was_busy) = (reads, in_flight > 0);
+        self.follow(pace.sent.load(Relaxed), now);
         let waits_for = if pace.is_stuck.load(Relaxed) {
             For::Room
         } else if in_flight > 0 {
@@ -128,11 +176,21 @@ impl Vigil {
         let patience = match waits_for {
             For::Head => self.patience.head,
             For::Another => self.patience.idle,
-            For::Room => self.patience.stalled,
+            For::Room => return (waits_for, now.after(self.patience.stalled.saturating_sub(self.behind))),
             // Looked at again by then: whoever ends a request need not tell.
             For::Nothing => return (waits_for, now.after(self.patience.idle)),
         };
         (waits_for, self.since.after(patience))
+    }
+
+    /// Follows how far a client is behind that takes what is sent to it in small sips: time passes while something
+    /// waits, and is earned back by what is taken.
+    fn follow(&mut self, sent: u64, now: Micros) {
+        let took = sent.wrapping_sub(self.sent).saturating_mul(1_000_000) / u64::from(self.patience.slowest);
+        let waited = if self.waits_for == For::Room { now.since(self.looked) } else { Micros(0) };
+        self.behind =
+            (self.behind + Duration::from_micros(waited.0)).saturating_sub(Duration::from_micros(took));
+        (self.looked, self.sent) = (now, sent);
     }
 }
 
@@ -153,6 +211,7 @@ impl AsyncWrite for Paced {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let sent = Pin::new(&mut this.wire).poll_write(cx, bytes);
+        this.note_bytes(&sent);
         this.note(sent)
     }
 
@@ -163,6 +222,7 @@ impl AsyncWrite for Paced {
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let sent = Pin::new(&mut this.wire).poll_write_vectored(cx, pieces);
+        this.note_bytes(&sent);
         this.note(sent)
     }
 
@@ -189,6 +249,7 @@ mod tests {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
         stalled: Duration::from_mins(1),
+        slowest: 240,
     };
 
     fn second(seconds: u64) -> Micros {
@@ -260,5 +321,38 @@ mod tests {
         assert_eq!(vigil.look(&pace, 0, second(1)), (For::Another, second(76)));
         read(&pace);
         assert_eq!(vigil.look(&pace, 0, second(60)), (For::Another, second(135)));
+    }
+
+    #[test]
+    fn a_client_that_takes_small_sips_of_an_answer_falls_behind() {
+        let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
+        vigil.look(&pace, 1, second(0));
+        pace.is_stuck.store(true, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(1)), (For::Room, second(61)));
+        // A hundred bytes every ten seconds are worth less than half a second each time.
+        for sip in 1..=6 {
+            pace.is_stuck.store(false, Relaxed);
+            pace.sent.fetch_add(100, Relaxed);
+            vigil.look(&pace, 1, second(1 + sip * 10));
+            pace.is_stuck.store(true, Relaxed);
+            vigil.look(&pace, 1, second(1 + sip * 10));
+        }
+        let (waits_for, until) = vigil.look(&pace, 1, second(62));
+        assert_eq!(waits_for, For::Room);
+        assert!(until < second(65), "{until:?}");
+        // One gulp makes up for all of it.
+        pace.sent.fetch_add(1 << 20, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(62)), (For::Room, second(122)));
+    }
+
+    #[test]
+    fn a_slow_endpoint_is_not_a_slow_client() {
+        let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
+        for at in 0..600 {
+            pace.sent.fetch_add(1, Relaxed);
+            assert_eq!(vigil.look(&pace, 1, second(at)).0, For::Nothing);
+        }
+        pace.is_stuck.store(true, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(600)), (For::Room, second(660)));
     }
 }

@@ -17,7 +17,8 @@ pub(super) fn is_idempotent(method: &Method) -> bool {
 
 /// Whether a failure on Kubernetes is one that Helios could answer better.
 pub(super) fn is_worth_asking_again(cause: Cause) -> bool {
-    cause.fault() == Fault::Side
+    // One that Kubernetes has no room for has not been sent at all.
+    cause.fault() == Fault::Side || cause == Cause::InFlightLimit
 }
 
 /// How many rescues one service may still have on one worker: a share of its requests to Kubernetes, and a

@@ -52,7 +52,7 @@ pub(super) fn problem(
             headers.insert(name, value);
         }
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
@@ -87,7 +87,11 @@ fn grpc_code(cause: Cause) -> GrpcCode {
         | Cause::Reset
         | Cause::Status
         | Cause::Overloaded
+        | Cause::InFlightLimit
+        | Cause::TooManyConnections
+        | Cause::RapidReset
         | Cause::TakenBack
+        | Cause::Outrun
         | Cause::Closed => GrpcCode::Unavailable,
         Cause::HeaderTimeout | Cause::IdleTimeout => GrpcCode::DeadlineExceeded,
         Cause::Protocol
@@ -99,7 +103,7 @@ fn grpc_code(cause: Cause) -> GrpcCode {
         | Cause::HeadTooLarge
         | Cause::UriTooLong
         | Cause::HeadTimeout => GrpcCode::Internal,
-        Cause::BodyTooLarge => GrpcCode::ResourceExhausted,
+        Cause::BodyTooLarge | Cause::RateLimit => GrpcCode::ResourceExhausted,
         Cause::NoService | Cause::NoUpgrade => GrpcCode::Unimplemented,
     }
 }
@@ -111,7 +115,14 @@ fn quoted(text: Option<&str>) -> String {
 /// The status that stands for a cause.
 pub(super) fn status(cause: Cause) -> StatusCode {
     match cause {
-        Cause::NoEndpoint | Cause::Overloaded | Cause::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::NoEndpoint
+        | Cause::Overloaded
+        | Cause::InFlightLimit
+        | Cause::TooManyConnections
+        | Cause::RapidReset
+        | Cause::Outrun
+        | Cause::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::RateLimit => StatusCode::TOO_MANY_REQUESTS,
         Cause::ConnectTimeout | Cause::HeaderTimeout | Cause::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
         Cause::ConnectRefused
         | Cause::ConnectFailed
@@ -151,11 +162,13 @@ fn proxy_error(cause: Cause) -> &'static str {
         | Cause::HeadTooLarge
         | Cause::UriTooLong
         | Cause::HeadTimeout
-        | Cause::BodyTooLarge => "http_request_error",
+        | Cause::BodyTooLarge
+        | Cause::RapidReset => "http_request_error",
         Cause::NoUpgrade => "http_upgrade_failed",
         Cause::NoService => "destination_not_found",
-        Cause::Overloaded => "connection_limit_reached",
-        Cause::Closed => "proxy_internal_response",
+        Cause::Overloaded | Cause::InFlightLimit | Cause::TooManyConnections => "connection_limit_reached",
+        Cause::RateLimit => "http_request_denied",
+        Cause::Outrun | Cause::Closed => "proxy_internal_response",
     }
 }
 

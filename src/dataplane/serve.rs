@@ -9,18 +9,21 @@ use hyper::body::Incoming;
 use hyper::ext::Protocol as Extended;
 
 use crate::config::ListenerLimits;
-use crate::model::{Cause, Dialect, Outcome, Route, Side};
-use crate::snapshot::ServiceView;
+use crate::model::{Cause, Dialect, Route, Side};
+use crate::snapshot::{ServiceView, Turn};
 use crate::splitter::{Point, Sticky, Why};
 use crate::verdict::Stratum;
 
 use super::answer::AnswerBody;
 use super::attempt::Counts;
+use super::body::LeastPace;
 use super::core::{Core, Located};
+use super::crowd::Admitted;
 use super::exchange::{Dealt, Exchange};
 use super::headers::{self, Forwarded};
 use super::origin::Origin;
 use super::respond;
+use super::streams::Next;
 use super::trace::Trace;
 
 /// The client at the other end of a connection.
@@ -29,27 +32,58 @@ pub(super) struct Client {
     pub(super) listener: usize,
     pub(super) address: IpAddr,
     origin: Origin,
-    /// Requests that have no whole answer yet.
-    pub(super) in_flight: Rc<Cell<u32>>,
-    /// Requests that have come.
-    pub(super) asked: Cell<u32>,
+    pub(super) requests: Rc<Requests>,
     pub(super) limits: ListenerLimits,
     pub(super) forwarded: Forwarded,
 }
 
+/// A connection's requests.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// That have come.
+    pub(super) asked: Cell<u32>,
+    /// That have no whole answer yet.
+    pub(super) in_flight: Cell<u32>,
+    /// That the client has given up before an answer began.
+    cancelled: Cell<u32>,
+    /// Kept for as long as the last of them.
+    _admitted: Admitted,
+}
+
 /// A request that has no whole answer yet.
-pub(super) struct InFlight(Rc<Cell<u32>>);
+pub(super) struct InFlight {
+    core: Rc<Core>,
+    of: Rc<Requests>,
+    /// Whether its answer has begun.
+    pub(super) answered: bool,
+    /// Its turn, where there may be only so many.
+    pub(super) turn: Option<Turn>,
+}
+
+impl Requests {
+    /// Whether the client has given up most of what it has asked for, and more than `bound`: whoever does so makes
+    /// endpoints work for nothing (CVE-2023-44487, "rapid reset").
+    pub(super) fn are_mostly_cancelled(&self, bound: u32) -> bool {
+        let cancelled = self.cancelled.get();
+        cancelled > bound && cancelled > self.asked.get() / 2
+    }
+}
 
 impl InFlight {
-    fn begin(count: &Rc<Cell<u32>>) -> Self {
-        count.set(count.get() + 1);
-        Self(count.clone())
+    fn begin(core: &Rc<Core>, of: &Rc<Requests>) -> Self {
+        core.in_flight.set(core.in_flight.get() + 1);
+        of.in_flight.set(of.in_flight.get() + 1);
+        Self { core: core.clone(), of: of.clone(), answered: false, turn: None }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.core.in_flight.set(self.core.in_flight.get().saturating_sub(1));
+        self.of.in_flight.set(self.of.in_flight.get().saturating_sub(1));
+        if !self.answered {
+            self.of.cancelled.set(self.of.cancelled.get().saturating_add(1));
+        }
     }
 }
 
@@ -68,66 +102,63 @@ impl Client {
         tls: Tls,
         caller: Option<HeaderValue>,
         limits: ListenerLimits,
+        admitted: Admitted,
     ) -> Self {
         let address = origin.client.ip().to_canonical();
         let text = address.to_string();
         let client = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
         let proto = HeaderValue::from_static(if tls == Tls::Yes { "https" } else { "http" });
         let forwarded = Forwarded { client, proto, caller };
-        let (in_flight, asked) = (Rc::default(), Cell::new(0));
-        Self { listener, address, origin, in_flight, asked, limits, forwarded }
+        let requests = Rc::new(Requests { _admitted: admitted, ..Requests::default() });
+        Self { listener, address, origin, requests, limits, forwarded }
     }
 }
 
 /// Answers one request. All that can be done at once is done before there is anything to wait for, so that
 /// what waits is small.
 pub(super) fn serve(
-    core: Rc<Core>,
+    core: &Rc<Core>,
     client: &Client,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
-    client.asked.set(client.asked.get().saturating_add(1));
+    let asked = &client.requests.asked;
+    asked.set(asked.get().saturating_add(1));
     let is_head = request.method() == Method::HEAD;
-    let opened = open(core, client, request);
+    let opened = open(core, client, request).map_err(|refusal| (core.clone(), refusal));
     async move {
         Ok(match opened {
             Ok(exchange) => exchange.run().await,
-            Err((cause, dialect)) => respond::problem(cause, None, None, is_head, dialect),
+            Err((core, (cause, dialect))) => {
+                core.next.set(Some(Next::Client));
+                respond::problem(cause, None, None, is_head, dialect)
+            }
         })
     }
 }
 
 /// Finds the service, and chooses the side.
 fn open(
-    core: Rc<Core>,
+    core: &Rc<Core>,
     client: &Client,
     mut request: Request<Incoming>,
 ) -> Result<Box<Exchange>, (Cause, Dialect)> {
-    let view = locate(&core, client, &request).map_err(|cause| {
+    let view = locate(core, client, &request).map_err(|cause| {
         core.refuse(cause);
         (cause, headers::dialect(request.headers()))
     })?;
     let service = core.service(&view);
-    // What says itself that it is too large need not come.
-    if request.body().size_hint().lower() > view.config.limits.body {
-        core.refuse(Cause::BodyTooLarge);
-        return Err((Cause::BodyTooLarge, headers::dialect(request.headers())));
-    }
     let forced = forced(&view, client, request.headers());
     let user = user(&view, client, request.headers());
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
     let prepared = headers::prepare(&mut request, &client.forwarded);
     let dialect = prepared.as_ref().map_or(Dialect::Http, |prepared| prepared.dialect);
-    let trace = Trace::begin(&core, &view, &service, choice.side, dialect, &request);
-    let upgrade = match prepared {
-        Ok(prepared) => prepared.upgrade,
+    let trace = Trace::begin(core, &view, &service, choice.side, dialect, &request);
+    let admitted = prepared.and_then(|prepared| admit(core, &view, &request).map(|()| prepared.upgrade));
+    let upgrade = match admitted {
+        Ok(upgrade) => upgrade,
         Err(cause) => {
-            if let Some(trace) = trace {
-                trace.answer(respond::status(cause));
-                trace.end(Outcome::Failed(cause), None, false);
-            }
-            core.refuse(cause);
+            service.refuse(core, cause, trace.as_deref());
             return Err((cause, headers::dialect(request.headers())));
         }
     };
@@ -138,10 +169,25 @@ fn open(
     };
     let is_told = view.config.sides.iter().any(|(_, side)| side.proxy_protocol.is_some());
     let origin = is_told.then(|| Box::new(client.origin));
-    let in_flight = InFlight::begin(&client.in_flight);
+    let in_flight = InFlight::begin(core, &client.requests);
     let side = choice.side;
-    let dealt = Dealt { in_flight, view, service, side, counts, stratum, dialect, origin, upgrade, trace };
-    Ok(Exchange::new(core, dealt, request))
+    let pace = LeastPace { a_second: client.limits.slowest, grace: client.limits.stalled };
+    let dealt =
+        Dealt { in_flight, view, service, side, counts, stratum, dialect, pace, origin, upgrade, trace };
+    Ok(Exchange::new(core.clone(), dealt, request))
+}
+
+/// Whether there is room for a request: its own, its service's, and everybody's.
+fn admit(core: &Core, view: &ServiceView, request: &Request<Incoming>) -> Result<(), Cause> {
+    // What says itself that it is too large need not come.
+    if request.body().size_hint().lower() > view.config.limits.body {
+        return Err(Cause::BodyTooLarge);
+    }
+    if core.in_flight.get() >= core.most_in_flight {
+        return Err(Cause::Overloaded);
+    }
+    let quota = view.gates.as_ref().and_then(|gates| gates.quota.as_ref());
+    quota.map_or(Ok(()), |quota| quota.take(core.now())).map_err(|_| Cause::RateLimit)
 }
 
 fn locate(core: &Rc<Core>, client: &Client, request: &Request<Incoming>) -> Result<Located, Cause> {

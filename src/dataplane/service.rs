@@ -1,15 +1,19 @@
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::model::{Micros, PerSide, Route, Side};
+use crate::model::{Cause, Micros, Outcome, PerSide, Route, Side};
 use crate::snapshot::{ServiceId, ServiceView};
 use crate::splitter::{Choice, Dealer, Point, choose};
 use crate::tally::{ServiceReport, ServiceTally};
 use crate::verdict::{Ballot, Block, Stratum};
 
+use super::core::Core;
 use super::endpoints::Endpoints;
 use super::rescue::Budget;
+use super::respond;
 use super::routes::RouteCounts;
+use super::trace::Trace;
 
 /// A worker's own part of one service.
 pub(super) struct Service {
@@ -60,6 +64,21 @@ impl Service {
             self.routes.borrow_mut().count(key, route);
             Stratum::OTHER
         })
+    }
+
+    /// Counts a request that no side is asked for this cause.
+    pub(super) fn refuse(self: &Rc<Self>, core: &Core, cause: Cause, trace: Option<&Trace>) {
+        let status = respond::status(cause);
+        if let Some(trace) = trace {
+            trace.answer(status);
+            trace.end(Outcome::Failed(cause), None, false);
+        }
+        {
+            let mut tally = self.tally.borrow_mut();
+            tally.refused.count(cause);
+            tally.answer(status);
+        }
+        core.note_active(self);
     }
 
     /// What was counted since the last report, if anything.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
@@ -17,6 +17,7 @@ use crate::tally::Report;
 use crate::telemetry::AccessLog;
 
 use super::core::Core;
+use super::crowd::Crowd;
 use super::listener::Door;
 use super::{beat, connection, listener};
 
@@ -27,12 +28,29 @@ pub(crate) struct WorkerSeed {
     /// One socket for each configured listener, in that order, bound and listening.
     pub(crate) listeners: Vec<std::net::TcpListener>,
     /// How each of them was set up.
-    pub(crate) doors: Arc<[ListenerConfig]>,
+    pub(crate) doors: Arc<[DoorSeed]>,
     pub(crate) subscription: Subscription,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) most_connections: usize,
+    pub(crate) most_in_flight: usize,
     pub(crate) stop: watch::Receiver<Stop>,
+}
+
+/// A listener, as all workers share it.
+pub(crate) struct DoorSeed {
+    config: ListenerConfig,
+    /// Who its clients are, if each may have so many connections only.
+    crowd: Option<Arc<Crowd>>,
+    /// Connections that each worker may have of it.
+    most_connections: Option<usize>,
+}
+
+impl DoorSeed {
+    pub(crate) fn new(config: ListenerConfig, workers: usize) -> Self {
+        let most_connections = config.limits.connections.map(|most| (most as usize).div_ceil(workers));
+        Self { crowd: config.limits.connections_per_client.map(Crowd::new), most_connections, config }
+    }
 }
 
 /// When the deadline has passed, streams are given so long to say goodbye to both ends.
@@ -61,21 +79,24 @@ pub(crate) fn start(seed: WorkerSeed) -> io::Result<thread::JoinHandle<()>> {
 }
 
 async fn run(seed: WorkerSeed) {
-    let WorkerSeed { index, clock, listeners, doors, most_connections, mut stop, .. } = seed;
+    let WorkerSeed { index, clock, listeners, doors, most_connections, most_in_flight, mut stop, .. } = seed;
     let WorkerSeed { subscription, reports, access_log, .. } = seed;
-    let core = Rc::new(Core::new(index, clock, subscription, reports, access_log));
+    let core = Rc::new(Core::new(index, clock, subscription, reports, access_log, most_in_flight));
     core.view();
     let mut accepting = JoinSet::new();
-    for (place, (socket, config)) in listeners.into_iter().zip(doors.iter()).enumerate() {
+    for (place, (socket, seed)) in listeners.into_iter().zip(doors.iter()).enumerate() {
+        let config = &seed.config;
         match TcpListener::from_std(socket) {
             Ok(socket) => {
                 let door = Door {
                     core: core.clone(),
-                    protocols: Rc::new(connection::protocols(&config.limits)),
-                    place,
+                    protocols: Rc::new(connection::protocols(&core, &config.limits)),
+                    index: place,
                     limits: config.limits,
                     acceptor: config.tls.clone(),
                     told_by: config.told_by.as_slice().into(),
+                    crowd: seed.crowd.clone(),
+                    room: seed.most_connections.map(|most| Arc::new(Semaphore::new(most))),
                 };
                 let run = listener::run(door, socket, most_connections);
                 accepting.spawn_local(run);

@@ -70,21 +70,31 @@ pub enum Cause {
     BodyTooLarge,
     /// No service answers this host and path.
     NoService,
-    /// Switchback has as much in hand as it may.
+    /// Switchback has as much in hand as it may: requests of all services, or descriptors.
     Overloaded,
+    /// The service, or the side, has as many requests in flight as it may, and no place came free in time.
+    InFlightLimit,
+    /// The service has had as many requests in this second as it may.
+    RateLimit,
+    /// The client has as many connections as it may.
+    TooManyConnections,
+    /// The client gave up most of what it asked for before an answer began (CVE-2023-44487).
+    RapidReset,
     /// The service was taken back while the request waited, and it can safely be asked again.
     TakenBack,
     /// The answer to a gRPC call said so, by a code that counts as a failure, or never said how the call ended.
     GrpcStatus,
     /// The client asked to switch to a protocol for which the side's endpoints cannot be asked.
     NoUpgrade,
+    /// Another try of the same request has answered first.
+    Outrun,
     /// Switchback closed a stream: its time was up after a revert or at a shutdown, or it had been silent for long.
     Closed,
 }
 
 impl Cause {
     /// Every cause, in the order of [`Cause::index`].
-    pub const ALL: [Cause; 24] = [
+    pub const ALL: [Cause; 29] = [
         Cause::NoEndpoint,
         Cause::ConnectRefused,
         Cause::ConnectTimeout,
@@ -105,9 +115,14 @@ impl Cause {
         Cause::BodyTooLarge,
         Cause::NoService,
         Cause::Overloaded,
+        Cause::InFlightLimit,
+        Cause::RateLimit,
+        Cause::TooManyConnections,
+        Cause::RapidReset,
         Cause::TakenBack,
         Cause::GrpcStatus,
         Cause::NoUpgrade,
+        Cause::Outrun,
         Cause::Closed,
     ];
 
@@ -139,8 +154,15 @@ impl Cause {
             | Cause::UriTooLong
             | Cause::HeadTimeout
             | Cause::BodyTooLarge
+            | Cause::RapidReset
             | Cause::NoUpgrade => Fault::Client,
-            Cause::NoService | Cause::Overloaded | Cause::Closed => Fault::Proxy,
+            Cause::NoService
+            | Cause::Overloaded
+            | Cause::InFlightLimit
+            | Cause::RateLimit
+            | Cause::TooManyConnections
+            | Cause::Outrun
+            | Cause::Closed => Fault::Proxy,
         }
     }
 
@@ -167,9 +189,14 @@ impl Cause {
             Cause::BodyTooLarge => "body_too_large",
             Cause::NoService => "no_service",
             Cause::Overloaded => "overloaded",
+            Cause::InFlightLimit => "in_flight_limit",
+            Cause::RateLimit => "rate_limit",
+            Cause::TooManyConnections => "too_many_connections",
+            Cause::RapidReset => "rapid_reset",
             Cause::TakenBack => "taken_back",
             Cause::GrpcStatus => "grpc_status",
             Cause::NoUpgrade => "no_upgrade",
+            Cause::Outrun => "outrun",
             Cause::Closed => "closed",
         }
     }
@@ -197,9 +224,14 @@ impl Cause {
             Cause::BodyTooLarge => "got too large a body",
             Cause::NoService => "serve no such service",
             Cause::Overloaded => "were not asked: too much in hand",
+            Cause::InFlightLimit => "were not asked: as many requests in flight as there may be",
+            Cause::RateLimit => "were not asked: as many requests in this second as there may be",
+            Cause::TooManyConnections => "were not asked: the client has as many connections as it may",
+            Cause::RapidReset => "were asked by a client that gives up what it asks for",
             Cause::TakenBack => "had not answered when the service was taken back",
             Cause::GrpcStatus => "ended gRPC calls with a failing code, or none",
             Cause::NoUpgrade => "cannot be asked for the protocol that the client wants",
+            Cause::Outrun => "were not needed any more: another try had answered",
             Cause::Closed => "had streams that Switchback closed",
         }
     }

@@ -4,6 +4,7 @@
 //! one `ArcSwap`, with one `store` in the whole program. Only control publishes; a worker looks at each
 //! request, and is also rung awake, so that an idle one neither lags behind nor pins an old snapshot.
 
+mod gate;
 mod publish;
 mod routes;
 
@@ -14,6 +15,7 @@ use crate::model::{Endpoint, PerSide};
 use crate::splitter::Plan;
 use crate::verdict::Groups;
 
+pub(crate) use gate::{Gate, Gates, QueueFull, Turn};
 pub(crate) use publish::{Bell, Publisher, Subscription, channel};
 pub(crate) use routes::Routes;
 
@@ -38,6 +40,8 @@ pub(crate) struct ServiceView {
     /// Requests are evidence.
     pub(crate) judged: bool,
     pub(crate) endpoints: PerSide<Arc<[Endpoint]>>,
+    /// What bounds its requests, if anything does.
+    pub(crate) gates: Option<Arc<Gates>>,
     /// How requests are grouped for the judge, and when they vote.
     pub(crate) groups: Arc<Groups>,
 }

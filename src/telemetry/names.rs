@@ -8,9 +8,9 @@ pub(crate) const ANSWER_SECONDS: &str = "switchback_answer_seconds";
 /// Answers that clients got, by `service` and `class` (`2xx` …).
 pub(crate) const ANSWERS: &str = "switchback_answers_total";
 /// Requests that failed on Kubernetes, by `service` and `result`: `rescued`, `unrescued` (the client was told),
-/// `over_budget`.
+/// `over_budget`; and those that Kubernetes was slow to answer, and Helios answered first: `hedged`.
 pub(crate) const RESCUES: &str = "switchback_rescues_total";
-/// Requests that belong to no service, by `reason`.
+/// Requests and connections that no side was asked for, by `reason`, and by `service` if they belong to one.
 pub(crate) const REFUSED: &str = "switchback_refused_requests_total";
 /// The weight in force, in percent, by `service`.
 pub(crate) const WEIGHT: &str = "switchback_weight_percent";
@@ -49,7 +49,7 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (ANSWER_SECONDS, Kind::Histogram, "Seconds from asking an endpoint to the head of its answer."),
     (ANSWERS, Kind::Counter, "Answers that clients got, by service and class."),
     (RESCUES, Kind::Counter, "Requests that failed on Kubernetes, by service and result."),
-    (REFUSED, Kind::Counter, "Requests that belong to no service, by reason."),
+    (REFUSED, Kind::Counter, "Requests that no side was asked, by reason and service."),
     (WEIGHT, Kind::Gauge, "The weight in force, in percent."),
     (HELD, Kind::Gauge, "1 while a service is held."),
     (REVERTS, Kind::Counter, "Reverts, by service and by whom."),

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -321,4 +324,34 @@ async fn a_callers_deadline_is_kept_and_what_is_left_of_it_is_told_to_who_is_ask
     };
     assert_eq!(of(&failing), 20_000_000, "the first is told what the caller said");
     assert!((1..20_000_000).contains(&of(&helios)), "the second what is left of it: {}", of(&helios));
+}
+
+/// Who streams messages may have nothing to say for longer than an answer may take, and gets the answer in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_streams_may_pause_for_longer_than_an_answer_may_take() {
+    let hung = Endpoint::hanging().await;
+    let helios = answers(Code::InTrailers("0")).await;
+    let timeouts = "[timeouts]\nheader = \"50ms\"\nrequest = \"60ms\"\n";
+    let streamed = Service::new("a").helios(helios.address).protocols("http/2", "http/2").rest(timeouts);
+    let proxy = Proxy::start(&[streamed, Service::new("b").helios(hung.address).rest(timeouts)]);
+    let (frames, body) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, std::convert::Infallible>>(1);
+    let body = futures_util::stream::unfold(body, |mut body| async { Some((body.recv().await?, body)) });
+    let stream = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (head, ()) = call(Method::POST).map(drop).into_parts();
+    let call = Request::from_parts(head, StreamBody::new(Box::pin(body)));
+    let called = tokio::spawn(async move { sender.send_request(call).await });
+    let hits = helios.hits();
+    frames.send(Ok(Frame::data(Bytes::from_static(b"\0\0\0\0\x02hi")))).await.unwrap();
+    eventually("it is under way", async || helios.hits() > hits).await;
+    for _ in 0..3 {
+        assert_eq!(proxy.get("b.test", "/").await.status, 504, "so much time has passed");
+    }
+    drop(frames);
+    let got = called.await.unwrap().unwrap();
+    assert_eq!(got.status(), 200);
+    let trailers = got.into_body().collect().await.unwrap().trailers().cloned().unwrap();
+    assert_eq!(trailers["grpc-status"], "0");
 }

@@ -6,11 +6,13 @@ mod support;
 
 mod access_log;
 mod admin;
+mod bulkheads;
 mod command_line;
 mod configuration;
 mod demo;
 mod failures;
 mod grpc;
+mod hedging;
 mod holds;
 mod interop;
 mod judge;

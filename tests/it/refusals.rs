@@ -28,9 +28,14 @@ fn check(got: &Answer, status: u16, reason: &str, side: Option<&str>) {
     }
 }
 
-async fn asked(endpoint: SocketAddr, timeouts: &str) -> Answer {
+/// Asks a service that has this endpoint only: it is told why there is no answer, and so are those who count.
+async fn refused(endpoint: SocketAddr, timeouts: &str, status: u16, reason: &str) {
     let service = Service::new("a").helios(endpoint).rest(&format!("[timeouts]\n{timeouts}"));
-    Proxy::start(&[service]).get("a.test", "/").await
+    let proxy = Proxy::start(&[service]);
+    check(&proxy.get("a.test", "/").await, status, reason, Some("helios"));
+    let outcome = format!("outcome=\"{reason}\"");
+    proxy.counted("switchback_tries_total", &[&outcome, "side=\"helios\"", "fault=\"side\""], 1.0).await;
+    proxy.counted("switchback_tries_total", &[], 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,13 +55,19 @@ async fn no_endpoint_is_503_with_retry_after() {
     sent.headers_mut().insert("x-side", HeaderValue::from_static("kubernetes"));
     let got = send(proxy.address, sent).await;
     check(&got, 503, "no_endpoint", Some("kubernetes"));
+    proxy.counted("switchback_tries_total", &["outcome=\"no_endpoint\"", "fault=\"side\""], 1.0).await;
     assert_eq!(got.header("retry-after"), "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_connection_is_502() {
-    let got = asked(Endpoint::refusing().await, "").await;
-    check(&got, 502, "connect_refused", Some("helios"));
+    let ends = Endpoint::refusing().await;
+    refused(ends, "", 502, "connect_refused").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_no_network_leads_to_is_502() {
+    refused(SocketAddr::from(([255, 255, 255, 255], 80)), "", 502, "connect_failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,17 +78,14 @@ async fn a_connection_that_is_not_made_in_time_is_504() {
     full.listen(0).unwrap();
     let address = full.local_addr().unwrap().as_socket().unwrap();
     let _first = TcpStream::connect(address).await.unwrap();
-    let got = asked(address, "connect = \"100ms\"").await;
-    check(&got, 504, "connect_timeout", Some("helios"));
+    refused(address, "connect = \"100ms\"", 504, "connect_timeout").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_does_not_begin_in_time_is_504() {
     let hanging = Endpoint::hanging().await;
-    let got = asked(hanging.address, "header = \"100ms\"").await;
-    check(&got, 504, "header_timeout", Some("helios"));
-    let got = asked(hanging.address, "header = \"100ms\"\nrequest = \"100ms\"").await;
-    check(&got, 504, "header_timeout", Some("helios"));
+    refused(hanging.address, "header = \"100ms\"", 504, "header_timeout").await;
+    refused(hanging.address, "header = \"100ms\"\nrequest = \"100ms\"", 504, "header_timeout").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +95,7 @@ async fn a_connection_that_ends_without_an_answer_is_502() {
         let _ = stream.read(&mut head).await;
     })
     .await;
-    check(&asked(endpoint.address, "").await, 502, "reset", Some("helios"));
+    refused(endpoint.address, "", 502, "reset").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +106,7 @@ async fn what_is_not_http_is_502() {
         let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n\r\n").await;
     })
     .await;
-    check(&asked(endpoint.address, "").await, 502, "protocol", Some("helios"));
+    refused(endpoint.address, "", 502, "protocol").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +165,7 @@ async fn an_answer_that_cannot_be_understood_is_502() {
             std::future::pending::<()>().await;
         })
         .await;
-        check(&asked(endpoint.address, "").await, 502, "protocol", Some("helios"));
+        refused(endpoint.address, "", 502, "protocol").await;
     }
 }
 

@@ -46,8 +46,13 @@ mod tests {
     use crate::model::Endpoint;
 
     fn endpoints(count: u16) -> Vec<Rc<EndpointState>> {
-        let side =
-            SideConfig { endpoints: [].into(), protocol: Protocol::Http1, tls: None, proxy_protocol: None };
+        let side = SideConfig {
+            endpoints: [].into(),
+            protocol: Protocol::Http1,
+            tls: None,
+            proxy_protocol: None,
+            in_flight: None,
+        };
         (0..count)
             .map(|port| {
                 let address = ([127, 0, 0, 1], 9_000 + port).into();

@@ -155,7 +155,7 @@ pub(super) fn in_words(expired: Expired) -> Cause {
 
 /// Runs hyper's own tasks on this worker.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::dataplane) struct LocalTasks;
+struct LocalTasks;
 
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalTasks {
     fn execute(&self, task: F) {

@@ -18,7 +18,6 @@ use crate::config::{Protocol, ProxyProtocol, SideConfig};
 use crate::model::{Endpoint, Micros};
 use crate::tls::Connector;
 
-pub(super) use connect::LocalTasks;
 pub(super) use endpoint::EndpointState;
 pub(super) use pool::{Fresh, Lease};
 
