@@ -121,10 +121,13 @@ fn listeners(
             faults.at(&raw.span, "two listeners on one address", label).help("give each its own port");
         }
         let tls = listener.value.tls.and_then(|raw| check_tls::accept(raw, lost, files, faults));
-        let told_by = listener.value.proxy_protocol_from.into_iter().flatten();
-        let told_by = told_by.filter_map(|raw| network(&raw, faults)).collect();
+        let mut networks = |raw: Option<Vec<At<String>>>| {
+            raw.into_iter().flatten().filter_map(|raw| network(&raw, faults)).collect()
+        };
+        let told_by = networks(listener.value.proxy_protocol_from);
+        let trusted = networks(listener.value.trusted_proxies);
         let limits = limits(listener.value.limits.unwrap_or_default(), faults);
-        listeners.push(ListenerConfig { name: name.into(), address, tls, told_by, limits });
+        listeners.push(ListenerConfig { name: name.into(), address, tls, told_by, trusted, limits });
     }
     listeners
 }

@@ -2,7 +2,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::model::{Endpoint, GrpcMethods, PerSide, ServiceName, Side, Weight};
@@ -11,6 +10,7 @@ use crate::verdict::Rule;
 
 use super::at::At;
 use super::check_failures;
+use super::check_headers::{self, Written, header_name};
 use super::check_process::{address, duration};
 use super::check_tls::{self, Files};
 use super::checked::{
@@ -47,6 +47,9 @@ pub(super) fn check(
         kubernetes: side(raw.kubernetes, Side::Kubernetes, lost, process, files, faults),
     };
     let weight = weight(split.kubernetes.as_ref(), &sides, lost, faults);
+    let rehosts = sides.iter().any(|(_, side)| side.host.is_some());
+    let written = Written { headers: raw.headers, rewrite: raw.rewrite, trace: raw.trace, rehosts };
+    let changes = check_headers::check(written, &matches.paths, faults);
     let service = ServiceConfig {
         name,
         team,
@@ -66,6 +69,7 @@ pub(super) fn check(
         failures: check_failures::check(raw.failures.unwrap_or_default(), lost, faults),
         rescue: rescue(raw.rescue.unwrap_or_default(), faults),
         limits: limits(raw.limits.unwrap_or_default(), faults),
+        changes,
         judge: judge(raw.judge.unwrap_or_default(), faults),
     };
     (service, host_places)
@@ -180,7 +184,7 @@ fn host_pattern(raw: &At<String>, faults: &mut Faults<'_>) -> Option<HostPattern
     None
 }
 
-fn path_prefix(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathPrefix> {
+pub(super) fn path_prefix(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathPrefix> {
     let path = raw.value.as_str();
     let wrong = if !path.starts_with('/') {
         "begin it with a slash"
@@ -284,7 +288,7 @@ fn sticky(raw: At<RawSticky>, lost: &Lost, faults: &mut Faults<'_>) -> Option<St
 fn force(raw: At<RawForce>, lost: &Lost, faults: &mut Faults<'_>) -> Option<Force> {
     let header = match raw.value.header {
         Some(header) => header_name(&header, faults)?,
-        None => HeaderName::from_static("x-switchback-side"),
+        None => http::HeaderName::from_static("x-switchback-side"),
     };
     let listed = raw.value.from.as_ref().is_some_and(|from| !from.value.is_empty());
     if !listed && !lost.has("from") {
@@ -307,14 +311,6 @@ pub(super) fn network(raw: &At<String>, faults: &mut Faults<'_>) -> Option<IpNet
     net
 }
 
-fn header_name(raw: &At<String>, faults: &mut Faults<'_>) -> Option<HeaderName> {
-    let name = HeaderName::from_bytes(raw.value.as_bytes()).ok();
-    if name.is_none() {
-        faults.at(&raw.span, "not a header's name", "letters, digits and dashes, such as x-user-id");
-    }
-    name
-}
-
 fn side(
     raw: Option<At<RawSide>>,
     side: Side,
@@ -323,14 +319,13 @@ fn side(
     files: Files,
     faults: &mut Faults<'_>,
 ) -> SideConfig {
-    let absent =
-        SideConfig { endpoints: Arc::new([]), protocol: Protocol::Http1, tls: None, proxy_protocol: None };
-    let Some(raw) = raw else { return absent };
+    let Some(raw) = raw else { return SideConfig::default() };
     let protocol = match raw.value.protocol.map(|protocol| protocol.value) {
         None | Some(RawProtocol::Http1) => Protocol::Http1,
         Some(RawProtocol::Http2) => Protocol::Http2,
     };
     let tls = raw.value.tls.map(|raw| check_tls::connect(raw, protocol, lost, files, faults));
+    let host = raw.value.host.and_then(|raw| check_headers::host(&raw, faults));
     let addresses = raw.value.source.as_ref().and_then(|source| source.value.addresses.as_ref());
     let Some(addresses) = addresses.filter(|addresses| !addresses.value.is_empty()) else {
         if !lost.has("source") && !lost.has("addresses") {
@@ -339,7 +334,7 @@ fn side(
                 .at(&span, "a side without endpoints", format!("where does {} listen?", side.title()))
                 .help("add source = { addresses = [\"10.4.1.17:8080\"] }, or leave the side out");
         }
-        return absent;
+        return SideConfig::default();
     };
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for raw in &addresses.value {
@@ -365,7 +360,7 @@ fn side(
         RawProxyProtocol::V1 => ProxyProtocol::V1,
         RawProxyProtocol::V2 => ProxyProtocol::V2,
     });
-    SideConfig { endpoints: endpoints.into(), protocol, tls, proxy_protocol }
+    SideConfig { endpoints: endpoints.into(), protocol, tls, proxy_protocol, host }
 }
 
 fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {

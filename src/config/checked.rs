@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use ipnet::IpNet;
 
 use crate::model::{Endpoint, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
+
+use super::changes::ChangesConfig;
 
 /// A whole configuration without a fault.
 #[derive(Clone, Debug)]
@@ -51,6 +54,8 @@ pub struct ListenerConfig {
     pub tls: Option<Arc<Acceptor>>,
     /// Networks of load balancers whose connections begin with where they come from.
     pub told_by: Vec<IpNet>,
+    /// Networks of proxies that are believed when they say where a request comes from.
+    pub trusted: Vec<IpNet>,
     /// What a client may take up.
     pub limits: ListenerLimits,
 }
@@ -130,6 +135,8 @@ pub struct ServiceConfig {
     pub rescue: RescueConfig,
     /// What a request may take up.
     pub limits: LimitsConfig,
+    /// What is changed on the way; `None` if nothing is.
+    pub changes: Option<Box<ChangesConfig>>,
     /// When the service is taken back.
     pub judge: JudgeConfig,
 }
@@ -175,8 +182,8 @@ pub enum HostPattern {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPrefix(String);
 
-/// One side of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One side of a service. By default it has no endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SideConfig {
     /// Its endpoints; empty if the service is not on this side.
     pub endpoints: Arc<[Endpoint]>,
@@ -186,12 +193,15 @@ pub struct SideConfig {
     pub tls: Option<Arc<Connector>>,
     /// How each connection begins by telling where it comes from; `None` if it does not.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// The host under which they are asked, in place of the one that the client asked for.
+    pub host: Option<HeaderValue>,
 }
 
 /// What endpoints speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1.
+    #[default]
     Http1,
     /// HTTP/2; without TLS by prior knowledge.
     Http2,
@@ -288,13 +298,18 @@ pub enum Phase {
 
 impl PathPrefix {
     /// From a path that begins with a slash; a slash at its end means nothing.
-    pub(super) fn new(path: &str) -> Self {
+    pub fn new(path: &str) -> Self {
         Self(path.trim_end_matches('/').to_owned())
     }
 
     /// Whether a request's path lies below.
     pub fn matches(&self, path: &str) -> bool {
         path.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+    }
+
+    /// What lies below it of a path; empty, or begins with a slash. `None` if the path does not lie below.
+    pub fn strip<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(self.0.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Its length in bytes: the longest that matches wins.

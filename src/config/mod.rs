@@ -11,7 +11,9 @@
 //! checked types' makers.
 
 mod at;
+mod changes;
 mod check_failures;
+mod check_headers;
 mod check_process;
 mod check_service;
 mod check_tls;
@@ -20,6 +22,7 @@ mod diff;
 mod fault;
 mod load;
 mod parse;
+mod raw_headers;
 mod raw_process;
 mod raw_service;
 mod raw_tls;
@@ -29,6 +32,7 @@ mod schema;
 mod show;
 mod units;
 
+pub use changes::{ChangesConfig, HeaderRules, TraceStart};
 pub use checked::{
     AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, LimitsConfig, ListenerConfig, ListenerLimits,
     MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig,

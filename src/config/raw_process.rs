@@ -35,6 +35,9 @@ pub(super) struct RawListener {
     /// Networks of load balancers that tell where a connection comes from, by the PROXY protocol, version 1 or 2.
     /// Their connections must begin so; others' are not asked. Default: none.
     pub(super) proxy_protocol_from: Option<Vec<At<String>>>,
+    /// Networks of proxies that are believed when they say, in `X-Forwarded-For` and its like, where a request comes
+    /// from. What anybody else says of it is replaced. Default: none.
+    pub(super) trusted_proxies: Option<Vec<At<String>>>,
     /// What a client may take up.
     pub(super) limits: Option<RawListenerLimits>,
     /// TLS. Default: none is spoken, and HTTP/2 is by prior knowledge.

@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
+use super::raw_headers::{RawHeaders, RawRewrite, RawTrace};
 use super::raw_tls::RawConnect;
 
 /// Everything about one service: `services/NAME.toml`.
@@ -31,6 +32,12 @@ pub(super) struct RawService {
     pub(super) rescue: Option<RawRescue>,
     /// What a request may take up.
     pub(super) limits: Option<RawServiceLimits>,
+    /// What is changed in the headers of requests and answers.
+    pub(super) headers: Option<RawHeaders>,
+    /// What is changed in what requests ask for.
+    pub(super) rewrite: Option<RawRewrite>,
+    /// Traces.
+    pub(super) trace: Option<RawTrace>,
     /// When the service is taken back.
     pub(super) judge: Option<RawJudge>,
 }
@@ -114,6 +121,9 @@ pub(super) struct RawSide {
     /// Tells endpoints where each connection comes from, by this version of the PROXY protocol. Every request then has
     /// a connection of its own. Default: they are not told.
     pub(super) proxy_protocol: Option<At<RawProxyProtocol>>,
+    /// The host under which endpoints are asked, such as `playlist.internal`; the client's own is then passed on in
+    /// `X-Forwarded-Host`. Default: the client's.
+    pub(super) host: Option<At<String>>,
     /// TLS. Default: none is spoken.
     pub(super) tls: Option<At<RawConnect>>,
 }

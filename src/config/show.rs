@@ -3,10 +3,13 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
+
 use crate::model::{GrpcCode, Side, Statuses};
 use crate::splitter::Sticky;
 use crate::tls::ConnectSettings;
 
+use super::changes::{ChangesConfig, TraceStart};
 use super::checked::{LimitsConfig, ProxyProtocol, ServiceConfig, StreamEnd};
 
 /// A service's configuration with every default written out, as a file that reads back to the same.
@@ -51,6 +54,9 @@ pub fn show(service: &ServiceConfig) -> String {
             if let Some(version) = side_config.proxy_protocol {
                 let version = if version == ProxyProtocol::V1 { "v1" } else { "v2" };
                 let _ = writeln!(out, "proxy-protocol = {version:?}");
+            }
+            if let Some(host) = &side_config.host {
+                let _ = writeln!(out, "host = {}", quoted(host));
             }
             if let Some(connector) = &side_config.tls {
                 show_tls(side, connector.settings(), &mut out);
@@ -118,6 +124,9 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
     if s.limits != LimitsConfig::default() {
         let _ = writeln!(out, "\n[limits]\nbody = \"{}B\"", s.limits.body);
     }
+    if let Some(changes) = &s.changes {
+        show_changes(changes, out);
+    }
     let rule = &s.judge.rule;
     let _ = writeln!(
         out,
@@ -129,6 +138,39 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
         rule.slower.ratio,
         exact(rule.slower.add)
     );
+}
+
+fn show_changes(changes: &ChangesConfig, out: &mut String) {
+    if let Some(name) = &changes.request_id {
+        let _ = writeln!(out, "\n[headers]\nrequest-id = {:?}", name.as_str());
+    }
+    for (of, rules) in [("request", &changes.request), ("answer", &changes.answer)] {
+        if rules.is_empty() {
+            continue;
+        }
+        let table = |lines: &[(HeaderName, HeaderValue)]| {
+            let lines = lines.iter().map(|(name, value)| format!("{:?} = {}", name.as_str(), quoted(value)));
+            lines.collect::<Vec<_>>().join(", ")
+        };
+        let _ = writeln!(
+            out,
+            "\n[headers.{of}]\nset = {{ {} }}\nadd = {{ {} }}\nremove = {:?}",
+            table(&rules.set),
+            table(&rules.add),
+            strings(&rules.remove)
+        );
+    }
+    if let Some(prefix) = &changes.strip_prefix {
+        let _ = writeln!(out, "\n[rewrite]\nstrip-prefix = \"{prefix}\"");
+    }
+    if let TraceStart::Always { sampled } = changes.trace {
+        let _ = writeln!(out, "\n[trace]\nstart = true\nsampled = {sampled}");
+    }
+}
+
+/// As TOML writes it: a header's value is visible ASCII.
+fn quoted(value: &HeaderValue) -> String {
+    format!("{:?}", value.to_str().unwrap_or_default())
 }
 
 fn stream_end(end: StreamEnd) -> String {

@@ -22,6 +22,7 @@ use super::origin::Origin;
 use super::relay;
 use super::rescue::is_worth_asking_again;
 use super::respond;
+use super::rules::Passing;
 use super::serve::InFlight;
 use super::service::Service;
 use super::told::Told;
@@ -67,6 +68,7 @@ pub(super) struct Dealt {
     pub(super) dialect: Dialect,
     pub(super) origin: Option<Box<Origin>>,
     pub(super) upgrade: Option<Box<Upgrade>>,
+    pub(super) passing: Option<Box<Passing>>,
     pub(super) trace: Option<Rc<Trace>>,
 }
 
@@ -106,8 +108,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { in_flight, view, service, side, counts, stratum, dialect, origin, upgrade, trace } =
-            dealt;
+        let Dealt { in_flight, view, service, side, counts, stratum, dialect, .. } = dealt;
+        let Dealt { origin, upgrade, passing, trace, .. } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let (mut marked, mut due) = (Marked::No, None);
         if dialect == Dialect::Grpc {
@@ -117,7 +119,7 @@ impl Exchange {
             due = timeout.and_then(|value| grpc_timeout(value.as_bytes())).map(|wait| started.after(wait));
         }
         let bounds = Bounds { kept: view.config.rescue.body_bytes, most: view.config.limits.body };
-        let asking = Asking::new(request, upgrade, marked, bounds, &core);
+        let asking = Asking::new(request, upgrade, passing, marked, bounds, &core);
         let stream = Stream::new(core.clone(), view.config.timeouts.idle);
         Box::new(Self {
             core,
@@ -161,7 +163,12 @@ impl Exchange {
             Ok(head) => Response::from_parts(head, AnswerBody::of(self)),
             Err(cause) => {
                 let service = Some(self.view.config.name.as_str());
-                respond::problem(cause, Some(self.side), service, self.asking.is_head, self.dialect)
+                let is_head = self.asking.is_head;
+                let mut answer = respond::problem(cause, Some(self.side), service, is_head, self.dialect);
+                if let Some(passing) = &self.asking.passing {
+                    passing.sign(answer.headers_mut());
+                }
+                answer
             }
         }
     }
@@ -247,7 +254,7 @@ impl Exchange {
                     continue;
                 }
             };
-            let sent = match self.asking.send(&mut lease, &self.view.config.sides[side]) {
+            let sent = match self.asking.send(&mut lease, side, &self.view.config.sides[side]) {
                 Ok(sent) => sent,
                 Err(cause) => break cause,
             };
@@ -339,6 +346,9 @@ impl Exchange {
     fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
         head.extensions.clear();
+        if let Some(passing) = &self.asking.passing {
+            passing.answer(&mut head.headers);
+        }
         if let Some(upgrade) = &mut self.asking.upgrade
             && let Some(agreed) = upgrade.agreed()
         {

@@ -40,6 +40,8 @@ pub(super) struct Door {
     pub(super) limits: ListenerLimits,
     /// Whose connections begin with where they come from.
     pub(super) told_by: Rc<[IpNet]>,
+    /// Proxies that are believed when they say where a request comes from.
+    pub(super) trusted: Rc<[IpNet]>,
 }
 
 /// Accepts connections until the worker drains. Those that wait to be accepted by then still are: closing a
@@ -85,7 +87,7 @@ impl Door {
         let origin = Origin { client: peer, local: stream.local_addr().unwrap_or(peer) };
         let is_told = self.told_by.iter().any(|network| network.contains(&peer.ip().to_canonical()));
         if self.acceptor.is_none() && !is_told {
-            let client = Client::new(self.place, origin, Tls::No, None, self.limits);
+            let client = Client::new(self.place, origin, Tls::No, None, self.limits, &self.trusted);
             let (core, protocols) = (self.core.clone(), self.protocols.clone());
             tokio::task::spawn_local(connection::run(core, protocols, Wire::Tcp(stream), client));
         } else {
@@ -95,7 +97,7 @@ impl Door {
 
     /// What comes before HTTP: where the connection comes from, and TLS.
     async fn greet(self, mut stream: TcpStream, mut origin: Origin, is_told: bool) {
-        let Self { core, protocols, place, acceptor, limits, .. } = self;
+        let Self { core, protocols, place, acceptor, limits, trusted, .. } = self;
         let seat = core.drain.sit();
         core.keep_beating();
         if is_told {
@@ -112,7 +114,7 @@ impl Door {
             }
         };
         drop(seat);
-        let client = Client::new(place, origin, tls, caller, limits);
+        let client = Client::new(place, origin, tls, caller, limits, &trusted);
         connection::run(core.clone(), protocols, wire, client).await;
     }
 }

@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::model::{Micros, PerSide, Route, Side};
@@ -10,6 +11,7 @@ use crate::verdict::{Ballot, Block, Stratum};
 use super::endpoints::Endpoints;
 use super::rescue::Budget;
 use super::routes::RouteCounts;
+use super::rules::Rules;
 
 /// A worker's own part of one service.
 pub(super) struct Service {
@@ -25,6 +27,8 @@ pub(super) struct Service {
     /// Whether it stands among the services that have something to report.
     pub(super) active: Cell<bool>,
     dealer: RefCell<Dealer>,
+    /// What it changes on the way, copied when it is first needed.
+    rules: RefCell<Option<Rc<Rules>>>,
 }
 
 impl Service {
@@ -39,6 +43,7 @@ impl Service {
             routes: RefCell::default(),
             active: Cell::new(false),
             dealer: RefCell::new(Dealer::new(view.plan.weight)),
+            rules: RefCell::default(),
         }
     }
 
@@ -60,6 +65,16 @@ impl Service {
             self.routes.borrow_mut().count(key, route);
             Stratum::OTHER
         })
+    }
+
+    /// What it changes on the way, if anything.
+    pub(super) fn rules(&self, view: &ServiceView) -> Option<Rc<Rules>> {
+        view.config.changes.as_ref()?;
+        let mut rules = self.rules.borrow_mut();
+        if !rules.as_ref().is_some_and(|rules| rules.is_of(&view.config)) {
+            *rules = Rules::of(&view.config);
+        }
+        rules.clone()
     }
 
     /// What was counted since the last report, if anything.

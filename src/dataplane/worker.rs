@@ -76,6 +76,7 @@ async fn run(seed: WorkerSeed) {
                     limits: config.limits,
                     acceptor: config.tls.clone(),
                     told_by: config.told_by.as_slice().into(),
+                    trusted: config.trusted.as_slice().into(),
                 };
                 let run = listener::run(door, socket, most_connections);
                 accepting.spawn_local(run);

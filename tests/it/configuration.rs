@@ -125,6 +125,34 @@ fn how_endpoints_are_spoken_to_over_tls_is_shown_so_that_it_reads_back() {
 }
 
 #[test]
+fn what_is_changed_on_the_way_is_shown_so_that_it_reads_back() {
+    let rules = "[headers.request]\nset = { x-a = 'with \"quotes\" and \\', x-b = \"\" }\nadd = { X-C = \"c\" }\n\
+                 [headers.answer]\nremove = [\"server\"]\n";
+    for (side, rest) in [
+        ("", "[headers]\nrequest-id = \"X-Request-Id\"\n"),
+        ("", rules),
+        ("host = \"search.internal:8080\"", ""),
+        ("host = \"[fd00::7]:8080\"", "[rewrite]\nstrip-prefix = \"/v1/\"\n[trace]\nstart = true\n"),
+        ("", "[trace]\nstart = true\nsampled = true\n"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        lay(&repository().join("config"), folder.path());
+        let service = Service::new("search")
+            .helios("10.0.0.1:80".parse().unwrap())
+            .path("/v1/lists")
+            .sides(side, "")
+            .rest(rest);
+        let file = folder.path().join("services/search.toml");
+        fs::write(&file, service.text()).unwrap();
+        let read = || load(folder.path()).unwrap().config.services.into_values().last().unwrap();
+        let first = read();
+        assert!(first.changes.is_some(), "{side} {rest}");
+        fs::write(&file, show(&first)).unwrap();
+        assert_eq!(read(), first, "{side} {rest}");
+    }
+}
+
+#[test]
 fn every_list_of_failures_is_shown_so_that_it_reads_back() {
     for (written, shown) in [
         (r#"statuses = ["4xx"]"#, r#"statuses = ["4xx"]"#),

@@ -11,6 +11,7 @@ mod configuration;
 mod demo;
 mod failures;
 mod grpc;
+mod header_rules;
 mod holds;
 mod interop;
 mod judge;

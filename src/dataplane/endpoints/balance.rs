@@ -42,12 +42,11 @@ fn search(list: &[Rc<EndpointState>], now: Micros, start: usize) -> Option<&Rc<E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Protocol, SideConfig};
+    use crate::config::SideConfig;
     use crate::model::Endpoint;
 
     fn endpoints(count: u16) -> Vec<Rc<EndpointState>> {
-        let side =
-            SideConfig { endpoints: [].into(), protocol: Protocol::Http1, tls: None, proxy_protocol: None };
+        let side = SideConfig::default();
         (0..count)
             .map(|port| {
                 let address = ([127, 0, 0, 1], 9_000 + port).into();

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
@@ -20,6 +20,9 @@ pub struct AccessRecord {
     /// The request's path without the query; only the beginning of a very long one.
     #[serde(default)]
     pub path: String,
+    /// The client's address; absent if nobody who is believed says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
     /// What the request counts as one of: [`Route::name`].
     #[serde(default)]
     pub route: String,
@@ -50,6 +53,12 @@ pub struct AccessRecord {
     /// The protocol that client and endpoint went on in, such as `websocket`; absent if they did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<String>,
+    /// The trace that the request is part of: 32 hexadecimal digits; absent if it is part of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The request's identifier, where its service has requests identified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// Whether the first try was evidence for the judge.
     #[serde(default)]
     pub evidence: bool,
@@ -82,11 +91,14 @@ pub(crate) struct Finished {
     pub(crate) dialect: Dialect,
     pub(crate) method: Method,
     pub(crate) path: Box<str>,
+    pub(crate) client: Option<IpAddr>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) side: Side,
     pub(crate) first: FirstTry,
     pub(crate) rescued: bool,
     pub(crate) upgrade: Option<Box<str>>,
+    pub(crate) trace_id: Option<Box<str>>,
+    pub(crate) request_id: Option<Box<str>>,
     pub(crate) weight: Weight,
     pub(crate) generation: u64,
 }
@@ -119,6 +131,7 @@ impl Finished {
             route: Route::new(self.dialect, self.method.as_str(), &self.path).name(),
             method: self.method.as_str().to_owned(),
             path: self.path.into(),
+            client: self.client,
             status: self.status.map(|status| status.as_u16()),
             side: self.side,
             outcome,
@@ -128,6 +141,8 @@ impl Finished {
             endpoint: self.first.endpoint.map(|endpoint| endpoint.address),
             rescued: self.rescued,
             upgrade: self.upgrade.map(String::from),
+            trace_id: self.trace_id.map(String::from),
+            request_id: self.request_id.map(String::from),
             evidence: self.first.evidence,
             weight: self.weight.percent(),
             generation: self.generation,
@@ -176,6 +191,7 @@ mod tests {
             dialect: Dialect::Http,
             method: Method::GET,
             path: "/v1/users/17/\"quoted\"".into(),
+            client: Some([203, 0, 113, 7].into()),
             status: Some(StatusCode::OK),
             side: Side::Kubernetes,
             first: FirstTry {
@@ -186,6 +202,8 @@ mod tests {
             },
             rescued: true,
             upgrade: None,
+            trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
+            request_id: Some("7f3a".into()),
             weight: Weight::from_steps(2_550).unwrap(),
             generation: 7,
         }
@@ -199,9 +217,10 @@ mod tests {
         let line = serde_json::to_string(&record).unwrap();
         let expected = concat!(
             r#"{"time":"2026-09-21T14:13:21.500001Z","service":"playlist","method":"GET","#,
-            r#""path":"/v1/users/17/\"quoted\"","route":"GET /v1/users/*/\"quoted\"","status":200,"#,
+            r#""path":"/v1/users/17/\"quoted\"","client":"203.0.113.7","route":"GET /v1/users/*/\"quoted\"","status":200,"#,
             r#""side":"kubernetes","outcome":"failed","cause":"status","latency_ms":12.345,"duration_ms":20.5,"#,
-            r#""endpoint":"10.8.0.4:8080","rescued":true,"evidence":true,"weight":25.5,"generation":7}"#
+            r#""endpoint":"10.8.0.4:8080","rescued":true,"trace_id":"0af7651916cd43dd8448eb211c80319c","#,
+            r#""request_id":"7f3a","evidence":true,"weight":25.5,"generation":7}"#
         );
         assert_eq!(line, expected);
         assert_eq!(serde_json::from_str::<AccessRecord>(&line).unwrap(), record);

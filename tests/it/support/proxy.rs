@@ -29,6 +29,7 @@ pub(crate) struct Service {
     helios: Vec<SocketAddr>,
     kubernetes: Vec<SocketAddr>,
     protocols: [&'static str; 2],
+    sides: [&'static str; 2],
     split: String,
     rest: String,
 }
@@ -44,6 +45,7 @@ impl Service {
             helios: Vec::new(),
             kubernetes: Vec::new(),
             protocols: ["http/1.1", "http/1.1"],
+            sides: ["", ""],
             split: String::new(),
             rest: String::new(),
         }
@@ -80,6 +82,12 @@ impl Service {
         self
     }
 
+    /// More lines of `[helios]`, and of `[kubernetes]`.
+    pub(crate) fn sides(mut self, helios: &'static str, kubernetes: &'static str) -> Self {
+        self.sides = [helios, kubernetes];
+        self
+    }
+
     /// More lines of `[split]`.
     pub(crate) fn split(mut self, lines: &str) -> Self {
         lines.clone_into(&mut self.split);
@@ -93,12 +101,12 @@ impl Service {
     }
 
     pub(crate) fn text(&self) -> String {
-        let side = |name: &str, addresses: &[SocketAddr], protocol: &str| {
+        let side = |name: &str, addresses: &[SocketAddr], protocol: &str, more: &str| {
             if addresses.is_empty() {
                 return String::new();
             }
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            format!("[{name}]\nsource = {{ addresses = {addresses:?} }}\nprotocol = {protocol:?}\n")
+            format!("[{name}]\nsource = {{ addresses = {addresses:?} }}\nprotocol = {protocol:?}\n{more}\n")
         };
         format!(
             "team = \"t\"\n[match]\nhosts = [{:?}]\npaths = [{:?}]\n[split]\nkubernetes = {:?}\n{}\n{}{}{}\n",
@@ -106,8 +114,8 @@ impl Service {
             self.path,
             self.weight,
             self.split,
-            side("helios", &self.helios, self.protocols[0]),
-            side("kubernetes", &self.kubernetes, self.protocols[1]),
+            side("helios", &self.helios, self.protocols[0], self.sides[0]),
+            side("kubernetes", &self.kubernetes, self.protocols[1], self.sides[1]),
             self.rest
         )
     }
@@ -145,6 +153,13 @@ impl Folder {
 
     pub(crate) fn write(&self, service: &Service) {
         std::fs::write(self.file(&service.name), service.text()).unwrap();
+    }
+
+    /// Adds lines to the listener of `switchback.toml`.
+    pub(crate) fn add_to_listener(&self, lines: &str) {
+        let text = std::fs::read_to_string(self.path().join("switchback.toml")).unwrap();
+        let listener = "[listeners.http]\n";
+        self.write_process(&text.replace(listener, &format!("{listener}{lines}\n")));
     }
 
     /// Adds sections to `switchback.toml`.
