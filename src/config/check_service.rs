@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::model::{Endpoint, GrpcMethods, PerSide, ServiceName, Side, Weight};
+use crate::model::{Address, Endpoint, GrpcMethods, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::verdict::Rule;
 
 use super::at::At;
+use super::check_addresses;
 use super::check_failures;
 use super::check_headers::{self, Written, header_name};
-use super::check_process::{address, duration};
+use super::check_process::duration;
 use super::check_tls::{self, Files};
 use super::checked::{
     HostPattern, JudgeConfig, JudgeMode, LimitsConfig, MatchConfig, PathPrefix, Phase, ProcessConfig,
@@ -336,20 +337,25 @@ fn side(
         }
         return SideConfig::default();
     };
+    if let Some(connector) = &tls {
+        check_addresses::has_name(connector, &addresses.value, faults);
+    }
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for raw in &addresses.value {
-        let Some(address) = address(raw, faults) else { continue };
+        let Some(address) = check_addresses::address(raw, faults) else { continue };
+        let port = address.tcp().map(|address| address.port());
+        let own = process.listeners.iter().find(|own| Address::Tcp(own.address) == address);
         let endpoint = Endpoint { address };
         if endpoints.contains(&endpoint) {
             faults
                 .at(&raw.span, "the same endpoint twice", "it would get twice its share")
                 .help("leave this one out");
-        } else if let Some(own) = process.listeners.iter().find(|own| own.address == address) {
+        } else if let Some(own) = own {
             let label = format!("this is Switchback's own listener {}", own.name);
             faults
                 .at(&raw.span, "requests would go in circles", label)
                 .help("write the address at which the service itself listens");
-        } else if address.port() == 0 {
+        } else if port == Some(0) {
             faults
                 .at(&raw.span, "no port", "port 0 cannot be connected to")
                 .help("write the port at which the service itself listens");

@@ -12,6 +12,7 @@
 
 mod at;
 mod changes;
+mod check_addresses;
 mod check_failures;
 mod check_headers;
 mod check_process;

@@ -128,11 +128,11 @@ pub(super) struct RawSide {
     pub(super) tls: Option<At<RawConnect>>,
 }
 
-/// Fixed addresses.
+/// Fixed addresses of endpoints.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawSource {
-    /// Addresses and ports, such as `10.4.1.17:8080`.
+    /// Addresses and ports, such as `10.4.1.17:8080`, or Unix sockets, such as `unix:/run/playlist.sock`.
     pub(super) addresses: Option<At<Vec<At<String>>>>,
 }
 

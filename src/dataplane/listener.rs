@@ -17,7 +17,7 @@ use super::core::Core;
 use super::endpoints::LocalTasks;
 use super::origin::{self, Origin};
 use super::serve::{Client, Tls};
-use super::wire::Wire;
+use super::wire::{Socket, Wire};
 use super::{connection, handshake};
 
 /// After an accept has failed for want of resources, others get a moment to give some back.
@@ -85,30 +85,31 @@ impl Door {
         // An answer goes out as it comes. A peer that is gone already is noticed by the first read.
         let _ = stream.set_nodelay(true);
         let origin = Origin { client: peer, local: stream.local_addr().unwrap_or(peer) };
+        let socket = Socket::Tcp(stream);
         let is_told = self.told_by.iter().any(|network| network.contains(&peer.ip().to_canonical()));
         if self.acceptor.is_none() && !is_told {
             let client = Client::new(self.place, origin, Tls::No, None, self.limits, &self.trusted);
             let (core, protocols) = (self.core.clone(), self.protocols.clone());
-            tokio::task::spawn_local(connection::run(core, protocols, Wire::Tcp(stream), client));
+            tokio::task::spawn_local(connection::run(core, protocols, Wire::Plain(socket), client));
         } else {
-            tokio::task::spawn_local(self.clone().greet(stream, origin, is_told));
+            tokio::task::spawn_local(self.clone().greet(socket, origin, is_told));
         }
     }
 
     /// What comes before HTTP: where the connection comes from, and TLS.
-    async fn greet(self, mut stream: TcpStream, mut origin: Origin, is_told: bool) {
+    async fn greet(self, mut socket: Socket, mut origin: Origin, is_told: bool) {
         let Self { core, protocols, place, acceptor, limits, trusted, .. } = self;
         let seat = core.drain.sit();
         core.keep_beating();
         if is_told {
-            let reading = origin::read(&core, &mut stream, origin, limits.head);
+            let reading = origin::read(&core, &mut socket, origin, limits.head);
             let Some(told) = Box::pin(reading).await else { return };
             origin = told;
         }
         let (wire, tls, caller) = match acceptor {
-            None => (Wire::Tcp(stream), Tls::No, None),
+            None => (Wire::Plain(socket), Tls::No, None),
             Some(acceptor) => {
-                let shaken = Box::pin(handshake::accept(&core, &acceptor, stream, limits.head)).await;
+                let shaken = Box::pin(handshake::accept(&core, &acceptor, socket, limits.head)).await;
                 let Some((wire, caller)) = shaken else { return };
                 (wire, Tls::Yes, caller)
             }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use proxy_protocol_rs::{Command, HeaderBuilder, V2_SIGNATURE, parse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::config::ProxyProtocol;
 
 use super::core::Core;
 use super::waits::{Limit, within};
+use super::wire::Socket;
 
 /// A header of version 1 has at most so many bytes (PROXY protocol, section 2.1).
 const LONGEST_V1: usize = 107;
@@ -21,7 +21,7 @@ const LONGEST_V2: usize = 4_096;
 /// no byte more. `None` if that is not what the connection begins with: it says nothing that could be believed.
 pub(super) async fn read(
     core: &Rc<Core>,
-    stream: &mut TcpStream,
+    stream: &mut Socket,
     seen: Origin,
     patience: Duration,
 ) -> Option<Origin> {
@@ -37,7 +37,7 @@ pub(super) async fn read(
     })
 }
 
-async fn header(stream: &mut TcpStream) -> Option<Vec<u8>> {
+async fn header(stream: &mut Socket) -> Option<Vec<u8>> {
     let mut header = vec![0; V2_SIGNATURE.len()];
     stream.read_exact(&mut header).await.ok()?;
     if header == V2_SIGNATURE {
@@ -73,7 +73,7 @@ pub(super) struct Origin {
 
 impl Origin {
     /// Tells an endpoint, before anything else is sent.
-    pub(super) async fn write(self, version: ProxyProtocol, stream: &mut TcpStream) -> std::io::Result<()> {
+    pub(super) async fn write(self, version: ProxyProtocol, stream: &mut Socket) -> std::io::Result<()> {
         // Both of a header's addresses are of one family.
         let (client, local) = match (self.client, self.local) {
             (SocketAddr::V4(_), SocketAddr::V4(_)) | (SocketAddr::V6(_), SocketAddr::V6(_)) => {

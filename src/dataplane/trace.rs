@@ -29,7 +29,7 @@ pub(super) struct Trace {
     status: Cell<Option<StatusCode>>,
     latency: Cell<Option<Micros>>,
     /// Set when the first try ends; later ones change nothing.
-    first: Cell<Option<FirstTry>>,
+    first: OnceCell<FirstTry>,
     rescued: Cell<bool>,
     /// The protocol that was switched to.
     upgrade: OnceCell<Box<str>>,
@@ -67,7 +67,7 @@ impl Trace {
             generation: view.generation(),
             status: Cell::default(),
             latency: Cell::default(),
-            first: Cell::default(),
+            first: OnceCell::new(),
             rescued: Cell::default(),
             upgrade: OnceCell::new(),
             part_of: OnceCell::new(),
@@ -114,9 +114,7 @@ impl Trace {
 
     /// A try has ended.
     pub(super) fn end(&self, outcome: Outcome, endpoint: Option<Endpoint>, evidence: bool) {
-        if self.first.get().is_none() {
-            self.first.set(Some(FirstTry { outcome, latency: self.latency.get(), endpoint, evidence }));
-        }
+        let _first = self.first.set(FirstTry { outcome, latency: self.latency.get(), endpoint, evidence });
     }
 }
 
@@ -140,7 +138,7 @@ impl Drop for Trace {
             client: self.client,
             status: self.status.get(),
             side: self.side,
-            first: self.first.get().unwrap_or_else(unasked),
+            first: self.first.take().unwrap_or_else(unasked),
             rescued: self.rescued.get(),
             upgrade: self.upgrade.take(),
             trace_id: self.part_of.take(),

@@ -30,5 +30,6 @@ mod simulate;
 mod smuggling;
 mod splitting;
 mod tls;
+mod unix_sockets;
 mod upgrades;
 mod weights;

@@ -1,10 +1,10 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Dialect, Endpoint, Fault, Micros, Outcome, Route, Side, UnixMicros, Weight};
+use crate::model::{Address, Dialect, Endpoint, Fault, Micros, Outcome, Route, Side, UnixMicros, Weight};
 
 /// One line of the access log. What reads lines reads those of other versions too: fields that it does not know
 /// are passed over, and those that are not needed to tell the sides apart may be absent.
@@ -45,8 +45,8 @@ pub struct AccessRecord {
     pub duration_ms: f64,
     /// The endpoint that the first try was sent to, the last one if connections had to be tried; absent if there
     /// was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<SocketAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_text")]
+    pub endpoint: Option<Address>,
     /// Whether Helios answered in place of Kubernetes.
     #[serde(default)]
     pub rescued: bool,
@@ -104,7 +104,7 @@ pub(crate) struct Finished {
 }
 
 /// How the first try of a request ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FirstTry {
     pub(crate) outcome: Outcome,
     pub(crate) latency: Option<Micros>,
@@ -178,6 +178,32 @@ mod by_name {
     }
 }
 
+/// An address as people write it.
+mod as_text {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::model::Address;
+
+    #[expect(clippy::ref_option, reason = "serde's way")]
+    pub(super) fn serialize<S: Serializer>(
+        address: &Option<Address>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match address {
+            Some(address) => serializer.collect_str(address),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Address>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        Address::parse(&text).map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is no address")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,7 +223,7 @@ mod tests {
             first: FirstTry {
                 outcome: Outcome::Failed(Cause::Status),
                 latency: Some(Micros(12_345)),
-                endpoint: Some(Endpoint { address: ([10, 8, 0, 4], 8080).into() }),
+                endpoint: Some(Endpoint { address: Address::Tcp(([10, 8, 0, 4], 8080).into()) }),
                 evidence: true,
             },
             rescued: true,
@@ -223,6 +249,17 @@ mod tests {
             r#""request_id":"7f3a","evidence":true,"weight":25.5,"generation":7}"#
         );
         assert_eq!(line, expected);
+        assert_eq!(serde_json::from_str::<AccessRecord>(&line).unwrap(), record);
+    }
+
+    #[test]
+    fn a_unix_socket_is_told_by_its_path() {
+        let mut by_socket = finished();
+        by_socket.first.endpoint =
+            Address::parse("unix:/run/playlist.sock").map(|address| Endpoint { address });
+        let record = by_socket.into_record(BEGAN);
+        let line = serde_json::to_string(&record).unwrap();
+        assert!(line.contains(r#""endpoint":"unix:/run/playlist.sock""#), "{line}");
         assert_eq!(serde_json::from_str::<AccessRecord>(&line).unwrap(), record);
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use http::Method;
 use serde_json::Value;
 use switchback::app::{Ending, Running, build};
+use switchback::model::Address;
 use tempfile::TempDir;
 
 use super::client::{self, Answer, Over, request};
@@ -26,8 +27,8 @@ pub(crate) struct Service {
     host: String,
     path: String,
     weight: f64,
-    helios: Vec<SocketAddr>,
-    kubernetes: Vec<SocketAddr>,
+    helios: Vec<Address>,
+    kubernetes: Vec<Address>,
     protocols: [&'static str; 2],
     sides: [&'static str; 2],
     split: String,
@@ -66,13 +67,13 @@ impl Service {
         self
     }
 
-    pub(crate) fn helios(mut self, address: SocketAddr) -> Self {
-        self.helios.push(address);
+    pub(crate) fn helios(mut self, address: impl Into<Address>) -> Self {
+        self.helios.push(address.into());
         self
     }
 
-    pub(crate) fn kubernetes(mut self, address: SocketAddr) -> Self {
-        self.kubernetes.push(address);
+    pub(crate) fn kubernetes(mut self, address: impl Into<Address>) -> Self {
+        self.kubernetes.push(address.into());
         self
     }
 
@@ -101,7 +102,7 @@ impl Service {
     }
 
     pub(crate) fn text(&self) -> String {
-        let side = |name: &str, addresses: &[SocketAddr], protocol: &str, more: &str| {
+        let side = |name: &str, addresses: &[Address], protocol: &str, more: &str| {
             if addresses.is_empty() {
                 return String::new();
             }
