@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,10 +11,12 @@ use tracing::{error, info, warn};
 use crate::admin::{self, AdminSeed};
 use crate::config::ListenerConfig;
 use crate::control;
-use crate::dataplane::{self, Stop, WorkerSeed};
+use crate::dataplane::{self, Listening, Stop, WorkerSeed};
+use crate::model::Address;
 use crate::telemetry::{AccessLogCounts, AccessLogWriter, start_access_log};
 use crate::{snapshot, tally};
 
+use super::bind::SocketFile;
 use super::build::Bound;
 
 /// The running program.
@@ -28,7 +30,9 @@ pub struct Running {
     stop_workers: watch::Sender<Stop>,
     stop_control: watch::Sender<bool>,
     deadline: Duration,
-    addresses: Vec<(String, SocketAddr)>,
+    addresses: Vec<(String, Address)>,
+    /// Of listeners that are Unix sockets.
+    files: Vec<SocketFile>,
     admin_address: SocketAddr,
 }
 
@@ -109,15 +113,16 @@ impl Bound {
             stop_control,
             deadline: process.shutdown,
             addresses,
+            files: self.files,
             admin_address,
         })
     }
 }
 
 impl Running {
-    /// Where a listener listens.
+    /// The address and port on which a listener listens; `None` if it is a Unix socket.
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
-        self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
+        self.addresses.iter().find(|(name, _)| name == listener).and_then(|(_, address)| address.tcp())
     }
 
     /// Where the admin interface listens.
@@ -161,6 +166,8 @@ impl Running {
         for worker in self.workers.drain(..) {
             join(worker, "a worker");
         }
+        // Whoever comes next finds no socket rather than one that nobody answers.
+        self.files.clear();
         // Workers have said all that they know.
         if let Some(log) = self.access_log.take() {
             log.end();
@@ -190,7 +197,7 @@ impl Drop for Running {
 }
 
 /// Each worker's socket of every listener.
-fn by_worker(listeners: Vec<Vec<TcpListener>>, workers: usize) -> Vec<Vec<TcpListener>> {
+fn by_worker(listeners: Vec<Vec<Listening>>, workers: usize) -> Vec<Vec<Listening>> {
     let mut by_worker: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for sockets in listeners {
         for (worker, socket) in by_worker.iter_mut().zip(sockets) {

@@ -66,7 +66,7 @@ impl Endpoint {
     }
 }
 
-/// The endpoints of a configuration that are on this machine, named after their service and side.
+/// The endpoints of a configuration that have a port on this machine, named after their service and side.
 fn configured(folder: &std::path::Path) -> Result<Vec<(Option<String>, SocketAddr)>, Failure> {
     let loaded = load(folder).map_err(|faults| {
         complain(&render(&faults, super::check::colour()));

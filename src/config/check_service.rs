@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::model::{Address, Endpoint, GrpcMethods, PerSide, ServiceName, Side, Weight};
+use crate::model::{Endpoint, GrpcMethods, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::verdict::Rule;
 
@@ -342,9 +342,9 @@ fn side(
     }
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for raw in &addresses.value {
-        let Some(address) = check_addresses::address(raw, faults) else { continue };
+        let Some(address) = check_addresses::endpoint(raw, faults) else { continue };
         let port = address.tcp().map(|address| address.port());
-        let own = process.listeners.iter().find(|own| Address::Tcp(own.address) == address);
+        let own = process.listeners.iter().find(|own| own.address == address);
         let endpoint = Endpoint { address };
         if endpoints.contains(&endpoint) {
             faults

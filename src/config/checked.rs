@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use ipnet::IpNet;
 
-use crate::model::{Endpoint, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
+use crate::model::{Address, Endpoint, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
 
 use super::changes::ChangesConfig;
+use super::peers::Peers;
 
 /// A whole configuration without a fault.
 #[derive(Clone, Debug)]
@@ -48,14 +48,16 @@ pub struct ProcessConfig {
 pub struct ListenerConfig {
     /// The name that services refer to.
     pub name: Arc<str>,
-    /// Address and port.
-    pub address: SocketAddr,
+    /// Where.
+    pub address: Address,
+    /// Who may connect to a Unix socket: the permissions of its file.
+    pub mode: u32,
     /// How it speaks TLS; `None` if it does not.
     pub tls: Option<Arc<Acceptor>>,
-    /// Networks of load balancers whose connections begin with where they come from.
-    pub told_by: Vec<IpNet>,
-    /// Networks of proxies that are believed when they say where a request comes from.
-    pub trusted: Vec<IpNet>,
+    /// Load balancers whose connections begin with where they come from.
+    pub told_by: Peers,
+    /// Proxies that are believed when they say where a request comes from.
+    pub trusted: Peers,
     /// What a client may take up.
     pub limits: ListenerLimits,
 }

@@ -23,6 +23,7 @@ mod diff;
 mod fault;
 mod load;
 mod parse;
+mod peers;
 mod raw_headers;
 mod raw_process;
 mod raw_service;
@@ -42,6 +43,7 @@ pub use checked::{
 pub use diff::{Diff, diff};
 pub use fault::Fault;
 pub use load::{Loaded, load, load_service};
+pub use peers::Peers;
 pub use render::render;
 pub use schema::{SchemaOf, schema};
 pub use show::show;

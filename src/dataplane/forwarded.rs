@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use http::header::{Entry, FORWARDED, HeaderMap, HeaderName, HeaderValue};
-use ipnet::IpNet;
+
+use crate::config::Peers;
 
 pub(super) const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -21,10 +22,13 @@ const NAMES: [&str; 6] = [
     "x-real-ip",
 ];
 
+/// Stands for who has no address, as in RFC 7239, section 6.2.
+const UNKNOWN: HeaderValue = HeaderValue::from_static("unknown");
+
 /// What a client's connection tells of each of its requests.
 pub(super) struct Forwarded {
-    /// Who is at the other end.
-    address: IpAddr,
+    /// Who is at the other end; `None` on a Unix socket.
+    address: Option<IpAddr>,
     /// The same in words.
     client: HeaderValue,
     /// `http` or `https`.
@@ -32,42 +36,43 @@ pub(super) struct Forwarded {
     /// Who the client has proven to be, if endpoints are told.
     caller: Option<HeaderValue>,
     /// The proxies that are believed; absent if this connection is from none of them.
-    trusted: Option<Rc<[IpNet]>>,
+    trusted: Option<Rc<Peers>>,
 }
 
 impl Forwarded {
-    /// `trusted` are the networks of proxies that are believed, and `caller` is who the client has proven to be.
+    /// `trusted` are the proxies that are believed, and `caller` is who the client has proven to be.
     pub(super) fn new(
-        address: IpAddr,
+        address: Option<IpAddr>,
         proto: &'static str,
         caller: Option<HeaderValue>,
-        trusted: &Rc<[IpNet]>,
+        trusted: &Rc<Peers>,
     ) -> Self {
-        let address = address.to_canonical();
-        let client = HeaderValue::try_from(address.to_string());
+        let address = address.map(|address| address.to_canonical());
+        let client = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
         Self {
             address,
-            client: client.unwrap_or(HeaderValue::from_static("unknown")),
+            client: client.unwrap_or(UNKNOWN),
             proto: HeaderValue::from_static(proto),
             caller,
-            trusted: is_in(trusted, address).then(|| trusted.clone()),
+            trusted: trusted.has(address).then(|| trusted.clone()),
         }
     }
 
     /// The address of the client that a request comes from: the one at the other end, or behind proxies that are
-    /// believed the nearest that is none of them. `None` if one of those does not say it.
+    /// believed the nearest that is none of them. `None` if nobody says it who is believed.
     pub(super) fn address(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let Some(trusted) = &self.trusted else { return Some(self.address) };
+        let Some(trusted) = &self.trusted else { return self.address };
         let mut nearest = self.address;
         for line in headers.get_all(FORWARDED_FOR).iter().rev() {
             for entry in line.as_bytes().rsplit(|byte| *byte == b',') {
-                nearest = read_address(entry)?;
-                if !is_in(trusted, nearest) {
-                    return Some(nearest);
+                let address = read_address(entry)?;
+                nearest = Some(address);
+                if !trusted.has_address(address) {
+                    return nearest;
                 }
             }
         }
-        Some(nearest)
+        nearest
     }
 
     /// Tells an endpoint where a request comes from. `told` says that the request says something of it already.
@@ -78,13 +83,15 @@ impl Forwarded {
         }
         match headers.entry(FORWARDED_FOR) {
             Entry::Vacant(place) => _ = place.insert(self.client.clone()),
+            // Who is on this machine and believed has said the last that there is to say.
+            Entry::Occupied(_) if self.address.is_none() => {}
             Entry::Occupied(_) => append(headers, FORWARDED_FOR, &self.client),
         }
         if !told || !is_one_proto(headers) {
             headers.insert(FORWARDED_PROTO, self.proto.clone());
         }
-        if told && headers.contains_key(FORWARDED) {
-            append(headers, FORWARDED, &self.element());
+        if let Some(address) = self.address.filter(|_| told && headers.contains_key(FORWARDED)) {
+            append(headers, FORWARDED, &self.element(address));
         }
     }
 
@@ -99,13 +106,13 @@ impl Forwarded {
     }
 
     /// This hop, as `Forwarded` has it (RFC 7239, section 4).
-    fn element(&self) -> HeaderValue {
+    fn element(&self, address: IpAddr) -> HeaderValue {
         let proto = self.proto.to_str().unwrap_or_default();
-        let element = match self.address {
+        let element = match address {
             IpAddr::V4(address) => format!("for={address};proto={proto}"),
             IpAddr::V6(address) => format!("for=\"[{address}]\";proto={proto}"),
         };
-        HeaderValue::try_from(element).unwrap_or(HeaderValue::from_static("for=unknown"))
+        HeaderValue::try_from(element).unwrap_or(UNKNOWN)
     }
 }
 
@@ -160,10 +167,6 @@ fn is_one_proto(headers: &HeaderMap) -> bool {
     told.next().is_some_and(|proto| matches!(proto.as_bytes(), b"http" | b"https")) && told.next().is_none()
 }
 
-fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
-    networks.iter().any(|network| network.contains(&address))
-}
-
 /// Reads an entry of `X-Forwarded-For`: an address, perhaps in brackets, perhaps with a port.
 fn read_address(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
@@ -178,8 +181,10 @@ mod tests {
     use super::*;
 
     fn from(peer: &str, trusted: &[&str]) -> Forwarded {
-        let trusted: Rc<[IpNet]> = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        Forwarded::new(peer.parse().unwrap(), "http", None, &trusted)
+        let (unix, networks): (Vec<&str>, Vec<&str>) = trusted.iter().partition(|peer| **peer == "unix");
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        let trusted = Rc::new(Peers { networks, unix: !unix.is_empty() });
+        Forwarded::new(peer.parse().ok(), "http", None, &trusted)
     }
 
     fn with(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -279,6 +284,31 @@ mod tests {
         let mut headers = with(&[("forwarded", "for=x")]);
         from("fd00::1", &["fd00::/8"]).tell(&mut headers, true);
         assert_eq!(headers["forwarded"], "for=x, for=\"[fd00::1]\";proto=http");
+    }
+
+    #[test]
+    fn who_comes_by_a_unix_socket_is_unknown_unless_trusted_to_say_who_asks() {
+        let lines = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=203.0.113.7")];
+        for (trusted, address, passed) in [
+            (&["0.0.0.0/0"][..], None, &["x-forwarded-for: unknown", "x-forwarded-proto: http"][..]),
+            (
+                &["unix"],
+                Some([203, 0, 113, 7].into()),
+                &["forwarded: for=203.0.113.7", "x-forwarded-for: 203.0.113.7", "x-forwarded-proto: http"],
+            ),
+        ] {
+            let mut headers = with(&lines);
+            let by_socket = from("unix", trusted);
+            assert_eq!(by_socket.address(&headers), address);
+            by_socket.tell(&mut headers, true);
+            assert_eq!(text(&headers), passed);
+            let mut silent = HeaderMap::new();
+            assert_eq!(by_socket.address(&silent), None);
+            by_socket.tell(&mut silent, false);
+            assert_eq!(text(&silent), ["x-forwarded-for: unknown", "x-forwarded-proto: http"]);
+        }
+        // Somebody on the network is not who comes by a socket.
+        assert_eq!(from("10.9.0.1", &["unix"]).address(&with(&lines)), Some([10, 9, 0, 1].into()));
     }
 
     #[test]

@@ -302,6 +302,8 @@ fn without_user(authority: &Authority) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::Peers;
+
     use super::*;
 
     fn head(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Request<()> {
@@ -309,8 +311,8 @@ mod tests {
     }
 
     fn forwarded() -> Forwarded {
-        let trusted = ["10.0.0.0/8".parse().unwrap()].into();
-        Forwarded::new([10, 0, 0, 7].into(), "http", None, &trusted)
+        let trusted = Peers { networks: vec!["10.0.0.0/8".parse().unwrap()], unix: false };
+        Forwarded::new(Some([10, 0, 0, 7].into()), "http", None, &trusted.into())
     }
 
     fn speaking(protocol: Protocol) -> SideConfig {

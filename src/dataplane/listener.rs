@@ -1,20 +1,18 @@
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::conn::auto;
-use ipnet::IpNet;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::config::ListenerLimits;
+use crate::config::{ListenerLimits, Peers};
 use crate::tls::Acceptor;
 
 use super::core::Core;
 use super::endpoints::LocalTasks;
+use super::listening::Accepting;
 use super::origin::{self, Origin};
 use super::serve::{Client, Tls};
 use super::wire::{Socket, Wire};
@@ -39,14 +37,14 @@ pub(super) struct Door {
     pub(super) acceptor: Option<Arc<Acceptor>>,
     pub(super) limits: ListenerLimits,
     /// Whose connections begin with where they come from.
-    pub(super) told_by: Rc<[IpNet]>,
+    pub(super) told_by: Rc<Peers>,
     /// Proxies that are believed when they say where a request comes from.
-    pub(super) trusted: Rc<[IpNet]>,
+    pub(super) trusted: Rc<Peers>,
 }
 
 /// Accepts connections until the worker drains. Those that wait to be accepted by then still are: closing a
 /// listener resets them.
-pub(super) async fn run(door: Door, listener: TcpListener, most_connections: usize) {
+pub(super) async fn run(door: Door, listener: Accepting, most_connections: usize) {
     let core = &door.core;
     loop {
         if core.drain.connections() >= most_connections {
@@ -63,7 +61,7 @@ pub(super) async fn run(door: Door, listener: TcpListener, most_connections: usi
             }
         };
         match accepted {
-            Ok((stream, peer)) => door.open(stream, peer),
+            Ok((socket, origin)) => door.open(socket, origin),
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 warn!(%error, "cannot accept connections for a moment");
@@ -75,18 +73,14 @@ pub(super) async fn run(door: Door, listener: TcpListener, most_connections: usi
 
 impl Door {
     /// Takes in those who wait: closing a listener resets them, and the system may not have told of them yet.
-    async fn last_call(&self, listener: &TcpListener) {
-        while let Ok(Ok((stream, peer))) = timeout(LAST_CALL, listener.accept()).await {
-            self.open(stream, peer);
+    async fn last_call(&self, listener: &Accepting) {
+        while let Ok(Ok((socket, origin))) = timeout(LAST_CALL, listener.accept()).await {
+            self.open(socket, origin);
         }
     }
 
-    fn open(&self, stream: TcpStream, peer: SocketAddr) {
-        // An answer goes out as it comes. A peer that is gone already is noticed by the first read.
-        let _ = stream.set_nodelay(true);
-        let origin = Origin { client: peer, local: stream.local_addr().unwrap_or(peer) };
-        let socket = Socket::Tcp(stream);
-        let is_told = self.told_by.iter().any(|network| network.contains(&peer.ip().to_canonical()));
+    fn open(&self, socket: Socket, origin: Origin) {
+        let is_told = self.told_by.has(origin.address());
         if self.acceptor.is_none() && !is_told {
             let client = Client::new(self.place, origin, Tls::No, None, self.limits, &self.trusted);
             let (core, protocols) = (self.core.clone(), self.protocols.clone());

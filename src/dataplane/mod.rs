@@ -30,6 +30,7 @@ mod handshake;
 mod headers;
 mod lifetime;
 mod listener;
+mod listening;
 mod origin;
 mod pace;
 mod relay;
@@ -48,4 +49,5 @@ mod websocket;
 mod wire;
 mod worker;
 
+pub(crate) use listening::Listening;
 pub(crate) use worker::{Stop, WorkerSeed, start};

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) async fn read(
         return Some(seen); // the load balancer itself asks whether we are well
     }
     Some(match (told.source_inet(), told.destination_inet()) {
-        (Some(client), Some(local)) => Origin { client, local },
+        (Some(client), Some(local)) => Origin::Known { client, local },
         _ => seen, // it does not know
     })
 }
@@ -66,26 +66,46 @@ async fn header(stream: &mut Socket) -> Option<Vec<u8>> {
 
 /// Where a connection comes from, and where it was made to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
-    pub(super) client: SocketAddr,
-    pub(super) local: SocketAddr,
+pub(super) enum Origin {
+    Known {
+        client: SocketAddr,
+        local: SocketAddr,
+    },
+    /// It came by a Unix socket, whose ends have no address.
+    Unknown,
 }
 
 impl Origin {
+    /// The client's address, if it has one.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        match self {
+            Origin::Known { client, .. } => Some(client.ip().to_canonical()),
+            Origin::Unknown => None,
+        }
+    }
+
     /// Tells an endpoint, before anything else is sent.
     pub(super) async fn write(self, version: ProxyProtocol, stream: &mut Socket) -> std::io::Result<()> {
-        // Both of a header's addresses are of one family.
-        let (client, local) = match (self.client, self.local) {
-            (SocketAddr::V4(_), SocketAddr::V4(_)) | (SocketAddr::V6(_), SocketAddr::V6(_)) => {
-                (self.client, self.local)
+        let header = match (self, version) {
+            (Origin::Known { client, local }, version) => {
+                let (client, local) = of_one_family(client, local);
+                match version {
+                    ProxyProtocol::V1 => HeaderBuilder::v1_proxy(client, local),
+                    ProxyProtocol::V2 => HeaderBuilder::v2_proxy(client, local),
+                }
             }
-            _ => (as_v6(self.client), as_v6(self.local)),
-        };
-        let header = match version {
-            ProxyProtocol::V1 => HeaderBuilder::v1_proxy(client, local),
-            ProxyProtocol::V2 => HeaderBuilder::v2_proxy(client, local),
+            (Origin::Unknown, ProxyProtocol::V1) => HeaderBuilder::v1_unknown(),
+            (Origin::Unknown, ProxyProtocol::V2) => HeaderBuilder::v2_local(),
         };
         stream.write_all(&header.build()).await
+    }
+}
+
+/// Both of a header's addresses are of one family.
+fn of_one_family(client: SocketAddr, local: SocketAddr) -> (SocketAddr, SocketAddr) {
+    match (client, local) {
+        (SocketAddr::V4(_), SocketAddr::V4(_)) | (SocketAddr::V6(_), SocketAddr::V6(_)) => (client, local),
+        _ => (as_v6(client), as_v6(local)),
     }
 }
 

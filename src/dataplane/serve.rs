@@ -7,9 +7,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::ext::Protocol as Extended;
-use ipnet::IpNet;
 
-use crate::config::ListenerLimits;
+use crate::config::{ListenerLimits, Peers};
 use crate::model::{Cause, Dialect, Outcome, Route, Side};
 use crate::snapshot::ServiceView;
 use crate::splitter::{Point, Sticky, Why};
@@ -62,18 +61,18 @@ pub(super) enum Tls {
 }
 
 impl Client {
-    /// `caller` is who a client that speaks TLS has proven to be, if endpoints are told; `trusted` are the networks of
-    /// proxies that are believed.
+    /// `caller` is who a client that speaks TLS has proven to be, if endpoints are told; `trusted` are the proxies that are
+    /// believed.
     pub(super) fn new(
         listener: usize,
         origin: Origin,
         tls: Tls,
         caller: Option<HeaderValue>,
         limits: ListenerLimits,
-        trusted: &Rc<[IpNet]>,
+        trusted: &Rc<Peers>,
     ) -> Self {
         let proto = if tls == Tls::Yes { "https" } else { "http" };
-        let forwarded = Forwarded::new(origin.client.ip(), proto, caller, trusted);
+        let forwarded = Forwarded::new(origin.address(), proto, caller, trusted);
         let (in_flight, asked) = (Rc::default(), Cell::new(0));
         Self { listener, origin, in_flight, asked, limits, forwarded }
     }

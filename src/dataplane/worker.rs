@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -18,6 +17,7 @@ use crate::telemetry::AccessLog;
 
 use super::core::Core;
 use super::listener::Door;
+use super::listening::{Accepting, Listening};
 use super::{beat, connection, listener};
 
 /// What a worker is made from.
@@ -25,7 +25,7 @@ pub(crate) struct WorkerSeed {
     pub(crate) index: usize,
     pub(crate) clock: Clock,
     /// One socket for each configured listener, in that order, bound and listening.
-    pub(crate) listeners: Vec<std::net::TcpListener>,
+    pub(crate) listeners: Vec<Listening>,
     /// How each of them was set up.
     pub(crate) doors: Arc<[ListenerConfig]>,
     pub(crate) subscription: Subscription,
@@ -67,7 +67,7 @@ async fn run(seed: WorkerSeed) {
     core.view();
     let mut accepting = JoinSet::new();
     for (place, (socket, config)) in listeners.into_iter().zip(doors.iter()).enumerate() {
-        match TcpListener::from_std(socket) {
+        match Accepting::new(socket) {
             Ok(socket) => {
                 let door = Door {
                     core: core.clone(),
@@ -75,8 +75,8 @@ async fn run(seed: WorkerSeed) {
                     place,
                     limits: config.limits,
                     acceptor: config.tls.clone(),
-                    told_by: config.told_by.as_slice().into(),
-                    trusted: config.trusted.as_slice().into(),
+                    told_by: config.told_by.clone().into(),
+                    trusted: config.trusted.clone().into(),
                 };
                 let run = listener::run(door, socket, most_connections);
                 accepting.spawn_local(run);

@@ -1,17 +1,21 @@
-//! Endpoints that listen on a Unix socket.
+//! Unix sockets: endpoints that listen on one, and listeners that clients connect to by one.
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use http::Method;
-use proxy_protocol_rs::parse;
+use http::{HeaderMap, Method};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use proxy_protocol_rs::{HeaderBuilder, parse};
+use switchback::app::{BuildError, build};
 use switchback::model::Address;
 use switchback::telemetry::AccessRecord;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpStream, UnixListener};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use crate::support::client::{Client, Over, request};
@@ -55,7 +59,9 @@ impl Socket {
                         let client = loop {
                             header.push(near.read_u8().await.unwrap());
                             if let Ok((header, _)) = parse(&header) {
-                                break header.source_inet().unwrap().ip().to_string();
+                                break header
+                                    .source_inet()
+                                    .map_or("nobody".to_owned(), |from| from.ip().to_string());
                             }
                         };
                         told.lock().unwrap().push(client);
@@ -210,4 +216,222 @@ async fn an_upgraded_stream_goes_on_over_a_unix_socket() {
     let mut said = Vec::new();
     client.read_to_end(&mut said).await.unwrap();
     assert_eq!(said, b"there and back");
+}
+
+/// Adds a listener on a Unix socket; tells where it is.
+fn listening(folder: &Folder, more: &str) -> PathBuf {
+    let path = folder.path().join("s.sock");
+    folder.add_to_process(&format!("[listeners.local]\naddress = \"unix:{}\"\n{more}\n", path.display()));
+    path
+}
+
+async fn connect(mut stream: UnixStream, over: Over, begin: &[u8]) -> Client {
+    stream.write_all(begin).await.unwrap();
+    match over {
+        Over::Http1 => {
+            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            Client::of_http1(sender)
+        }
+        Over::Http2 => {
+            let (sender, connection) =
+                http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            Client::of_http2(sender)
+        }
+    }
+}
+
+/// Asks over a connection of its own, which begins with some bytes; tells what an endpoint has seen.
+async fn ask(
+    path: &Path,
+    over: Over,
+    begin: &[u8],
+    headers: &[(&'static str, &str)],
+    endpoint: &Endpoint,
+) -> HeaderMap {
+    let stream = UnixStream::connect(path).await.unwrap();
+    let mut client = connect(stream, over, begin).await;
+    let mut asked = request(over, Method::GET, "a.test", "/", "");
+    for (name, value) in headers {
+        asked.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    assert_eq!(client.send(asked).await.status, 200);
+    endpoint.seen().pop().unwrap().headers
+}
+
+const CLAIMS: [(&str, &str); 2] = [("x-forwarded-for", "10.20.0.1"), ("x-forwarded-proto", "https")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_by_a_unix_socket_has_no_address_and_is_not_believed() {
+    let endpoint = Endpoint::named("helios").await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    access_log(&folder);
+    let path = listening(&folder, "trusted-proxies = [\"0.0.0.0/0\", \"::/0\"]");
+    let proxy = Proxy::start_in(folder);
+    for (over, count) in OVERS.into_iter().zip(1..) {
+        let seen = ask(&path, over, b"", &CLAIMS, &endpoint).await;
+        assert_eq!(
+            (&seen["x-forwarded-for"], &seen["x-forwarded-proto"]),
+            (&"unknown".parse().unwrap(), &"http".parse().unwrap())
+        );
+        assert_eq!(records(&proxy, count).await.pop().unwrap().client, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_by_a_unix_socket_is_believed_where_that_is_listed() {
+    let endpoint = Endpoint::named("helios").await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    access_log(&folder);
+    let path = listening(&folder, "trusted-proxies = [\"unix\", \"10.9.0.0/24\"]");
+    let proxy = Proxy::start_in(folder);
+    for (over, count) in OVERS.into_iter().zip(1..) {
+        let claims = [("x-forwarded-for", "203.0.113.7, 10.9.0.1"), ("x-forwarded-proto", "https")];
+        let seen = ask(&path, over, b"", &claims, &endpoint).await;
+        assert_eq!(
+            (&seen["x-forwarded-for"], &seen["x-forwarded-proto"]),
+            (&claims[0].1.parse().unwrap(), &"https".parse().unwrap())
+        );
+        let client = records(&proxy, count).await.pop().unwrap().client;
+        assert_eq!(client, Some([203, 0, 113, 7].into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_address_neither_forces_nor_sticks() {
+    let (helios, kubernetes) = (Endpoint::named("helios").await, Endpoint::named("kubernetes").await);
+    let split = "force = { from = [\"0.0.0.0/0\", \"::/0\"] }\nsticky = { client-address = true }";
+    let both = |name, weight| {
+        Service::new(name).weight(weight).helios(helios.address).kubernetes(kubernetes.address).split(split)
+    };
+    let folder = Folder::with(&[both("a", 50.0), both("b", 0.0)]);
+    let path = listening(&folder, "");
+    let _proxy = Proxy::start_in(folder);
+    let mut client = connect(UnixStream::connect(&path).await.unwrap(), Over::Http1, b"").await;
+    let mut forced = request(Over::Http1, Method::GET, "b.test", "/", "");
+    forced.headers_mut().insert("x-switchback-side", "kubernetes".parse().unwrap());
+    assert_eq!(client.send(forced).await.text(), "helios");
+    let mut sides = [0, 0];
+    for _ in 0..100 {
+        sides[usize::from(client.get("a.test", "/").await.text() == "kubernetes")] += 1;
+    }
+    assert_eq!(sides, [50, 50], "dealt like any other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_balancer_behind_a_unix_socket_tells_by_the_proxy_protocol_where_that_is_listed() {
+    let endpoint = Endpoint::named("helios").await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    let path = listening(&folder, "proxy-protocol-from = [\"unix\"]");
+    let proxy = Proxy::start_in(folder);
+    let told = HeaderBuilder::v2_proxy("203.0.113.7:1".parse().unwrap(), "198.51.100.1:1".parse().unwrap());
+    for (header, client) in [
+        (told.build(), "203.0.113.7"),
+        (HeaderBuilder::v1_unknown().build(), "unknown"),
+        (HeaderBuilder::v2_local().build(), "unknown"),
+    ] {
+        for over in OVERS {
+            let seen = ask(&path, over, &header, &[], &endpoint).await;
+            assert_eq!(seen["x-forwarded-for"], client, "{over:?}");
+        }
+    }
+    assert_eq!(proxy.get("a.test", "/").await.status, 200, "the other listener is as it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_want_to_know_are_told_that_nobody_knows() {
+    let endpoint = Endpoint::named("helios").await;
+    for version in ["proxy-protocol = \"v1\"", "proxy-protocol = \"v2\""] {
+        let mut socket = Socket::before(endpoint.address);
+        socket.kill().await;
+        socket.listen(endpoint.address, true);
+        let folder = Folder::with(&[Service::new("a").helios(socket.address()).sides(version, "")]);
+        let path = listening(&folder, "");
+        let _proxy = Proxy::start_in(folder);
+        ask(&path, Over::Http1, b"", &[], &endpoint).await;
+        assert_eq!(*socket.told.lock().unwrap(), ["nobody"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_over_a_unix_socket_too() {
+    let (authority, endpoint) = (Authority::new("ours"), Endpoint::named("helios").await);
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    authority.sign(&["a.test"]).write(folder.path(), "site");
+    let tls = "[listeners.local.tls]\ncertificates = [{ chain = \"site.pem\", key = \"site.key\" }]";
+    let path = listening(&folder, tls);
+    let _proxy = Proxy::start_in(folder);
+    // Clients of the tests speak TLS over TCP.
+    let bridge = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = bridge.local_addr().unwrap();
+    let bridging = tokio::spawn(async move {
+        let (mut near, _) = bridge.accept().await.unwrap();
+        let mut far = UnixStream::connect(path).await.unwrap();
+        let _ = copy_bidirectional(&mut near, &mut far).await;
+    });
+    let (mut client, _) = authority.client().connect(near, "a.test", Over::Http2).await.unwrap();
+    assert_eq!(client.get("a.test", "/").await.text(), "helios");
+    assert_eq!(endpoint.seen().pop().unwrap().headers["x-forwarded-proto"], "https");
+    bridging.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_come_at_once_are_served_whichever_worker_wakes_first() {
+    let endpoint = Endpoint::named("helios").await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    let path = listening(&folder, "");
+    let _proxy = Proxy::start_in(folder);
+    let mut clients = JoinSet::new();
+    for _ in 0..100 {
+        let path = path.clone();
+        clients.spawn(async move {
+            let mut client = connect(UnixStream::connect(path).await.unwrap(), Over::Http1, b"").await;
+            client.get("a.test", "/").await.status.as_u16()
+        });
+    }
+    assert!(clients.join_all().await.into_iter().all(|status| status == 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listeners_socket_has_its_mode_and_is_gone_with_the_program() {
+    for (mode, bits) in [("", 0o660), ("mode = \"0600\"", 0o600), ("mode = \"666\"", 0o666)] {
+        let folder = Folder::with(&[Service::new("a").helios(Endpoint::refusing().await)]);
+        let path = listening(&folder, mode);
+        let proxy = Proxy::start_in(folder);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, bits);
+        let folder = proxy.end().await;
+        assert!(!path.exists());
+        // What another has put there since is its own.
+        let proxy = Proxy::start_in(folder);
+        fs::remove_file(&path).unwrap();
+        let _other = UnixListener::bind(&path).unwrap();
+        let _folder = proxy.end().await;
+        assert!(path.exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_nobody_answers_on_is_taken_over_and_one_that_lives_is_not() {
+    let endpoint = Endpoint::named("helios").await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    let path = listening(&folder, "");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "as a process that was killed leaves it");
+    let proxy = Proxy::start_in(folder);
+    ask(&path, Over::Http1, b"", &[], &endpoint).await;
+    let folder = proxy.end().await;
+    let refused = |folder: &Folder| match build(folder.path()) {
+        Err(BuildError::Listen { address, what, .. }) => (address, what),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it was taken"),
+    };
+    let wanted = (at(&path).to_string(), "local".to_owned());
+    let living = UnixListener::bind(&path).unwrap();
+    assert_eq!(refused(&folder), wanted);
+    drop(living);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "a file that is no socket").unwrap();
+    assert_eq!(refused(&folder), wanted);
+    assert!(path.exists());
 }
