@@ -104,8 +104,14 @@
 //!   connections down for one bad request.
 //! - *`force` works while a service is held.* A hold is about users; whoever mends Kubernetes needs to reach
 //!   it. What is forced is neither evidence nor rescued.
-//! - *No `X-Forwarded-Host`*: `Host` is kept, so it would say the same; no `Via` on answers: it would tell
+//! - *No `X-Forwarded-Host` where `Host` is kept*: it would say the same; no `Via` on answers: it would tell
 //!   every user how the company routes.
+//! - *Nobody is believed about where a request comes from* unless a listener lists them. Passing on what a client says of its
+//!   own address is convenient behind a load balancer, and lets anybody force a side who can guess a network.
+//! - *A route is of the path that the client asked for*, whatever is stripped off it: it is the path that people know, that the
+//!   access log has, and by which a recorded day is judged again.
+//! - *Each worker has its own copy of a service's header rules*: a name or a value in a head counts its users, and all workers
+//!   counting on one would be fighting over a cache line.
 //! - *A weight toward a side that a service does not have is moved to the side that it has*, when a person's
 //!   word or a file leads there: 404 and 503 are for services that have no side at all.
 //! - *The rescue budget is 100 % unless a file says less*: a budget below it fails users exactly when all of

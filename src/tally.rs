@@ -101,9 +101,10 @@ pub(crate) fn channel() -> (mpsc::Sender<Report>, mpsc::Receiver<Report>) {
 
 impl ServiceTally {
     /// Notes where a failure happened.
-    pub(crate) fn blame(&mut self, endpoint: Endpoint, cause: Cause) {
-        if self.blamed.len() < MOST_BLAMED || self.blamed.contains_key(&(endpoint, cause)) {
-            *self.blamed.entry((endpoint, cause)).or_default() += 1;
+    pub(crate) fn blame(&mut self, endpoint: &Endpoint, cause: Cause) {
+        let what = (endpoint.clone(), cause);
+        if self.blamed.len() < MOST_BLAMED || self.blamed.contains_key(&what) {
+            *self.blamed.entry(what).or_default() += 1;
         }
     }
 

@@ -38,7 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["model", "rollout", "config", "control"]),
-    ("app", &["clock", "config", "telemetry", "snapshot", "tally", "dataplane", "control", "admin"]),
+    ("app", &["model", "clock", "config", "telemetry", "snapshot", "tally", "dataplane", "control", "admin"]),
     ("cli", &["model", "clock", "verdict", "rehearsal", "config", "telemetry", "control", "admin", "app"]),
 ];
 

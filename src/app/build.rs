@@ -6,9 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::clock::Clock;
 use crate::config::{Fault, Loaded, load};
 use crate::control::{Kept, OpenError, Store};
+use crate::dataplane::Listening;
+use crate::model::Address;
 use crate::telemetry::LogFile;
 
-use super::bind;
+use super::bind::{self, SocketFile};
+
+/// The admin socket is its owner's alone.
+const ADMIN_MODE: u32 = 0o600;
 
 /// A program with every socket open, and nothing running.
 pub struct Bound {
@@ -19,10 +24,12 @@ pub struct Bound {
     pub(super) kept: Kept,
     pub(super) access_log: Option<LogFile>,
     /// By listener, then by worker.
-    pub(super) listeners: Vec<Vec<TcpListener>>,
+    pub(super) listeners: Vec<Vec<Listening>>,
+    /// Of those that are Unix sockets.
+    pub(super) files: Vec<SocketFile>,
     pub(super) admin: TcpListener,
     pub(super) admin_socket: UnixListener,
-    addresses: Vec<(String, SocketAddr)>,
+    addresses: Vec<(String, Address)>,
     admin_address: SocketAddr,
 }
 
@@ -77,15 +84,16 @@ pub fn build(folder: &Path) -> Result<Bound, BuildError> {
     let admin_address = admin.local_addr().map_err(admin_error)?;
     let socket = &process.admin.socket;
     let admin_socket =
-        bind::unix(socket).map_err(|source| listen_error(&socket.display(), "admin", source))?;
+        bind::unix(socket, ADMIN_MODE).map_err(|source| listen_error(&socket.display(), "admin", source))?;
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
+    let mut files = Vec::new();
     for listener in &process.listeners {
-        let sockets = bind::listeners(listener.address, process.workers)
+        let doors = bind::listeners(&listener.address, listener.mode, process.workers)
             .map_err(|source| listen_error(&listener.address, &listener.name, source))?;
-        let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(listener.address);
-        addresses.push((listener.name.to_string(), address));
-        listeners.push(sockets);
+        addresses.push((listener.name.to_string(), doors.address));
+        listeners.push(doors.sockets);
+        files.extend(doors.file);
     }
     let (clock, folder) = (Clock::start(), folder.to_owned());
     Ok(Bound {
@@ -96,6 +104,7 @@ pub fn build(folder: &Path) -> Result<Bound, BuildError> {
         kept,
         access_log,
         listeners,
+        files,
         admin,
         admin_socket,
         addresses,
@@ -105,7 +114,7 @@ pub fn build(folder: &Path) -> Result<Bound, BuildError> {
 
 impl Bound {
     /// Where each listener listens, by name.
-    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+    pub fn addresses(&self) -> &[(String, Address)] {
         &self.addresses
     }
 

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,10 +10,12 @@ use tracing::{error, info, warn};
 
 use crate::admin::{self, AdminSeed};
 use crate::control;
-use crate::dataplane::{self, DoorSeed, Stop, WorkerSeed};
+use crate::dataplane::{self, DoorSeed, Listening, Stop, WorkerSeed};
+use crate::model::Address;
 use crate::telemetry::{AccessLogCounts, AccessLogWriter, start_access_log};
 use crate::{snapshot, tally};
 
+use super::bind::SocketFile;
 use super::build::Bound;
 
 /// The running program.
@@ -27,7 +29,9 @@ pub struct Running {
     stop_workers: watch::Sender<Stop>,
     stop_control: watch::Sender<bool>,
     deadline: Duration,
-    addresses: Vec<(String, SocketAddr)>,
+    addresses: Vec<(String, Address)>,
+    /// Of listeners that are Unix sockets.
+    files: Vec<SocketFile>,
     admin_address: SocketAddr,
 }
 
@@ -67,8 +71,6 @@ impl Bound {
             access_log: counts,
             stop: control_stopped.clone(),
         })?;
-        let most_connections = process.limits.connections.div_ceil(workers);
-        let most_in_flight = process.limits.in_flight.div_ceil(workers);
         let doors: Arc<[DoorSeed]> =
             process.listeners.iter().map(|config| DoorSeed::new(config.clone(), workers)).collect();
         let seeds = by_worker(self.listeners, workers).into_iter().zip(subscriptions).enumerate();
@@ -81,8 +83,7 @@ impl Bound {
                 subscription,
                 reports: reporting.clone(),
                 access_log: access_log.clone(),
-                most_connections,
-                most_in_flight,
+                limits: process.limits.shared_by(workers),
                 stop: stopped.clone(),
             })
         });
@@ -111,15 +112,16 @@ impl Bound {
             stop_control,
             deadline: process.shutdown,
             addresses,
+            files: self.files,
             admin_address,
         })
     }
 }
 
 impl Running {
-    /// Where a listener listens.
+    /// The address and port on which a listener listens; `None` if it is a Unix socket.
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
-        self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
+        self.addresses.iter().find(|(name, _)| name == listener).and_then(|(_, address)| address.tcp())
     }
 
     /// Where the admin interface listens.
@@ -163,6 +165,8 @@ impl Running {
         for worker in self.workers.drain(..) {
             join(worker, "a worker");
         }
+        // Whoever comes next finds no socket rather than one that nobody answers.
+        self.files.clear();
         // Workers have said all that they know.
         if let Some(log) = self.access_log.take() {
             log.end();
@@ -192,7 +196,7 @@ impl Drop for Running {
 }
 
 /// Each worker's socket of every listener.
-fn by_worker(listeners: Vec<Vec<TcpListener>>, workers: usize) -> Vec<Vec<TcpListener>> {
+fn by_worker(listeners: Vec<Vec<Listening>>, workers: usize) -> Vec<Vec<Listening>> {
     let mut by_worker: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for sockets in listeners {
         for (worker, socket) in by_worker.iter_mut().zip(sockets) {

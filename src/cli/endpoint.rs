@@ -66,7 +66,7 @@ impl Endpoint {
     }
 }
 
-/// The endpoints of a configuration that are on this machine, named after their service and side.
+/// The endpoints of a configuration that have a port on this machine, named after their service and side.
 fn configured(folder: &std::path::Path) -> Result<Vec<(Option<String>, SocketAddr)>, Failure> {
     let loaded = load(folder).map_err(|faults| {
         complain(&render(&faults, super::check::colour()));
@@ -75,9 +75,10 @@ fn configured(folder: &std::path::Path) -> Result<Vec<(Option<String>, SocketAdd
     let mut named = Vec::new();
     for service in loaded.config.services.values() {
         for side in Side::ALL {
-            let endpoints = service.sides[side].endpoints.iter().filter(|e| e.address.ip().is_loopback());
-            for (number, endpoint) in (1..).zip(endpoints) {
-                named.push((Some(format!("{side}-{}-{number}", service.name)), endpoint.address));
+            let addresses =
+                service.sides[side].endpoints.iter().filter_map(|endpoint| endpoint.address.tcp());
+            for (number, address) in (1..).zip(addresses.filter(|address| address.ip().is_loopback())) {
+                named.push((Some(format!("{side}-{}-{number}", service.name)), address));
             }
         }
     }

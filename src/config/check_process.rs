@@ -4,18 +4,25 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::model::Address;
+
 use super::at::At;
+use super::check_addresses;
 use super::check_limits;
 use super::check_service::network;
 use super::check_tls::{self, Files};
 use super::checked::{AdminConfig, ListenerConfig, ProcessConfig};
 use super::fault::Faults;
 use super::parse::Lost;
+use super::peers::Peers;
 use super::raw_process::{RawAccessLog, RawAdmin, RawListener, RawProcess};
 use super::units;
 
 /// The most threads that serve requests.
 const WORKERS: RangeInclusive<i64> = 1..=256;
+
+/// Who may connect to a Unix socket unless it is said: its owner and group.
+const SOCKET_MODE: u32 = 0o660;
 
 /// Checks `switchback.toml`. What is at fault gets its default: the result counts only if no fault was found.
 pub(super) fn check(raw: RawProcess, lost: &Lost, files: Files, faults: &mut Faults<'_>) -> ProcessConfig {
@@ -109,20 +116,63 @@ fn listeners(
             }
             continue;
         };
-        let Some(address) = address(&raw, faults) else { continue };
+        let mode = mode(listener.value.mode.as_ref(), &raw, faults);
+        let tls = listener.value.tls.and_then(|raw| check_tls::accept(raw, lost, files, faults));
+        let told_by = peers(listener.value.proxy_protocol_from, faults);
+        let trusted = peers(listener.value.trusted_proxies, faults);
+        let limits = check_limits::listener(listener.value.limits.unwrap_or_default(), faults);
+        let Some(address) = check_addresses::listener(&raw, faults) else { continue };
         // Port 0 asks for any free port, so two of them are two ports.
-        let twin = listeners.iter().find(|other| other.address == address && address.port() != 0);
+        let is_any = address.tcp().is_some_and(|address| address.port() == 0);
+        let twin = listeners.iter().find(|other| other.address == address && !is_any);
         if let Some(twin) = twin {
             let label = format!("also the address of listener {}", twin.name);
-            faults.at(&raw.span, "two listeners on one address", label).help("give each its own port");
+            let what = if address.tcp().is_some() { "port" } else { "socket" };
+            faults
+                .at(&raw.span, "two listeners on one address", label)
+                .help(format!("give each its own {what}"));
         }
-        let tls = listener.value.tls.and_then(|raw| check_tls::accept(raw, lost, files, faults));
-        let told_by = listener.value.proxy_protocol_from.into_iter().flatten();
-        let told_by = told_by.filter_map(|raw| network(&raw, faults)).collect();
-        let limits = check_limits::listener(listener.value.limits.unwrap_or_default(), faults);
-        listeners.push(ListenerConfig { name: name.into(), address, tls, told_by, limits });
+        listeners.push(ListenerConfig { name: name.into(), address, mode, tls, told_by, trusted, limits });
     }
     listeners
+}
+
+/// The permissions of a Unix socket's file.
+fn mode(raw: Option<&At<String>>, address: &At<String>, faults: &mut Faults<'_>) -> u32 {
+    let Some(raw) = raw else { return SOCKET_MODE };
+    let digits = raw.value.trim();
+    let is_octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    if !address.value.trim().starts_with(Address::UNIX) {
+        faults
+            .at(&raw.span, "a mode of no file", "only a Unix socket has permissions")
+            .help("leave mode out, or listen on a Unix socket: address = \"unix:/run/switchback.sock\"");
+    } else if mode.is_none() {
+        faults.at(&raw.span, "not a mode", "three octal digits, perhaps behind a 0: 0600, 0660, 0666");
+    }
+    mode.unwrap_or(SOCKET_MODE)
+}
+
+/// Networks, and `unix` for whoever connects to a Unix socket.
+fn peers(raw: Option<Vec<At<String>>>, faults: &mut Faults<'_>) -> Peers {
+    let mut peers = Peers::default();
+    for raw in raw.into_iter().flatten() {
+        let text = raw.value.trim();
+        if text == Peers::UNIX {
+            peers.unix = true;
+        } else if text.starts_with(Address::UNIX) {
+            faults
+                .at(
+                    &raw.span,
+                    "not a network",
+                    "who connects by a Unix socket does not tell by which of theirs",
+                )
+                .help("write \"unix\" for all of them; the socket's mode says who they are");
+        } else {
+            peers.networks.extend(network(&raw, faults));
+        }
+    }
+    peers
 }
 
 fn admin(raw: RawAdmin, state: &Path, faults: &mut Faults<'_>) -> AdminConfig {

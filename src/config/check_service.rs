@@ -2,7 +2,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::model::{Endpoint, GrpcMethods, PerSide, ServiceName, Side, Weight};
@@ -10,9 +9,11 @@ use crate::splitter::{Force, Sticky};
 use crate::verdict::Rule;
 
 use super::at::At;
+use super::check_addresses;
 use super::check_failures;
+use super::check_headers::{self, Written, header_name};
 use super::check_limits;
-use super::check_process::{address, duration};
+use super::check_process::duration;
 use super::check_tls::{self, Files};
 use super::checked::{
     HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
@@ -47,6 +48,9 @@ pub(super) fn check(
         kubernetes: side(raw.kubernetes, Side::Kubernetes, lost, process, files, faults),
     };
     let weight = weight(split.kubernetes.as_ref(), &sides, lost, faults);
+    let rehosts = sides.iter().any(|(_, side)| side.host.is_some());
+    let written = Written { headers: raw.headers, rewrite: raw.rewrite, trace: raw.trace, rehosts };
+    let changes = check_headers::check(written, &matches.paths, faults);
     let service = ServiceConfig {
         name,
         team,
@@ -66,6 +70,7 @@ pub(super) fn check(
         failures: check_failures::check(raw.failures.unwrap_or_default(), lost, faults),
         rescue: rescue(raw.rescue.unwrap_or_default(), faults),
         limits: check_limits::service(raw.limits.unwrap_or_default(), faults),
+        changes,
         judge: judge(raw.judge.unwrap_or_default(), faults),
     };
     (service, host_places)
@@ -180,7 +185,7 @@ fn host_pattern(raw: &At<String>, faults: &mut Faults<'_>) -> Option<HostPattern
     None
 }
 
-fn path_prefix(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathPrefix> {
+pub(super) fn path_prefix(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathPrefix> {
     let path = raw.value.as_str();
     let wrong = if !path.starts_with('/') {
         "begin it with a slash"
@@ -284,7 +289,7 @@ fn sticky(raw: At<RawSticky>, lost: &Lost, faults: &mut Faults<'_>) -> Option<St
 fn force(raw: At<RawForce>, lost: &Lost, faults: &mut Faults<'_>) -> Option<Force> {
     let header = match raw.value.header {
         Some(header) => header_name(&header, faults)?,
-        None => HeaderName::from_static("x-switchback-side"),
+        None => http::HeaderName::from_static("x-switchback-side"),
     };
     let listed = raw.value.from.as_ref().is_some_and(|from| !from.value.is_empty());
     if !listed && !lost.has("from") {
@@ -307,14 +312,6 @@ pub(super) fn network(raw: &At<String>, faults: &mut Faults<'_>) -> Option<IpNet
     net
 }
 
-fn header_name(raw: &At<String>, faults: &mut Faults<'_>) -> Option<HeaderName> {
-    let name = HeaderName::from_bytes(raw.value.as_bytes()).ok();
-    if name.is_none() {
-        faults.at(&raw.span, "not a header's name", "letters, digits and dashes, such as x-user-id");
-    }
-    name
-}
-
 fn side(
     raw: Option<At<RawSide>>,
     side: Side,
@@ -323,19 +320,13 @@ fn side(
     files: Files,
     faults: &mut Faults<'_>,
 ) -> SideConfig {
-    let absent = SideConfig {
-        endpoints: Arc::new([]),
-        protocol: Protocol::Http1,
-        tls: None,
-        proxy_protocol: None,
-        in_flight: None,
-    };
-    let Some(raw) = raw else { return absent };
+    let Some(raw) = raw else { return SideConfig::default() };
     let protocol = match raw.value.protocol.map(|protocol| protocol.value) {
         None | Some(RawProtocol::Http1) => Protocol::Http1,
         Some(RawProtocol::Http2) => Protocol::Http2,
     };
     let tls = raw.value.tls.map(|raw| check_tls::connect(raw, protocol, lost, files, faults));
+    let host = raw.value.host.and_then(|raw| check_headers::host(&raw, faults));
     let addresses = raw.value.source.as_ref().and_then(|source| source.value.addresses.as_ref());
     let Some(addresses) = addresses.filter(|addresses| !addresses.value.is_empty()) else {
         if !lost.has("source") && !lost.has("addresses") {
@@ -344,22 +335,27 @@ fn side(
                 .at(&span, "a side without endpoints", format!("where does {} listen?", side.title()))
                 .help("add source = { addresses = [\"10.4.1.17:8080\"] }, or leave the side out");
         }
-        return absent;
+        return SideConfig::default();
     };
+    if let Some(connector) = &tls {
+        check_addresses::has_name(connector, &addresses.value, faults);
+    }
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for raw in &addresses.value {
-        let Some(address) = address(raw, faults) else { continue };
+        let Some(address) = check_addresses::endpoint(raw, faults) else { continue };
+        let port = address.tcp().map(|address| address.port());
+        let own = process.listeners.iter().find(|own| own.address == address);
         let endpoint = Endpoint { address };
         if endpoints.contains(&endpoint) {
             faults
                 .at(&raw.span, "the same endpoint twice", "it would get twice its share")
                 .help("leave this one out");
-        } else if let Some(own) = process.listeners.iter().find(|own| own.address == address) {
+        } else if let Some(own) = own {
             let label = format!("this is Switchback's own listener {}", own.name);
             faults
                 .at(&raw.span, "requests would go in circles", label)
                 .help("write the address at which the service itself listens");
-        } else if address.port() == 0 {
+        } else if port == Some(0) {
             faults
                 .at(&raw.span, "no port", "port 0 cannot be connected to")
                 .help("write the port at which the service itself listens");
@@ -371,7 +367,7 @@ fn side(
         RawProxyProtocol::V2 => ProxyProtocol::V2,
     });
     let in_flight = check_limits::in_flight(raw.value.in_flight, faults);
-    SideConfig { endpoints: endpoints.into(), protocol, tls, proxy_protocol, in_flight }
+    SideConfig { endpoints: endpoints.into(), protocol, tls, proxy_protocol, host, in_flight }
 }
 
 fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {

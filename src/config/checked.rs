@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use http::HeaderValue;
 
-use crate::model::{Endpoint, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
+use crate::model::{Address, Endpoint, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
 
+use super::changes::ChangesConfig;
 use super::limits::{ListenerLimits, ProcessLimits, ServiceLimits};
+use super::peers::Peers;
 
 /// A whole configuration without a fault.
 #[derive(Clone, Debug)]
@@ -47,12 +49,16 @@ pub struct ProcessConfig {
 pub struct ListenerConfig {
     /// The name that services refer to.
     pub name: Arc<str>,
-    /// Address and port.
-    pub address: SocketAddr,
+    /// Where.
+    pub address: Address,
+    /// Who may connect to a Unix socket: the permissions of its file.
+    pub mode: u32,
     /// How it speaks TLS; `None` if it does not.
     pub tls: Option<Arc<Acceptor>>,
-    /// Networks of load balancers whose connections begin with where they come from.
-    pub told_by: Vec<IpNet>,
+    /// Load balancers whose connections begin with where they come from.
+    pub told_by: Peers,
+    /// Proxies that are believed when they say where a request comes from.
+    pub trusted: Peers,
     /// What a client may take up.
     pub limits: ListenerLimits,
 }
@@ -95,6 +101,8 @@ pub struct ServiceConfig {
     pub rescue: RescueConfig,
     /// What a request may take up.
     pub limits: ServiceLimits,
+    /// What is changed on the way; `None` if nothing is.
+    pub changes: Option<Box<ChangesConfig>>,
     /// When the service is taken back.
     pub judge: JudgeConfig,
 }
@@ -126,8 +134,8 @@ pub enum HostPattern {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPrefix(String);
 
-/// One side of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One side of a service. By default it has no endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SideConfig {
     /// Its endpoints; empty if the service is not on this side.
     pub endpoints: Arc<[Endpoint]>,
@@ -137,14 +145,17 @@ pub struct SideConfig {
     pub tls: Option<Arc<Connector>>,
     /// How each connection begins by telling where it comes from; `None` if it does not.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// The host under which they are asked, in place of the one that the client asked for.
+    pub host: Option<HeaderValue>,
     /// Requests that it may have in flight; `None` for any number.
     pub in_flight: Option<u32>,
 }
 
 /// What endpoints speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1.
+    #[default]
     Http1,
     /// HTTP/2; without TLS by prior knowledge.
     Http2,
@@ -243,13 +254,18 @@ pub enum Phase {
 
 impl PathPrefix {
     /// From a path that begins with a slash; a slash at its end means nothing.
-    pub(super) fn new(path: &str) -> Self {
+    pub fn new(path: &str) -> Self {
         Self(path.trim_end_matches('/').to_owned())
     }
 
     /// Whether a request's path lies below.
     pub fn matches(&self, path: &str) -> bool {
         path.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+    }
+
+    /// What lies below it of a path; empty, or begins with a slash. `None` if the path does not lie below.
+    pub fn strip<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(self.0.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Its length in bytes: the longest that matches wins.

@@ -69,6 +69,13 @@ impl Default for ProcessLimits {
     }
 }
 
+impl ProcessLimits {
+    /// Each worker's share.
+    pub(crate) fn shared_by(self, workers: usize) -> Self {
+        Self { connections: self.connections.div_ceil(workers), in_flight: self.in_flight.div_ceil(workers) }
+    }
+}
+
 impl Default for ListenerLimits {
     /// Safe at the edge, and in nobody's way.
     fn default() -> Self {

@@ -11,7 +11,10 @@
 //! checked types' makers.
 
 mod at;
+mod changes;
+mod check_addresses;
 mod check_failures;
+mod check_headers;
 mod check_limits;
 mod check_process;
 mod check_service;
@@ -22,6 +25,8 @@ mod fault;
 mod limits;
 mod load;
 mod parse;
+mod peers;
+mod raw_headers;
 mod raw_process;
 mod raw_service;
 mod raw_tls;
@@ -31,6 +36,7 @@ mod schema;
 mod show;
 mod units;
 
+pub use changes::{ChangesConfig, HeaderRules, TraceStart};
 pub use checked::{
     AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig, PathPrefix, Phase,
     ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd,
@@ -40,6 +46,7 @@ pub use diff::{Diff, diff};
 pub use fault::Fault;
 pub use limits::{ListenerLimits, ProcessLimits, Rate, ServiceLimits};
 pub use load::{Loaded, load, load_service};
+pub use peers::Peers;
 pub use render::render;
 pub use schema::{SchemaOf, schema};
 pub use show::show;

@@ -26,15 +26,21 @@ pub(super) struct RawProcess {
     pub(super) limits: Option<RawLimits>,
 }
 
-/// One listener: HTTP/1.1 and HTTP/2 on one port.
+/// One listener: HTTP/1.1 and HTTP/2 on one port, or one Unix socket.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawListener {
-    /// Address and port, such as `0.0.0.0:8080` or `[::]:8080`.
+    /// Address and port, such as `0.0.0.0:8080` or `[::]:8080`, or a Unix socket, such as `unix:/run/switchback.sock`.
     pub(super) address: Option<At<String>>,
-    /// Networks of load balancers that tell where a connection comes from, by the PROXY protocol, version 1 or 2.
+    /// Who may connect to a Unix socket: the permissions of its file, in octal. Default: `0660`, its owner and group.
+    pub(super) mode: Option<At<String>>,
+    /// Networks of load balancers that tell where a connection comes from, by the PROXY protocol, version 1 or 2;
+    /// `unix` is whoever connects to a Unix socket.
     /// Their connections must begin so; others' are not asked. Default: none.
     pub(super) proxy_protocol_from: Option<Vec<At<String>>>,
+    /// Networks of proxies that are believed when they say, in `X-Forwarded-For` and its like, where a request comes
+    /// from; `unix` is whoever connects to a Unix socket. What anybody else says of it is replaced. Default: none.
+    pub(super) trusted_proxies: Option<Vec<At<String>>>,
     /// What a client may take up.
     pub(super) limits: Option<RawListenerLimits>,
     /// TLS. Default: none is spoken, and HTTP/2 is by prior knowledge.

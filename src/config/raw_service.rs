@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
+use super::raw_headers::{RawHeaders, RawRewrite, RawTrace};
 use super::raw_tls::RawConnect;
 
 /// Everything about one service: `services/NAME.toml`.
@@ -31,6 +32,12 @@ pub(super) struct RawService {
     pub(super) rescue: Option<RawRescue>,
     /// What its requests may take up.
     pub(super) limits: Option<RawServiceLimits>,
+    /// What is changed in the headers of requests and answers.
+    pub(super) headers: Option<RawHeaders>,
+    /// What is changed in what requests ask for.
+    pub(super) rewrite: Option<RawRewrite>,
+    /// Traces.
+    pub(super) trace: Option<RawTrace>,
     /// When the service is taken back.
     pub(super) judge: Option<RawJudge>,
 }
@@ -124,17 +131,20 @@ pub(super) struct RawSide {
     /// Tells endpoints where each connection comes from, by this version of the PROXY protocol. Every request then has
     /// a connection of its own. Default: they are not told.
     pub(super) proxy_protocol: Option<At<RawProxyProtocol>>,
+    /// The host under which endpoints are asked, such as `playlist.internal`; the client's own is then passed on in
+    /// `X-Forwarded-Host`. Default: the client's.
+    pub(super) host: Option<At<String>>,
     /// Requests that it may have in flight, over all workers: 1 to 1000000. Default: any number.
     pub(super) in_flight: Option<At<i64>>,
     /// TLS. Default: none is spoken.
     pub(super) tls: Option<At<RawConnect>>,
 }
 
-/// Fixed addresses.
+/// Fixed addresses of endpoints.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawSource {
-    /// Addresses and ports, such as `10.4.1.17:8080`.
+    /// Addresses and ports, such as `10.4.1.17:8080`, or Unix sockets, such as `unix:/run/playlist.sock`.
     pub(super) addresses: Option<At<Vec<At<String>>>>,
 }
 

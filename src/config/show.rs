@@ -3,10 +3,13 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
+
 use crate::model::{GrpcCode, Side, Statuses};
 use crate::splitter::Sticky;
 use crate::tls::ConnectSettings;
 
+use super::changes::{ChangesConfig, TraceStart};
 use super::checked::{ProxyProtocol, ServiceConfig, StreamEnd};
 use super::limits::{Rate, ServiceLimits};
 
@@ -52,6 +55,9 @@ pub fn show(service: &ServiceConfig) -> String {
             if let Some(version) = side_config.proxy_protocol {
                 let version = if version == ProxyProtocol::V1 { "v1" } else { "v2" };
                 let _ = writeln!(out, "proxy-protocol = {version:?}");
+            }
+            if let Some(host) = &side_config.host {
+                let _ = writeln!(out, "host = {}", quoted(host));
             }
             if let Some(in_flight) = side_config.in_flight {
                 let _ = writeln!(out, "in-flight = {in_flight}");
@@ -121,6 +127,9 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
         s.rescue.budget * 100.0
     );
     show_limits(&s.limits, out);
+    if let Some(changes) = &s.changes {
+        show_changes(changes, out);
+    }
     let rule = &s.judge.rule;
     let _ = writeln!(
         out,
@@ -146,6 +155,39 @@ fn show_limits(limits: &ServiceLimits, out: &mut String) {
     if let Some(Rate { per_second, burst }) = limits.rate {
         let _ = writeln!(out, "rate = {per_second}\nburst = {burst}");
     }
+}
+
+fn show_changes(changes: &ChangesConfig, out: &mut String) {
+    if let Some(name) = &changes.request_id {
+        let _ = writeln!(out, "\n[headers]\nrequest-id = {:?}", name.as_str());
+    }
+    for (of, rules) in [("request", &changes.request), ("answer", &changes.answer)] {
+        if rules.is_empty() {
+            continue;
+        }
+        let table = |lines: &[(HeaderName, HeaderValue)]| {
+            let lines = lines.iter().map(|(name, value)| format!("{:?} = {}", name.as_str(), quoted(value)));
+            lines.collect::<Vec<_>>().join(", ")
+        };
+        let _ = writeln!(
+            out,
+            "\n[headers.{of}]\nset = {{ {} }}\nadd = {{ {} }}\nremove = {:?}",
+            table(&rules.set),
+            table(&rules.add),
+            strings(&rules.remove)
+        );
+    }
+    if let Some(prefix) = &changes.strip_prefix {
+        let _ = writeln!(out, "\n[rewrite]\nstrip-prefix = \"{prefix}\"");
+    }
+    if let TraceStart::Always { sampled } = changes.trace {
+        let _ = writeln!(out, "\n[trace]\nstart = true\nsampled = {sampled}");
+    }
+}
+
+/// As TOML writes it: a header's value is visible ASCII.
+fn quoted(value: &HeaderValue) -> String {
+    format!("{:?}", value.to_str().unwrap_or_default())
 }
 
 fn stream_end(end: StreamEnd) -> String {

@@ -102,7 +102,7 @@ impl Sums {
         self.rescued += tally.rescued;
         self.unrescued += tally.unrescued;
         for (what, count) in &tally.blamed {
-            *self.blamed.entry(*what).or_default() += count;
+            *self.blamed.entry(what.clone()).or_default() += count;
         }
     }
 
@@ -114,7 +114,7 @@ impl Sums {
         self.rescued += other.rescued;
         self.unrescued += other.unrescued;
         for (what, count) in &other.blamed {
-            *self.blamed.entry(*what).or_default() += count;
+            *self.blamed.entry(what.clone()).or_default() += count;
         }
     }
 }

@@ -8,13 +8,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use crate::config::{Protocol, SideConfig};
-use crate::model::{Cause, grpc_timeout_value};
+use crate::model::{Cause, Side, grpc_timeout_value};
 
 use super::body::{Bounds, Fate, Kept, RequestBody};
 use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
 use super::rescue::is_idempotent;
+use super::rules::Passing;
 use super::upgrade::Upgrade;
 
 /// A request that is to be sent to an endpoint, perhaps twice.
@@ -30,6 +31,8 @@ pub(super) struct Asking {
     is_idempotent: bool,
     /// What the client wants to switch to.
     pub(super) upgrade: Option<Box<Upgrade>>,
+    /// Absent if the service changes nothing on the way.
+    pub(super) passing: Option<Box<Passing>>,
 }
 
 /// Whether a request's service says of its method that it may be asked twice. Methods of HTTP say so themselves.
@@ -59,6 +62,7 @@ impl Asking {
     pub(super) fn new(
         request: Request<Incoming>,
         upgrade: Option<Box<Upgrade>>,
+        passing: Option<Box<Passing>>,
         marked: Marked,
         bounds: Bounds,
         core: &Rc<Core>,
@@ -68,7 +72,8 @@ impl Asking {
         let is_idempotent = marked == Marked::Safe || is_idempotent(request.method());
         if request.body().is_end_stream() {
             let request = Some(request.map(|_| RequestBody::Empty));
-            return Self { request, origin: Origin::NoBody, is_head, is_safe, is_idempotent, upgrade };
+            let origin = Origin::NoBody;
+            return Self { request, origin, is_head, is_safe, is_idempotent, upgrade, passing };
         }
         if is_idempotent && bounds.kept > 0 {
             let mut kept = None;
@@ -77,12 +82,13 @@ impl Asking {
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
-            return Self { request: Some(request), origin, is_head, is_safe, is_idempotent, upgrade };
+            let request = Some(request);
+            return Self { request, origin, is_head, is_safe, is_idempotent, upgrade, passing };
         }
         let fate = Rc::new(Fate::new(core, bounds));
         let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
         let (request, origin) = (Some(request), Origin::Once(fate));
-        Self { request, origin, is_head, is_safe, is_idempotent, upgrade }
+        Self { request, origin, is_head, is_safe, is_idempotent, upgrade, passing }
     }
 
     /// The same for a second try at the same time, before the first is sent; `None` if being asked changes something.
@@ -97,7 +103,8 @@ impl Asking {
         };
         let Self { is_head, is_safe, is_idempotent, .. } = *self;
         let request = Some(copy(self.request.as_ref()?));
-        Some(Self { request, origin, is_head, is_safe, is_idempotent, upgrade: None })
+        let passing = self.passing.clone();
+        Some(Self { request, origin, is_head, is_safe, is_idempotent, upgrade: None, passing })
     }
 
     /// Makes a twin ready to be sent while the first may still be; `false` if the client has not sent all of its body, or
@@ -130,6 +137,7 @@ impl Asking {
     pub(super) fn send(
         &mut self,
         lease: &mut Lease,
+        to: Side,
         side: &SideConfig,
     ) -> Result<impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<>, Cause> {
         let broken = self.broken().unwrap_or(Cause::ClientBody);
@@ -141,6 +149,9 @@ impl Asking {
         }
         let is_repeatable = self.is_idempotent && !matches!(self.origin, Origin::Once(_));
         let has_body = !matches!(self.origin, Origin::NoBody);
+        if let Some(passing) = &self.passing {
+            passing.address(request.headers_mut(), to);
+        }
         headers::address(&mut request, side, has_body)?;
         if let Some(upgrade) = &mut self.upgrade {
             upgrade.address(&mut request, side.protocol, has_body)?;

@@ -104,7 +104,7 @@ impl Try {
     /// Notes what went wrong at the endpoint, whether or not the try goes on elsewhere.
     pub(super) fn blame(&self, cause: Cause) {
         if let Some(endpoint) = &self.endpoint {
-            self.service.tally.borrow_mut().blame(endpoint.endpoint, cause);
+            self.service.tally.borrow_mut().blame(&endpoint.endpoint, cause);
         }
     }
 
@@ -168,7 +168,7 @@ impl Try {
         }
         let evidence = self.ticket.take().is_some_and(|ticket| self.vote(ticket, outcome));
         if let Some(trace) = self.trace.take() {
-            trace.end(outcome, self.endpoint.as_ref().map(|asked| asked.endpoint), evidence);
+            trace.end(outcome, self.endpoint.as_ref().map(|asked| asked.endpoint.clone()), evidence);
         }
         if let Outcome::Failed(cause) = outcome
             && cause.fault() == Fault::Side

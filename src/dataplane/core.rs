@@ -154,6 +154,11 @@ impl Core {
         self.rng.borrow_mut().u32(..bound)
     }
 
+    /// Draws any number.
+    pub(super) fn random(&self) -> u128 {
+        self.rng.borrow_mut().u128(..)
+    }
+
     /// Notes that a service has something to report.
     pub(super) fn note_active(&self, service: &Rc<Service>) {
         if !service.active.replace(true) {

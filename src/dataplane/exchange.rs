@@ -23,6 +23,7 @@ use super::origin::Origin;
 use super::relay;
 use super::rescue::is_worth_asking_again;
 use super::respond;
+use super::rules::Passing;
 use super::serve::InFlight;
 use super::service::Service;
 use super::streams::Next;
@@ -70,6 +71,7 @@ pub(super) struct Dealt {
     pub(super) pace: LeastPace,
     pub(super) origin: Option<Box<Origin>>,
     pub(super) upgrade: Option<Box<Upgrade>>,
+    pub(super) passing: Option<Box<Passing>>,
     pub(super) trace: Option<Rc<Trace>>,
 }
 
@@ -112,7 +114,7 @@ impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
         let Dealt { in_flight, view, service, side, counts, stratum, dialect, .. } = dealt;
-        let Dealt { pace, origin, upgrade, trace, .. } = dealt;
+        let Dealt { pace, origin, upgrade, passing, trace, .. } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let (mut marked, mut due) = (Marked::No, None);
         if dialect == Dialect::Grpc {
@@ -122,7 +124,7 @@ impl Exchange {
             due = timeout.and_then(|value| grpc_timeout(value.as_bytes())).map(|wait| started.after(wait));
         }
         let bounds = Bounds { kept: view.config.rescue.body_bytes, most: view.config.limits.body, pace };
-        let asking = Asking::new(request, upgrade, marked, bounds, &core);
+        let asking = Asking::new(request, upgrade, passing, marked, bounds, &core);
         let stream = Stream::new(core.clone(), view.config.timeouts.idle);
         Box::new(Self {
             core,
@@ -188,7 +190,11 @@ impl Exchange {
 
     fn problem(&self, cause: Cause, side: Option<Side>) -> Response<AnswerBody> {
         let service = Some(self.view.config.name.as_str());
-        respond::problem(cause, side, service, self.asking.is_head, self.dialect)
+        let mut answer = respond::problem(cause, side, service, self.asking.is_head, self.dialect);
+        if let Some(passing) = &self.asking.passing {
+            passing.sign(answer.headers_mut());
+        }
+        answer
     }
 
     /// Waits for the request's turn, where its service may have only so many in flight.
@@ -315,7 +321,7 @@ impl Exchange {
                     continue;
                 }
             };
-            let sent = match self.asking.send(&mut lease, &self.view.config.sides[side]) {
+            let sent = match self.asking.send(&mut lease, side, &self.view.config.sides[side]) {
                 Ok(sent) => sent,
                 Err(cause) => break cause,
             };
@@ -431,6 +437,9 @@ impl Exchange {
     fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
         head.extensions.clear();
+        if let Some(passing) = &self.asking.passing {
+            passing.answer(&mut head.headers);
+        }
         if let Some(upgrade) = &mut self.asking.upgrade
             && let Some(agreed) = upgrade.agreed()
         {

@@ -3,7 +3,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 use tracing::debug;
 
@@ -11,13 +10,13 @@ use crate::tls::{Acceptor, caller};
 
 use super::core::Core;
 use super::waits::{Limit, within};
-use super::wire::Wire;
+use super::wire::{Socket, Wire};
 
 /// Agrees on TLS with a client, and learns who it is if endpoints are told. `None` if that fails.
 pub(super) async fn accept(
     core: &Rc<Core>,
     acceptor: &Acceptor,
-    stream: TcpStream,
+    stream: Socket,
     patience: Duration,
 ) -> Option<(Wire, Option<HeaderValue>)> {
     let shaking = TlsAcceptor::from(acceptor.config()?).accept(stream);

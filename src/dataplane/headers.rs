@@ -1,6 +1,6 @@
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, HeaderMap, HeaderName,
-    HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -8,13 +8,12 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use crate::config::{Protocol, SideConfig};
 use crate::model::{Cause, Dialect};
 
+use super::forwarded::{self, Forwarded, append};
+use super::trace_context;
 use super::upgrade::Upgrade;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Where a gRPC answer says how the call ended, …
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -25,15 +24,6 @@ pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeou
 
 /// The type of a gRPC call's body, up to what may follow.
 const GRPC: &[u8] = b"application/grpc";
-
-/// What a client's connection adds to each of its requests.
-pub(super) struct Forwarded {
-    pub(super) client: HeaderValue,
-    /// `http` or `https`.
-    pub(super) proto: HeaderValue,
-    /// Who the client has proven to be, if endpoints are told.
-    pub(super) caller: Option<HeaderValue>,
-}
 
 /// What a prepared request speaks, and what else it would like to speak.
 pub(super) struct Prepared {
@@ -92,13 +82,10 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
     if by_http2 && present.cookie {
         join_cookies(headers);
     }
-    append(headers, FORWARDED_FOR, &forwarded.client);
-    headers.entry(FORWARDED_PROTO).or_insert_with(|| forwarded.proto.clone());
-    if present.caller {
-        strip_caller(headers);
-    }
-    if let Some(caller) = &forwarded.caller {
-        headers.insert(FORWARDED_CLIENT_CERT, caller.clone());
+    forwarded.tell(headers, present.forwarded);
+    forwarded.vouch(headers, present.caller);
+    if present.trace {
+        trace_context::check(headers);
     }
     let via = match version {
         Version::HTTP_2 => "2 switchback",
@@ -208,7 +195,9 @@ struct Present {
     expect: bool,
     cookie: bool,
     content_type: bool,
+    forwarded: bool,
     caller: bool,
+    trace: bool,
 }
 
 impl Present {
@@ -223,10 +212,13 @@ impl Present {
                 7 if name == "upgrade" => (present.upgrade, present.hop_by_hop) = (true, true),
                 10 if name == "connection" => present.connection = true,
                 10 if name == "keep-alive" => present.hop_by_hop = true,
+                10 if name == "tracestate" => present.trace = true,
+                11 if name == "traceparent" => present.trace = true,
                 12 if name == "content-type" => present.content_type = true,
                 16 if name == "proxy-connection" => present.hop_by_hop = true,
                 17 if name == "transfer-encoding" => present.hop_by_hop = true,
-                23 if is_caller(name) => present.caller = true,
+                9 | 15..=17 if forwarded::is_spelled_so(name) => present.forwarded = true,
+                23 if forwarded::is_caller(name) => present.caller = true,
                 _ => {}
             }
         }
@@ -267,38 +259,15 @@ fn strip_connection(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes off what a client says of who it is: only who has seen its certificate may say so.
-fn strip_caller(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers.keys().filter(|name| is_caller(name.as_str())).cloned().collect();
-    for name in named {
-        headers.remove(name);
-    }
-}
-
-/// Whether it is `X-Forwarded-Client-Cert` to somebody: gateways such as CGI and WSGI take `_` for `-`.
-fn is_caller(name: &str) -> bool {
-    let dashed = name.bytes().map(|b| if b == b'_' { b'-' } else { b });
-    dashed.eq(FORWARDED_CLIENT_CERT.as_str().bytes())
-}
-
 /// Takes off what may not stand behind a body, where whoever merges it into the head would be told of another body,
 /// host or client (RFC 9110, section 6.5.1).
 pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
-    for name in [
-        CONNECTION,
-        CONTENT_LENGTH,
-        HOST,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        FORWARDED_FOR,
-        FORWARDED_PROTO,
-    ] {
+    for name in
+        [CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE]
+    {
         trailers.remove(name);
     }
-    strip_caller(trailers);
+    forwarded::remove(trailers, forwarded::is_told);
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
@@ -322,22 +291,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Adds to a list, in one line.
-fn append(headers: &mut HeaderMap, name: HeaderName, value: &HeaderValue) {
-    match headers.entry(name) {
-        Entry::Vacant(place) => {
-            place.insert(value.clone());
-        }
-        Entry::Occupied(mut place) => {
-            let mut list: Vec<&[u8]> = place.iter().map(HeaderValue::as_bytes).collect();
-            list.push(value.as_bytes());
-            if let Ok(joined) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
-                place.insert(joined);
-            }
-        }
-    }
-}
-
 fn host_value(authority: &Authority) -> Result<HeaderValue, Cause> {
     HeaderValue::from_str(without_user(authority)).map_err(|_| Cause::BadRequest)
 }
@@ -349,6 +302,8 @@ fn without_user(authority: &Authority) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::Peers;
+
     use super::*;
 
     fn head(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Request<()> {
@@ -356,21 +311,12 @@ mod tests {
     }
 
     fn forwarded() -> Forwarded {
-        Forwarded {
-            client: HeaderValue::from_static("10.0.0.7"),
-            proto: HeaderValue::from_static("http"),
-            caller: None,
-        }
+        let trusted = Peers { networks: vec!["10.0.0.0/8".parse().unwrap()], unix: false };
+        Forwarded::new(Some([10, 0, 0, 7].into()), "http", None, &trusted.into())
     }
 
     fn speaking(protocol: Protocol) -> SideConfig {
-        SideConfig {
-            endpoints: std::sync::Arc::new([]),
-            protocol,
-            tls: None,
-            proxy_protocol: None,
-            in_flight: None,
-        }
+        SideConfig { protocol, ..SideConfig::default() }
     }
 
     #[test]

@@ -1,26 +1,24 @@
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::conn::auto;
-use ipnet::IpNet;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::config::ListenerLimits;
+use crate::config::{ListenerLimits, Peers};
 use crate::model::Cause;
 use crate::tls::Acceptor;
 
 use super::core::Core;
 use super::crowd::{Admitted, Crowd};
+use super::listening::Accepting;
 use super::origin::{self, Origin};
 use super::serve::{Client, Tls};
 use super::streams::Streams;
-use super::wire::Wire;
+use super::wire::{Socket, Wire};
 use super::{connection, handshake};
 
 /// After an accept has failed for want of resources, others get a moment to give some back.
@@ -42,7 +40,9 @@ pub(super) struct Door {
     pub(super) acceptor: Option<Arc<Acceptor>>,
     pub(super) limits: ListenerLimits,
     /// Whose connections begin with where they come from.
-    pub(super) told_by: Rc<[IpNet]>,
+    pub(super) told_by: Rc<Peers>,
+    /// Proxies that are believed when they say where a request comes from.
+    pub(super) trusted: Rc<Peers>,
     /// Who its clients are, if each may have so many connections only.
     pub(super) crowd: Option<Arc<Crowd>>,
     /// Room for connections, if there is a bound.
@@ -51,7 +51,7 @@ pub(super) struct Door {
 
 /// Accepts connections until the worker drains. Those that wait to be accepted by then still are: closing a
 /// listener resets them.
-pub(super) async fn run(door: Door, listener: TcpListener, most_connections: usize) {
+pub(super) async fn run(door: Door, listener: Accepting, most_connections: usize) {
     let core = &door.core;
     loop {
         if core.drain.connections() >= most_connections {
@@ -69,7 +69,7 @@ pub(super) async fn run(door: Door, listener: TcpListener, most_connections: usi
             }
         };
         match accepted {
-            Ok((stream, peer)) => door.open(stream, peer, place),
+            Ok((socket, origin)) => door.open(socket, origin, place),
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 warn!(%error, "cannot accept connections for a moment");
@@ -81,7 +81,7 @@ pub(super) async fn run(door: Door, listener: TcpListener, most_connections: usi
 
 impl Door {
     /// Takes in those who wait: closing a listener resets them, and the system may not have told of them yet.
-    async fn last_call(&self, listener: &TcpListener) {
+    async fn last_call(&self, listener: &Accepting) {
         loop {
             let place = match &self.room {
                 Some(room) => match room.clone().try_acquire_owned() {
@@ -90,8 +90,8 @@ impl Door {
                 },
                 None => None,
             };
-            let Ok(Ok((stream, peer))) = timeout(LAST_CALL, listener.accept()).await else { return };
-            self.open(stream, peer, place);
+            let Ok(Ok((socket, origin))) = timeout(LAST_CALL, listener.accept()).await else { return };
+            self.open(socket, origin, place);
         }
     }
 
@@ -105,27 +105,25 @@ impl Door {
         room.clone().acquire_owned().await.ok()
     }
 
-    fn open(&self, stream: TcpStream, peer: SocketAddr, place: Option<OwnedSemaphorePermit>) {
+    fn open(&self, socket: Socket, origin: Origin, place: Option<OwnedSemaphorePermit>) {
         let admitted = Admitted { by_listener: place, by_client: None };
-        // An answer goes out as it comes. A peer that is gone already is noticed by the first read.
-        let _ = stream.set_nodelay(true);
-        let origin = Origin { client: peer, local: stream.local_addr().unwrap_or(peer) };
-        let is_told = self.told_by.iter().any(|network| network.contains(&peer.ip().to_canonical()));
+        let is_told = self.told_by.has(origin.address());
         if self.acceptor.is_none() && !is_told {
             let Some(admitted) = self.admit(origin, admitted) else { return };
-            let client = Client::new(self.index, origin, Tls::No, None, self.limits, admitted);
+            let client = Client::new(self.index, origin, Tls::No, None, self.limits, &self.trusted, admitted);
             let (core, protocols) = (self.core.clone(), self.protocols.clone());
-            tokio::task::spawn_local(connection::run(core, protocols, Wire::Tcp(stream), client));
+            tokio::task::spawn_local(connection::run(core, protocols, Wire::Plain(socket), client));
         } else {
-            tokio::task::spawn_local(self.clone().greet(stream, origin, is_told, admitted));
+            tokio::task::spawn_local(self.clone().greet(socket, origin, is_told, admitted));
         }
     }
 
     /// Gives a client's connection its place among the client's others; `None` if it has as many as it may. It is
     /// closed without a word: a client that has so many would not hear it.
     fn admit(&self, origin: Origin, mut admitted: Admitted) -> Option<Admitted> {
-        if let Some(crowd) = &self.crowd {
-            admitted.by_client = crowd.enter(origin.client.ip());
+        // Who comes by a Unix socket has no address.
+        if let Some((crowd, address)) = self.crowd.as_ref().zip(origin.address()) {
+            admitted.by_client = crowd.enter(address);
             if admitted.by_client.is_none() {
                 self.core.refuse(Cause::TooManyConnections);
                 return None;
@@ -135,26 +133,26 @@ impl Door {
     }
 
     /// What comes before HTTP: where the connection comes from, and TLS.
-    async fn greet(self, mut stream: TcpStream, mut origin: Origin, is_told: bool, admitted: Admitted) {
+    async fn greet(self, mut socket: Socket, mut origin: Origin, is_told: bool, admitted: Admitted) {
         let Self { core, limits, .. } = &self;
         let seat = core.drain.sit();
         core.keep_beating();
         if is_told {
-            let reading = origin::read(core, &mut stream, origin, limits.head);
+            let reading = origin::read(core, &mut socket, origin, limits.head);
             let Some(told) = Box::pin(reading).await else { return };
             origin = told;
         }
         let Some(admitted) = self.admit(origin, admitted) else { return };
         let (wire, tls, caller) = match &self.acceptor {
-            None => (Wire::Tcp(stream), Tls::No, None),
+            None => (Wire::Plain(socket), Tls::No, None),
             Some(acceptor) => {
-                let shaken = Box::pin(handshake::accept(core, acceptor, stream, limits.head)).await;
+                let shaken = Box::pin(handshake::accept(core, acceptor, socket, limits.head)).await;
                 let Some((wire, caller)) = shaken else { return };
                 (wire, Tls::Yes, caller)
             }
         };
         drop(seat);
-        let client = Client::new(self.index, origin, tls, caller, *limits, admitted);
+        let client = Client::new(self.index, origin, tls, caller, *limits, &self.trusted, admitted);
         connection::run(core.clone(), self.protocols.clone(), wire, client).await;
     }
 }

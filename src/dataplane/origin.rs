@@ -1,15 +1,15 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_protocol_rs::{Command, HeaderBuilder, V2_SIGNATURE, parse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::config::ProxyProtocol;
 
 use super::core::Core;
 use super::waits::{Limit, within};
+use super::wire::Socket;
 
 /// A header of version 1 has at most so many bytes (PROXY protocol, section 2.1).
 const LONGEST_V1: usize = 107;
@@ -21,7 +21,7 @@ const LONGEST_V2: usize = 4_096;
 /// no byte more. `None` if that is not what the connection begins with: it says nothing that could be believed.
 pub(super) async fn read(
     core: &Rc<Core>,
-    stream: &mut TcpStream,
+    stream: &mut Socket,
     seen: Origin,
     patience: Duration,
 ) -> Option<Origin> {
@@ -32,12 +32,12 @@ pub(super) async fn read(
         return Some(seen); // the load balancer itself asks whether we are well
     }
     Some(match (told.source_inet(), told.destination_inet()) {
-        (Some(client), Some(local)) => Origin { client, local },
+        (Some(client), Some(local)) => Origin::Known { client, local },
         _ => seen, // it does not know
     })
 }
 
-async fn header(stream: &mut TcpStream) -> Option<Vec<u8>> {
+async fn header(stream: &mut Socket) -> Option<Vec<u8>> {
     let mut header = vec![0; V2_SIGNATURE.len()];
     stream.read_exact(&mut header).await.ok()?;
     if header == V2_SIGNATURE {
@@ -66,26 +66,46 @@ async fn header(stream: &mut TcpStream) -> Option<Vec<u8>> {
 
 /// Where a connection comes from, and where it was made to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
-    pub(super) client: SocketAddr,
-    pub(super) local: SocketAddr,
+pub(super) enum Origin {
+    Known {
+        client: SocketAddr,
+        local: SocketAddr,
+    },
+    /// It came by a Unix socket, whose ends have no address.
+    Unknown,
 }
 
 impl Origin {
+    /// The client's address, if it has one.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        match self {
+            Origin::Known { client, .. } => Some(client.ip().to_canonical()),
+            Origin::Unknown => None,
+        }
+    }
+
     /// Tells an endpoint, before anything else is sent.
-    pub(super) async fn write(self, version: ProxyProtocol, stream: &mut TcpStream) -> std::io::Result<()> {
-        // Both of a header's addresses are of one family.
-        let (client, local) = match (self.client, self.local) {
-            (SocketAddr::V4(_), SocketAddr::V4(_)) | (SocketAddr::V6(_), SocketAddr::V6(_)) => {
-                (self.client, self.local)
+    pub(super) async fn write(self, version: ProxyProtocol, stream: &mut Socket) -> std::io::Result<()> {
+        let header = match (self, version) {
+            (Origin::Known { client, local }, version) => {
+                let (client, local) = of_one_family(client, local);
+                match version {
+                    ProxyProtocol::V1 => HeaderBuilder::v1_proxy(client, local),
+                    ProxyProtocol::V2 => HeaderBuilder::v2_proxy(client, local),
+                }
             }
-            _ => (as_v6(self.client), as_v6(self.local)),
-        };
-        let header = match version {
-            ProxyProtocol::V1 => HeaderBuilder::v1_proxy(client, local),
-            ProxyProtocol::V2 => HeaderBuilder::v2_proxy(client, local),
+            (Origin::Unknown, ProxyProtocol::V1) => HeaderBuilder::v1_unknown(),
+            (Origin::Unknown, ProxyProtocol::V2) => HeaderBuilder::v2_local(),
         };
         stream.write_all(&header.build()).await
+    }
+}
+
+/// Both of a header's addresses are of one family.
+fn of_one_family(client: SocketAddr, local: SocketAddr) -> (SocketAddr, SocketAddr) {
+    match (client, local) {
+        (SocketAddr::V4(_), SocketAddr::V4(_)) | (SocketAddr::V6(_), SocketAddr::V6(_)) => (client, local),
+        _ => (as_v6(client), as_v6(local)),
     }
 }
 

@@ -8,7 +8,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::ext::Protocol as Extended;
 
-use crate::config::ListenerLimits;
+use crate::config::{ListenerLimits, Peers};
 use crate::model::{Cause, Dialect, Route, Side};
 use crate::snapshot::{ServiceView, Turn};
 use crate::splitter::{Point, Sticky, Why};
@@ -20,7 +20,8 @@ use super::body::LeastPace;
 use super::core::{Core, Located};
 use super::crowd::Admitted;
 use super::exchange::{Dealt, Exchange};
-use super::headers::{self, Forwarded};
+use super::forwarded::Forwarded;
+use super::headers;
 use super::origin::Origin;
 use super::respond;
 use super::streams::Next;
@@ -30,7 +31,6 @@ use super::trace::Trace;
 pub(super) struct Client {
     /// The listener's place in the configuration.
     pub(super) listener: usize,
-    pub(super) address: IpAddr,
     origin: Origin,
     pub(super) requests: Rc<Requests>,
     pub(super) limits: ListenerLimits,
@@ -95,22 +95,21 @@ pub(super) enum Tls {
 }
 
 impl Client {
-    /// `caller` is who a client that speaks TLS has proven to be, if endpoints are told.
+    /// `caller` is who a client that speaks TLS has proven to be, if endpoints are told; `trusted` are the proxies that are
+    /// believed.
     pub(super) fn new(
         listener: usize,
         origin: Origin,
         tls: Tls,
         caller: Option<HeaderValue>,
         limits: ListenerLimits,
+        trusted: &Rc<Peers>,
         admitted: Admitted,
     ) -> Self {
-        let address = origin.client.ip().to_canonical();
-        let text = address.to_string();
-        let client = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
-        let proto = HeaderValue::from_static(if tls == Tls::Yes { "https" } else { "http" });
-        let forwarded = Forwarded { client, proto, caller };
+        let proto = if tls == Tls::Yes { "https" } else { "http" };
+        let forwarded = Forwarded::new(origin.address(), proto, caller, trusted);
         let requests = Rc::new(Requests { _admitted: admitted, ..Requests::default() });
-        Self { listener, address, origin, requests, limits, forwarded }
+        Self { listener, origin, requests, limits, forwarded }
     }
 }
 
@@ -147,13 +146,14 @@ fn open(
         (cause, headers::dialect(request.headers()))
     })?;
     let service = core.service(&view);
-    let forced = forced(&view, client, request.headers());
-    let user = user(&view, client, request.headers());
+    let address = client.forwarded.address(request.headers());
+    let forced = forced(&view, address, request.headers());
+    let user = user(&view, address, request.headers());
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
     let prepared = headers::prepare(&mut request, &client.forwarded);
     let dialect = prepared.as_ref().map_or(Dialect::Http, |prepared| prepared.dialect);
-    let trace = Trace::begin(core, &view, &service, choice.side, dialect, &request);
+    let trace = Trace::begin(core, &view, &service, choice.side, dialect, address, &request);
     let admitted = prepared.and_then(|prepared| admit(core, &view, &request).map(|()| prepared.upgrade));
     let upgrade = match admitted {
         Ok(upgrade) => upgrade,
@@ -167,13 +167,30 @@ fn open(
     } else {
         Stratum::OTHER
     };
+    // Behind the route, which is of the path that people know.
+    let passing = service.rules(&view).map(|rules| Box::new(rules.pass(&mut request, || core.random())));
+    if let Some(trace) = &trace {
+        trace.identify(request.headers(), passing.as_ref().and_then(|passing| passing.request_id()));
+    }
     let is_told = view.config.sides.iter().any(|(_, side)| side.proxy_protocol.is_some());
     let origin = is_told.then(|| Box::new(client.origin));
     let in_flight = InFlight::begin(core, &client.requests);
     let side = choice.side;
     let pace = LeastPace { a_second: client.limits.slowest, grace: client.limits.stalled };
-    let dealt =
-        Dealt { in_flight, view, service, side, counts, stratum, dialect, pace, origin, upgrade, trace };
+    let dealt = Dealt {
+        in_flight,
+        view,
+        service,
+        side,
+        counts,
+        stratum,
+        dialect,
+        pace,
+        origin,
+        upgrade,
+        passing,
+        trace,
+    };
     Ok(Exchange::new(core.clone(), dealt, request))
 }
 
@@ -203,19 +220,19 @@ fn locate(core: &Rc<Core>, client: &Client, request: &Request<Incoming>) -> Resu
 }
 
 /// The side that a trusted caller names.
-fn forced(view: &ServiceView, client: &Client, headers: &HeaderMap) -> Option<Side> {
+fn forced(view: &ServiceView, client: Option<IpAddr>, headers: &HeaderMap) -> Option<Side> {
     let force = view.plan.force.as_ref()?;
     let named = Side::parse(headers.get(&force.header)?.to_str().ok()?)?;
-    force.trusts(client.address).then_some(named)
+    force.trusts(client?).then_some(named)
 }
 
 /// The user's place, if the service is sticky and the request says who the user is.
-fn user(view: &ServiceView, client: &Client, headers: &HeaderMap) -> Option<Point> {
+fn user(view: &ServiceView, client: Option<IpAddr>, headers: &HeaderMap) -> Option<Point> {
     let name = &view.config.name;
     match view.plan.sticky.as_ref()? {
         Sticky::Header(header) => headers.get(header).map(|value| Point::of(name, value.as_bytes())),
         Sticky::Cookie(cookie) => headers::cookie(headers, cookie).map(|value| Point::of(name, value)),
-        Sticky::ClientAddress => Some(match client.address {
+        Sticky::ClientAddress => Some(match client? {
             IpAddr::V4(address) => Point::of(name, &address.octets()),
             IpAddr::V6(address) => Point::of(name, &address.octets()),
         }),

@@ -13,6 +13,7 @@ use super::endpoints::Endpoints;
 use super::rescue::Budget;
 use super::respond;
 use super::routes::RouteCounts;
+use super::rules::Rules;
 use super::trace::Trace;
 
 /// A worker's own part of one service.
@@ -29,6 +30,8 @@ pub(super) struct Service {
     /// Whether it stands among the services that have something to report.
     pub(super) active: Cell<bool>,
     dealer: RefCell<Dealer>,
+    /// What it changes on the way, copied when it is first needed.
+    rules: RefCell<Option<Rc<Rules>>>,
 }
 
 impl Service {
@@ -43,6 +46,7 @@ impl Service {
             routes: RefCell::default(),
             active: Cell::new(false),
             dealer: RefCell::new(Dealer::new(view.plan.weight)),
+            rules: RefCell::default(),
         }
     }
 
@@ -79,6 +83,16 @@ impl Service {
             tally.answer(status);
         }
         core.note_active(self);
+    }
+
+    /// What it changes on the way, if anything.
+    pub(super) fn rules(&self, view: &ServiceView) -> Option<Rc<Rules>> {
+        view.config.changes.as_ref()?;
+        let mut rules = self.rules.borrow_mut();
+        if !rules.as_ref().is_some_and(|rules| rules.is_of(&view.config)) {
+            *rules = Rules::of(&view.config);
+        }
+        rules.clone()
     }
 
     /// What was counted since the last report, if anything.

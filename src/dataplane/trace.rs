@@ -1,14 +1,16 @@
 use std::cell::{Cell, OnceCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 
 use crate::model::{Cause, Dialect, Endpoint, Micros, Outcome, Side, Weight};
 use crate::telemetry::{Finished, FirstTry};
 
 use super::core::{Core, Located};
 use super::service::Service;
+use super::trace_context;
 
 /// What the access log will say of a request. There is one for each request while the log is on, shared by the
 /// exchange and its tries; when the last of them lets go, the request has ended, and the record goes its way.
@@ -19,16 +21,21 @@ pub(super) struct Trace {
     dialect: Dialect,
     method: Method,
     path: Box<str>,
+    /// Absent if nobody knows it.
+    client: Option<IpAddr>,
     side: Side,
     weight: Weight,
     generation: u64,
     status: Cell<Option<StatusCode>>,
     latency: Cell<Option<Micros>>,
     /// Set when the first try ends; later ones change nothing.
-    first: Cell<Option<FirstTry>>,
+    first: OnceCell<FirstTry>,
     rescued: Cell<bool>,
     /// The protocol that was switched to.
     upgrade: OnceCell<Box<str>>,
+    /// The trace in the sense of W3C Trace Context.
+    part_of: OnceCell<Box<str>>,
+    request_id: OnceCell<Box<str>>,
 }
 
 /// Bytes of a path that are kept: records wait in memory.
@@ -42,6 +49,7 @@ impl Trace {
         service: &Service,
         side: Side,
         dialect: Dialect,
+        client: Option<IpAddr>,
         request: &Request<B>,
     ) -> Option<Rc<Self>> {
         core.access_log.as_ref()?;
@@ -53,20 +61,33 @@ impl Trace {
             dialect,
             method: request.method().clone(),
             path: path[..path.floor_char_boundary(LONGEST_PATH)].into(),
+            client,
             side,
             weight: view.plan.weight,
             generation: view.generation(),
             status: Cell::default(),
             latency: Cell::default(),
-            first: Cell::default(),
+            first: OnceCell::new(),
             rescued: Cell::default(),
             upgrade: OnceCell::new(),
+            part_of: OnceCell::new(),
+            request_id: OnceCell::new(),
         }))
     }
 
     /// When the request came.
     pub(super) fn started(&self) -> Micros {
         self.started
+    }
+
+    /// How others know the request, by its head and its identifier.
+    pub(super) fn identify(&self, headers: &HeaderMap, request_id: Option<&HeaderValue>) {
+        if let Some(id) = trace_context::trace_id(headers) {
+            let _first = self.part_of.set(id.into());
+        }
+        if let Some(id) = request_id.and_then(|id| id.to_str().ok()) {
+            let _first = self.request_id.set(id.into());
+        }
     }
 
     /// What the client gets.
@@ -93,9 +114,7 @@ impl Trace {
 
     /// A try has ended.
     pub(super) fn end(&self, outcome: Outcome, endpoint: Option<Endpoint>, evidence: bool) {
-        if self.first.get().is_none() {
-            self.first.set(Some(FirstTry { outcome, latency: self.latency.get(), endpoint, evidence }));
-        }
+        let _first = self.first.set(FirstTry { outcome, latency: self.latency.get(), endpoint, evidence });
     }
 }
 
@@ -116,11 +135,14 @@ impl Drop for Trace {
             dialect: self.dialect,
             method: std::mem::take(&mut self.method),
             path: std::mem::take(&mut self.path),
+            client: self.client,
             status: self.status.get(),
             side: self.side,
-            first: self.first.get().unwrap_or_else(unasked),
+            first: self.first.take().unwrap_or_else(unasked),
             rescued: self.rescued.get(),
             upgrade: self.upgrade.take(),
+            trace_id: self.part_of.take(),
+            request_id: self.request_id.take(),
             weight: self.weight,
             generation: self.generation,
         });

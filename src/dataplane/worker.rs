@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
 use crate::clock::Clock;
-use crate::config::ListenerConfig;
+use crate::config::{ListenerConfig, ProcessLimits};
 use crate::snapshot::Subscription;
 use crate::tally::Report;
 use crate::telemetry::AccessLog;
@@ -19,6 +18,7 @@ use crate::telemetry::AccessLog;
 use super::core::Core;
 use super::crowd::Crowd;
 use super::listener::Door;
+use super::listening::{Accepting, Listening};
 use super::{beat, connection, listener};
 
 /// What a worker is made from.
@@ -26,14 +26,14 @@ pub(crate) struct WorkerSeed {
     pub(crate) index: usize,
     pub(crate) clock: Clock,
     /// One socket for each configured listener, in that order, bound and listening.
-    pub(crate) listeners: Vec<std::net::TcpListener>,
+    pub(crate) listeners: Vec<Listening>,
     /// How each of them was set up.
     pub(crate) doors: Arc<[DoorSeed]>,
     pub(crate) subscription: Subscription,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) access_log: Option<AccessLog>,
-    pub(crate) most_connections: usize,
-    pub(crate) most_in_flight: usize,
+    /// Its share of what all clients together may take up.
+    pub(crate) limits: ProcessLimits,
     pub(crate) stop: watch::Receiver<Stop>,
 }
 
@@ -79,14 +79,14 @@ pub(crate) fn start(seed: WorkerSeed) -> io::Result<thread::JoinHandle<()>> {
 }
 
 async fn run(seed: WorkerSeed) {
-    let WorkerSeed { index, clock, listeners, doors, most_connections, most_in_flight, mut stop, .. } = seed;
+    let WorkerSeed { index, clock, listeners, doors, limits, mut stop, .. } = seed;
     let WorkerSeed { subscription, reports, access_log, .. } = seed;
-    let core = Rc::new(Core::new(index, clock, subscription, reports, access_log, most_in_flight));
+    let core = Rc::new(Core::new(index, clock, subscription, reports, access_log, limits.in_flight));
     core.view();
     let mut accepting = JoinSet::new();
     for (place, (socket, seed)) in listeners.into_iter().zip(doors.iter()).enumerate() {
         let config = &seed.config;
-        match TcpListener::from_std(socket) {
+        match Accepting::new(socket) {
             Ok(socket) => {
                 let door = Door {
                     core: core.clone(),
@@ -94,11 +94,12 @@ async fn run(seed: WorkerSeed) {
                     index: place,
                     limits: config.limits,
                     acceptor: config.tls.clone(),
-                    told_by: config.told_by.as_slice().into(),
+                    told_by: config.told_by.clone().into(),
+                    trusted: config.trusted.clone().into(),
                     crowd: seed.crowd.clone(),
                     room: seed.most_connections.map(|most| Arc::new(Semaphore::new(most))),
                 };
-                let run = listener::run(door, socket, most_connections);
+                let run = listener::run(door, socket, limits.connections);
                 accepting.spawn_local(run);
             }
             Err(error) => error!(%error, worker = index, "a worker cannot listen"),

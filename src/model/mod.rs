@@ -13,7 +13,7 @@ mod side;
 mod time;
 mod weight;
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Address, Endpoint};
 pub use failures::{Failures, Statuses};
 pub use grpc::{Dialect, GrpcCode, GrpcCodes, GrpcMethods, grpc_timeout, grpc_timeout_value};
 pub use name::{NameFault, ServiceName};

@@ -76,6 +76,7 @@ async fn a_line_says_what_became_of_a_request() {
         service: "a".to_owned(),
         method: "GET".to_owned(),
         path: "/v1/users/17/a%20b".to_owned(),
+        client: Some([127, 0, 0, 1].into()),
         route: "GET /v1/users/*/*".to_owned(),
         status: Some(200),
         side: Side::Kubernetes,
@@ -83,8 +84,10 @@ async fn a_line_says_what_became_of_a_request() {
         cause: None,
         latency_ms: *latency_ms,
         duration_ms: *duration_ms,
-        endpoint: Some(kubernetes.address),
+        endpoint: Some(kubernetes.address.into()),
         upgrade: None,
+        trace_id: None,
+        request_id: None,
         rescued: false,
         evidence: true,
         weight: 100.0,
@@ -125,7 +128,7 @@ async fn the_first_try_is_what_counts_and_who_was_rescued_is_told() {
         assert_eq!(record.latency_ms.is_some(), has_latency, "{what}");
         assert_eq!((record.rescued, record.evidence), (rescued, evidence), "{what}");
         let asked = if host == "b.test" { refusing } else { failing.address };
-        assert_eq!(record.endpoint, Some(asked), "{what}");
+        assert_eq!(record.endpoint, Some(asked.into()), "{what}");
     }
 }
 
@@ -143,7 +146,7 @@ async fn what_is_not_the_sides_doing_says_nothing_about_it() {
     let record = written(&path, 1).await.remove(0);
     assert_eq!((record.outcome, record.cause.as_deref()), (AccessOutcome::Neither, Some("client_gone")));
     assert_eq!((record.status, record.latency_ms, record.evidence), (None, None, false));
-    assert_eq!(record.endpoint, Some(hanging.address));
+    assert_eq!(record.endpoint, Some(hanging.address.into()));
 
     let mut bad = TcpStream::connect(proxy.address).await.unwrap();
     bad.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n").await.unwrap();

@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::support::proxy::Service;
 use crate::support::tls::Authority;
 use switchback::config::{SchemaOf, load, schema, show};
+use switchback::model::Address;
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -112,7 +113,7 @@ fn how_endpoints_are_spoken_to_over_tls_is_shown_so_that_it_reads_back() {
     mesh.write(&folder.path().join("tls/mesh.pem"));
     pair.write(&folder.path().join("tls"), "own");
     let service = Service::new("search")
-        .helios("10.0.0.1:80".parse().unwrap())
+        .helios(Address::parse("10.0.0.1:80").unwrap())
         .rest("[helios.tls]\nauthorities = \"tls/mesh.pem\"\nname = \"orders.internal\"\nidentities = [\"spiffe://a/b\"]\n\
                certificate = { chain = \"tls/own.pem\", key = \"tls/own.key\" }\n");
     let file = folder.path().join("services/search.toml");
@@ -121,6 +122,49 @@ fn how_endpoints_are_spoken_to_over_tls_is_shown_so_that_it_reads_back() {
     let first = read();
     assert!(first.sides.helios.tls.is_some());
     fs::write(&file, show(&first)).unwrap();
+    assert_eq!(read(), first);
+}
+
+#[test]
+fn what_is_changed_on_the_way_is_shown_so_that_it_reads_back() {
+    let rules = "[headers.request]\nset = { x-a = 'with \"quotes\" and \\', x-b = \"\" }\nadd = { X-C = \"c\" }\n\
+                 [headers.answer]\nremove = [\"server\"]\n";
+    for (side, rest) in [
+        ("", "[headers]\nrequest-id = \"X-Request-Id\"\n"),
+        ("", rules),
+        ("host = \"search.internal:8080\"", ""),
+        ("host = \"[fd00::7]:8080\"", "[rewrite]\nstrip-prefix = \"/v1/\"\n[trace]\nstart = true\n"),
+        ("", "[trace]\nstart = true\nsampled = true\n"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        lay(&repository().join("config"), folder.path());
+        let service = Service::new("search")
+            .helios(Address::parse("10.0.0.1:80").unwrap())
+            .path("/v1/lists")
+            .sides(side, "")
+            .rest(rest);
+        let file = folder.path().join("services/search.toml");
+        fs::write(&file, service.text()).unwrap();
+        let read = || load(folder.path()).unwrap().config.services.into_values().last().unwrap();
+        let first = read();
+        assert!(first.changes.is_some(), "{side} {rest}");
+        fs::write(&file, show(&first)).unwrap();
+        assert_eq!(read(), first, "{side} {rest}");
+    }
+}
+
+#[test]
+fn a_unix_socket_is_shown_as_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    lay(&repository().join("config"), folder.path());
+    let file = folder.path().join("services/search.toml");
+    fs::write(&file, Service::new("search").helios(Address::parse("unix:/run/search.sock").unwrap()).text())
+        .unwrap();
+    let read = || load(folder.path()).unwrap().config.services.into_values().last().unwrap();
+    let first = read();
+    let shown = show(&first);
+    assert!(shown.contains("addresses = [\"unix:/run/search.sock\"]"), "{shown}");
+    fs::write(&file, shown).unwrap();
     assert_eq!(read(), first);
 }
 

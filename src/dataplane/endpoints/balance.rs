@@ -42,21 +42,15 @@ fn search(list: &[Rc<EndpointState>], now: Micros, start: usize) -> Option<&Rc<E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Protocol, SideConfig};
-    use crate::model::Endpoint;
+    use crate::config::SideConfig;
+    use crate::model::{Address, Endpoint};
 
     fn endpoints(count: u16) -> Vec<Rc<EndpointState>> {
-        let side = SideConfig {
-            endpoints: [].into(),
-            protocol: Protocol::Http1,
-            tls: None,
-            proxy_protocol: None,
-            in_flight: None,
-        };
+        let side = SideConfig::default();
         (0..count)
             .map(|port| {
                 let address = ([127, 0, 0, 1], 9_000 + port).into();
-                Rc::new(EndpointState::new(Endpoint { address }, &side))
+                Rc::new(EndpointState::new(&Endpoint { address: Address::Tcp(address) }, &side))
             })
             .collect()
     }

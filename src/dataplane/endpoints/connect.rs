@@ -6,17 +6,17 @@ use std::rc::Rc;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::errno::Errno;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{TlsConnector, TlsStream};
 use tracing::warn;
 
-use crate::model::Cause;
+use crate::model::{Address, Cause};
 
 use super::super::body::RequestBody;
 use super::super::core::Core;
 use super::super::origin::Origin;
 use super::super::waits::{Expired, Limit, within};
-use super::super::wire::Wire;
+use super::super::wire::{Socket, Wire};
 use super::EndpointState;
 use super::settings::Settings;
 use crate::tls::Connector;
@@ -81,14 +81,14 @@ async fn wire(
     limit: Limit,
     origin: Option<&Origin>,
 ) -> Result<Wire, Cause> {
-    let mut stream = tcp(core, endpoint, limit).await?;
+    let mut socket = socket(core, endpoint, limit).await?;
     if let (Some(version), Some(origin)) = (endpoint.announced, origin) {
-        let told = within(core, limit, origin.write(version, &mut stream)).await.map_err(in_words)?;
+        let told = within(core, limit, origin.write(version, &mut socket)).await.map_err(in_words)?;
         told.map_err(|_| Cause::ConnectFailed)?;
     }
     match &endpoint.tls {
-        None => Ok(Wire::Tcp(stream)),
-        Some(connector) => Box::pin(tls(core, endpoint, connector, stream, limit)).await,
+        None => Ok(Wire::Plain(socket)),
+        Some(connector) => Box::pin(tls(core, endpoint, connector, socket, limit)).await,
     }
 }
 
@@ -98,14 +98,15 @@ async fn tls(
     core: &Rc<Core>,
     endpoint: &EndpointState,
     connector: &Connector,
-    stream: TcpStream,
+    socket: Socket,
     limit: Limit,
 ) -> Result<Wire, Cause> {
-    let address = endpoint.endpoint;
-    let (Some(config), Some(name)) = (connector.config(), connector.name(Some(address.address.ip()))) else {
+    let address = &endpoint.endpoint.address;
+    let ip = address.tcp().map(|address| address.ip());
+    let (Some(config), Some(name)) = (connector.config(), connector.name(ip)) else {
         return Err(Cause::TlsFailed);
     };
-    let shaking = TlsConnector::from(config).connect(name, stream);
+    let shaking = TlsConnector::from(config).connect(name, socket);
     let shaken = match within(core, limit, shaking).await.map_err(in_words)? {
         Ok(shaken) => shaken,
         Err(error) => {
@@ -124,13 +125,31 @@ async fn tls(
     Ok(Wire::Tls(Box::new(TlsStream::from(shaken))))
 }
 
-async fn tcp(core: &Rc<Core>, endpoint: &EndpointState, limit: Limit) -> Result<TcpStream, Cause> {
-    let connecting = TcpStream::connect(endpoint.endpoint.address);
-    let connected = within(core, limit, connecting).await.map_err(in_words)?;
-    let stream = connected.map_err(|error| cause(&error))?;
-    // Answers and requests go out as they come; a peer that is gone already is noticed by the request.
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
+async fn socket(core: &Rc<Core>, endpoint: &EndpointState, limit: Limit) -> Result<Socket, Cause> {
+    match &endpoint.endpoint.address {
+        Address::Tcp(address) => {
+            let connecting = TcpStream::connect(address);
+            let connected = within(core, limit, connecting).await.map_err(in_words)?;
+            let stream = connected.map_err(|error| cause(&error))?;
+            // Answers and requests go out as they come; a peer that is gone already is noticed by the request.
+            let _ = stream.set_nodelay(true);
+            Ok(Socket::Tcp(stream))
+        }
+        Address::Unix(path) => {
+            let connecting = Box::pin(UnixStream::connect(path));
+            let connected = within(core, limit, connecting).await.map_err(in_words)?;
+            connected.map(Socket::Unix).map_err(|error| cause_at_path(&error))
+        }
+    }
+}
+
+/// The same of a Unix socket. Where there is none nobody listens, and one that has more who wait than it takes says so
+/// at once.
+fn cause_at_path(error: &io::Error) -> Cause {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::WouldBlock => Cause::ConnectRefused,
+        _ => cause(error),
+    }
 }
 
 /// Whose fault it is that a connection could not be made: ours, if we have no descriptor or port left for it.

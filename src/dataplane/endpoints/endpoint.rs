@@ -28,9 +28,10 @@ const PASS_OVER: Duration = Duration::from_secs(1);
 const PASS_OVER_MOST: Duration = Duration::from_secs(15);
 
 impl EndpointState {
-    pub(super) fn new(endpoint: Endpoint, side: &SideConfig) -> Self {
+    pub(super) fn new(endpoint: &Endpoint, side: &SideConfig) -> Self {
         Self {
-            endpoint,
+            // Told of in the access log: workers counting on one path would be fighting over a cache line.
+            endpoint: Endpoint { address: endpoint.address.own() },
             pool: Pool::new(side.protocol),
             tls: side.tls.clone(),
             announced: side.proxy_protocol,

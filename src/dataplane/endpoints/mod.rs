@@ -85,7 +85,7 @@ impl Known {
             .iter()
             .map(|endpoint| {
                 let known = before.iter().find(|known| known.endpoint == *endpoint).filter(|_| stays);
-                known.cloned().unwrap_or_else(|| Rc::new(EndpointState::new(*endpoint, side)))
+                known.cloned().unwrap_or_else(|| Rc::new(EndpointState::new(endpoint, side)))
             })
             .collect();
         self.source = Some(Source {

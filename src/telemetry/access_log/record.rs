@@ -1,10 +1,10 @@
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Dialect, Endpoint, Fault, Micros, Outcome, Route, Side, UnixMicros, Weight};
+use crate::model::{Address, Dialect, Endpoint, Fault, Micros, Outcome, Route, Side, UnixMicros, Weight};
 
 /// One line of the access log. What reads lines reads those of other versions too: fields that it does not know
 /// are passed over, and those that are not needed to tell the sides apart may be absent.
@@ -20,6 +20,9 @@ pub struct AccessRecord {
     /// The request's path without the query; only the beginning of a very long one.
     #[serde(default)]
     pub path: String,
+    /// The client's address; absent if nobody who is believed says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
     /// What the request counts as one of: [`Route::name`].
     #[serde(default)]
     pub route: String,
@@ -42,14 +45,20 @@ pub struct AccessRecord {
     pub duration_ms: f64,
     /// The endpoint that the first try was sent to, the last one if connections had to be tried; absent if there
     /// was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<SocketAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_text")]
+    pub endpoint: Option<Address>,
     /// Whether Helios answered in place of Kubernetes.
     #[serde(default)]
     pub rescued: bool,
     /// The protocol that client and endpoint went on in, such as `websocket`; absent if they did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<String>,
+    /// The trace that the request is part of: 32 hexadecimal digits; absent if it is part of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The request's identifier, where its service has requests identified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// Whether the first try was evidence for the judge.
     #[serde(default)]
     pub evidence: bool,
@@ -82,17 +91,20 @@ pub(crate) struct Finished {
     pub(crate) dialect: Dialect,
     pub(crate) method: Method,
     pub(crate) path: Box<str>,
+    pub(crate) client: Option<IpAddr>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) side: Side,
     pub(crate) first: FirstTry,
     pub(crate) rescued: bool,
     pub(crate) upgrade: Option<Box<str>>,
+    pub(crate) trace_id: Option<Box<str>>,
+    pub(crate) request_id: Option<Box<str>>,
     pub(crate) weight: Weight,
     pub(crate) generation: u64,
 }
 
 /// How the first try of a request ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FirstTry {
     pub(crate) outcome: Outcome,
     pub(crate) latency: Option<Micros>,
@@ -119,6 +131,7 @@ impl Finished {
             route: Route::new(self.dialect, self.method.as_str(), &self.path).name(),
             method: self.method.as_str().to_owned(),
             path: self.path.into(),
+            client: self.client,
             status: self.status.map(|status| status.as_u16()),
             side: self.side,
             outcome,
@@ -128,6 +141,8 @@ impl Finished {
             endpoint: self.first.endpoint.map(|endpoint| endpoint.address),
             rescued: self.rescued,
             upgrade: self.upgrade.map(String::from),
+            trace_id: self.trace_id.map(String::from),
+            request_id: self.request_id.map(String::from),
             evidence: self.first.evidence,
             weight: self.weight.percent(),
             generation: self.generation,
@@ -163,6 +178,32 @@ mod by_name {
     }
 }
 
+/// An address as people write it.
+mod as_text {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::model::Address;
+
+    #[expect(clippy::ref_option, reason = "serde's way")]
+    pub(super) fn serialize<S: Serializer>(
+        address: &Option<Address>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match address {
+            Some(address) => serializer.collect_str(address),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Address>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        Address::parse(&text).map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is no address")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,16 +217,19 @@ mod tests {
             dialect: Dialect::Http,
             method: Method::GET,
             path: "/v1/users/17/\"quoted\"".into(),
+            client: Some([203, 0, 113, 7].into()),
             status: Some(StatusCode::OK),
             side: Side::Kubernetes,
             first: FirstTry {
                 outcome: Outcome::Failed(Cause::Status),
                 latency: Some(Micros(12_345)),
-                endpoint: Some(Endpoint { address: ([10, 8, 0, 4], 8080).into() }),
+                endpoint: Some(Endpoint { address: Address::Tcp(([10, 8, 0, 4], 8080).into()) }),
                 evidence: true,
             },
             rescued: true,
             upgrade: None,
+            trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
+            request_id: Some("7f3a".into()),
             weight: Weight::from_steps(2_550).unwrap(),
             generation: 7,
         }
@@ -199,11 +243,23 @@ mod tests {
         let line = serde_json::to_string(&record).unwrap();
         let expected = concat!(
             r#"{"time":"2026-09-21T14:13:21.500001Z","service":"playlist","method":"GET","#,
-            r#""path":"/v1/users/17/\"quoted\"","route":"GET /v1/users/*/\"quoted\"","status":200,"#,
+            r#""path":"/v1/users/17/\"quoted\"","client":"203.0.113.7","route":"GET /v1/users/*/\"quoted\"","status":200,"#,
             r#""side":"kubernetes","outcome":"failed","cause":"status","latency_ms":12.345,"duration_ms":20.5,"#,
-            r#""endpoint":"10.8.0.4:8080","rescued":true,"evidence":true,"weight":25.5,"generation":7}"#
+            r#""endpoint":"10.8.0.4:8080","rescued":true,"trace_id":"0af7651916cd43dd8448eb211c80319c","#,
+            r#""request_id":"7f3a","evidence":true,"weight":25.5,"generation":7}"#
         );
         assert_eq!(line, expected);
+        assert_eq!(serde_json::from_str::<AccessRecord>(&line).unwrap(), record);
+    }
+
+    #[test]
+    fn a_unix_socket_is_told_by_its_path() {
+        let mut by_socket = finished();
+        by_socket.first.endpoint =
+            Address::parse("unix:/run/playlist.sock").map(|address| Endpoint { address });
+        let record = by_socket.into_record(BEGAN);
+        let line = serde_json::to_string(&record).unwrap();
+        assert!(line.contains(r#""endpoint":"unix:/run/playlist.sock""#), "{line}");
         assert_eq!(serde_json::from_str::<AccessRecord>(&line).unwrap(), record);
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use http::Method;
 use serde_json::Value;
 use switchback::app::{Ending, Running, build};
+use switchback::model::Address;
 use tempfile::TempDir;
 
 use super::client::{self, Answer, Over, request};
@@ -26,9 +27,10 @@ pub(crate) struct Service {
     host: String,
     path: String,
     weight: f64,
-    helios: Vec<SocketAddr>,
-    kubernetes: Vec<SocketAddr>,
+    helios: Vec<Address>,
+    kubernetes: Vec<Address>,
     protocols: [&'static str; 2],
+    sides: [&'static str; 2],
     split: String,
     rest: String,
 }
@@ -44,6 +46,7 @@ impl Service {
             helios: Vec::new(),
             kubernetes: Vec::new(),
             protocols: ["http/1.1", "http/1.1"],
+            sides: ["", ""],
             split: String::new(),
             rest: String::new(),
         }
@@ -64,19 +67,25 @@ impl Service {
         self
     }
 
-    pub(crate) fn helios(mut self, address: SocketAddr) -> Self {
-        self.helios.push(address);
+    pub(crate) fn helios(mut self, address: impl Into<Address>) -> Self {
+        self.helios.push(address.into());
         self
     }
 
-    pub(crate) fn kubernetes(mut self, address: SocketAddr) -> Self {
-        self.kubernetes.push(address);
+    pub(crate) fn kubernetes(mut self, address: impl Into<Address>) -> Self {
+        self.kubernetes.push(address.into());
         self
     }
 
     /// What each side speaks.
     pub(crate) fn protocols(mut self, helios: &'static str, kubernetes: &'static str) -> Self {
         self.protocols = [helios, kubernetes];
+        self
+    }
+
+    /// More lines of `[helios]`, and of `[kubernetes]`.
+    pub(crate) fn sides(mut self, helios: &'static str, kubernetes: &'static str) -> Self {
+        self.sides = [helios, kubernetes];
         self
     }
 
@@ -93,12 +102,12 @@ impl Service {
     }
 
     pub(crate) fn text(&self) -> String {
-        let side = |name: &str, addresses: &[SocketAddr], protocol: &str| {
+        let side = |name: &str, addresses: &[Address], protocol: &str, more: &str| {
             if addresses.is_empty() {
                 return String::new();
             }
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            format!("[{name}]\nsource = {{ addresses = {addresses:?} }}\nprotocol = {protocol:?}\n")
+            format!("[{name}]\nsource = {{ addresses = {addresses:?} }}\nprotocol = {protocol:?}\n{more}\n")
         };
         format!(
             "team = \"t\"\n[match]\nhosts = [{:?}]\npaths = [{:?}]\n[split]\nkubernetes = {:?}\n{}\n{}{}{}\n",
@@ -106,8 +115,8 @@ impl Service {
             self.path,
             self.weight,
             self.split,
-            side("helios", &self.helios, self.protocols[0]),
-            side("kubernetes", &self.kubernetes, self.protocols[1]),
+            side("helios", &self.helios, self.protocols[0], self.sides[0]),
+            side("kubernetes", &self.kubernetes, self.protocols[1], self.sides[1]),
             self.rest
         )
     }
@@ -145,6 +154,13 @@ impl Folder {
 
     pub(crate) fn write(&self, service: &Service) {
         std::fs::write(self.file(&service.name), service.text()).unwrap();
+    }
+
+    /// Adds lines to the listener of `switchback.toml`.
+    pub(crate) fn add_to_listener(&self, lines: &str) {
+        let text = std::fs::read_to_string(self.path().join("switchback.toml")).unwrap();
+        let listener = "[listeners.http]\n";
+        self.write_process(&text.replace(listener, &format!("{listener}{lines}\n")));
     }
 
     /// Adds sections to `switchback.toml`.

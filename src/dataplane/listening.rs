@@ -1,0 +1,44 @@
+use std::io;
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::origin::Origin;
+use super::wire::Socket;
+
+/// A socket that clients connect to, bound and listening.
+pub(crate) enum Listening {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// The same, on a worker's runtime.
+pub(super) enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    pub(super) fn new(listening: Listening) -> io::Result<Self> {
+        match listening {
+            Listening::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+            Listening::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix),
+        }
+    }
+
+    /// The next connection, and where it comes from.
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Origin)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // An answer goes out as it comes. A peer that is gone already is noticed by the first read.
+                let _ = stream.set_nodelay(true);
+                let local = stream.local_addr().unwrap_or(peer);
+                Ok((Socket::Tcp(stream), Origin::Known { client: peer, local }))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Socket::Unix(stream), Origin::Unknown))
+            }
+        }
+    }
+}
