@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
-use crate::snapshot::{Gate, QueueFull, ServiceId, Turn};
+use crate::snapshot::ServiceId;
 use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
@@ -40,9 +40,9 @@ use super::waits::{Expired, Limit, within};
 pub(super) struct Exchange {
     pub(super) core: Rc<Core>,
     pub(super) stream: Stream,
-    view: Located,
+    pub(super) view: Located,
     service: Rc<Service>,
-    started: Micros,
+    pub(super) started: Micros,
     side: Side,
     counts: Counts,
     stratum: Stratum,
@@ -147,44 +147,49 @@ impl Exchange {
     /// Asks the chosen side, and Helios after it where that helps. What was forced is not rescued: who asks
     /// for Kubernetes by name wants to see what Kubernetes does.
     pub(super) async fn run(mut self: Box<Self>) -> Response<AnswerBody> {
-        if let Err(cause) = self.enter().await {
-            self.service.refuse(&self.core, cause, self.trace.as_deref());
-            return self.problem(cause, None);
-        }
-        let otherwise = self.otherwise();
-        let begun = self.started;
-        let plan = Plan { side: self.side, counts: self.counts, otherwise, begun, is_hedge: false };
-        let mut otherwise = otherwise;
-        let asked = if otherwise == Otherwise::AskHelios && self.view.config.rescue.hedge {
-            let hedged = Box::pin(hedge::ask(self, plan)).await;
-            self = hedged.exchange;
-            otherwise = hedged.otherwise;
-            hedged.answered
-        } else {
-            self.ask(plan).await
+        let answered = match self.enter().await {
+            Err(cause) => {
+                self.service.refuse(&self.core, cause, self.trace.as_deref());
+                Err((cause, None))
+            }
+            Ok(begun) => {
+                let mut otherwise = self.otherwise();
+                let plan = Plan { side: self.side, counts: self.counts, otherwise, begun, is_hedge: false };
+                let asked = if otherwise == Otherwise::AskHelios && self.view.config.rescue.hedge {
+                    let hedged = Box::pin(hedge::ask(self, plan)).await;
+                    self = hedged.exchange;
+                    otherwise = hedged.otherwise;
+                    hedged.answered
+                } else {
+                    self.ask(plan).await
+                };
+                let answered = match asked {
+                    Ok(head) => Ok(head),
+                    // Rare, and large: it gets a place of its own only when it happens.
+                    Err(lost) => Box::pin(self.recover(lost, otherwise)).await,
+                };
+                self.count_answer(
+                    answered.as_ref().map_or_else(|cause| respond::status(*cause), |head| head.status),
+                );
+                answered.map_err(|cause| (cause, Some(self.side)))
+            }
         };
-        let answered = match asked {
-            Ok(head) => Ok(head),
-            // Rare, and large: it gets a place of its own only when it happens.
-            Err(lost) => Box::pin(self.recover(lost, otherwise)).await,
-        };
-        let status = match &answered {
-            Ok(head) => head.status,
-            Err(cause) => respond::status(*cause),
-        };
-        self.service.tally.borrow_mut().answer(status);
-        // What has been counted so far is reported now, and not when a stream ends.
-        self.core.note_active(&self.service);
-        if let Some(trace) = &self.trace {
-            trace.answer(status);
-        }
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.answered = true;
         }
         self.core.next.set(Some(Next::Client));
         match answered {
             Ok(head) => Response::from_parts(head, AnswerBody::of(self)),
-            Err(cause) => self.problem(cause, Some(self.side)),
+            Err((cause, side)) => self.problem(cause, side),
+        }
+    }
+
+    fn count_answer(&self, status: StatusCode) {
+        self.service.tally.borrow_mut().answer(status);
+        // What has been counted so far is reported now, and not when a stream ends.
+        self.core.note_active(&self.service);
+        if let Some(trace) = &self.trace {
+            trace.answer(status);
         }
     }
 
@@ -195,51 +200,6 @@ impl Exchange {
             passing.sign(answer.headers_mut());
         }
         answer
-    }
-
-    /// Waits for the request's turn, where its service may have only so many in flight.
-    async fn enter(&mut self) -> Result<(), Cause> {
-        let Some(gates) = &self.view.gates else { return Ok(()) };
-        let Some(gate) = &gates.service else { return Ok(()) };
-        let turn = match gate.enter() {
-            Some(turn) => turn,
-            // Rare, and large.
-            None => Box::pin(self.queue(gate, None)).await?,
-        };
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.turn = Some(turn);
-        }
-        Ok(())
-    }
-
-    /// Waits for a try's turn, where its side may have only so many in flight. While Helios can answer there is no
-    /// need to wait for Kubernetes.
-    async fn enter_side(&self, plan: &mut Plan) -> Result<Option<Turn>, Cause> {
-        let Some(gates) = &self.view.gates else { return Ok(None) };
-        let Some(gate) = &gates.sides[plan.side] else { return Ok(None) };
-        if let Some(turn) = gate.enter() {
-            return Ok(Some(turn));
-        }
-        if plan.otherwise == Otherwise::AskHelios && self.affords_rescue() {
-            return Err(Cause::InFlightLimit);
-        }
-        let turn = Box::pin(self.queue(gate, Some(*plan))).await?;
-        plan.begun = self.core.now();
-        Ok(Some(turn))
-    }
-
-    async fn queue(&self, gate: &Gate, plan: Option<Plan>) -> Result<Turn, Cause> {
-        let queue_wait = self.core.now().after(self.view.config.limits.queue_wait);
-        let mut limit = Limit { until: self.deadline(), if_held: None };
-        if let Some(plan) = plan {
-            limit.if_held = self.limit(plan, true).if_held;
-        }
-        limit.until = limit.until.min(queue_wait);
-        match within(&self.core, limit, pin!(gate.wait())).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(QueueFull)) | Err(Expired::Late) => Err(Cause::InFlightLimit),
-            Err(Expired::TakenBack) => Err(Cause::TakenBack),
-        }
     }
 
     /// Asks Helios in place of Kubernetes if it may be asked; else answers with what there is.
@@ -269,7 +229,7 @@ impl Exchange {
         }
     }
 
-    fn affords_rescue(&self) -> bool {
+    pub(super) fn affords_rescue(&self) -> bool {
         self.service.budget.borrow().affords(self.view.config.rescue.budget)
     }
 
@@ -538,7 +498,7 @@ impl Exchange {
         }
     }
 
-    fn deadline(&self) -> Micros {
+    pub(super) fn deadline(&self) -> Micros {
         let there = self.asking.fate().map_or(self.started, |fate| fate.last().max(self.started));
         let mut deadline = there.after(self.view.config.timeouts.request);
         if let Some(pause) = self.pause() {
@@ -554,7 +514,7 @@ impl Exchange {
         Some(fate.heard().after(self.view.config.timeouts.stream_idle))
     }
 
-    fn limit(&self, plan: Plan, can_ask_again: bool) -> Limit {
+    pub(super) fn limit(&self, plan: Plan, can_ask_again: bool) -> Limit {
         // An endpoint cannot answer before the request is there.
         let there = self.asking.fate().map_or(plan.begun, |fate| fate.last().max(plan.begun));
         let mut header = there.after(self.view.config.timeouts.header);

@@ -46,6 +46,7 @@ mod streams;
 mod told;
 mod trace;
 mod trace_context;
+mod turns;
 mod upgrade;
 mod waits;
 mod websocket;

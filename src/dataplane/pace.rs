@@ -309,6 +309,7 @@ mod tests {
         assert_eq!(vigil.look(&pace, 1, second(2)), (For::Room, second(62)));
         assert_eq!(vigil.look(&pace, 1, second(30)), (For::Room, second(62)));
         pace.is_stuck.store(false, Relaxed);
+        pace.sent.fetch_add(64 << 10, Relaxed);
         assert_eq!(vigil.look(&pace, 1, second(40)).0, For::Nothing);
         pace.is_stuck.store(true, Relaxed);
         assert_eq!(vigil.look(&pace, 1, second(41)), (For::Room, second(101)));

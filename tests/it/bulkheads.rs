@@ -50,7 +50,9 @@ async fn past_the_requests_in_flight_of_a_service_others_are_told_to_come_later(
     let (helios, gate) = gated("helios").await;
     let service = Service::new("a").helios(helios.address).rest("[limits]\nin-flight = 2\nqueue = 0\n");
     let other = Endpoint::named("other").await;
-    let proxy = Proxy::start(&[service, Service::new("b").helios(other.address)]);
+    let folder = Folder::with(&[service, Service::new("b").helios(other.address)]);
+    folder.add_to_process("[listeners.http.limits]\ncancelled = 1\n");
+    let proxy = Proxy::start_in(folder);
     let first = [ask(&proxy, Method::GET), ask(&proxy, Method::GET)];
     arrived(&helios, 2).await;
     let refused = proxy.get("a.test", "/").await;
@@ -61,13 +63,19 @@ async fn past_the_requests_in_flight_of_a_service_others_are_told_to_come_later(
         (&"in_flight_limit".into(), &"proxy".into())
     );
     assert_eq!(proxy.get("b.test", "/").await.status, 200, "one service's trouble is not another's");
+    let mut client = Client::connect(proxy.address, Over::Http2).await;
+    for _ in 0..4 {
+        assert_eq!(client.get("a.test", "/").await.status, 503);
+    }
+    proxy.counted(REFUSED, FULL, 5.0).await;
+    // Who is refused has not given up: the connection goes on.
+    proxy.counted(REFUSED, &["reason=\"rapid_reset\""], 0.0).await;
     gate.add_permits(3);
     for asked in first {
         assert_eq!(asked.await.unwrap().text(), "helios");
     }
-    assert_eq!(proxy.get("a.test", "/").await.text(), "helios");
-    proxy.counted(REFUSED, FULL, 1.0).await;
-    proxy.counted(ANSWERS, &["service=\"a\"", "class=\"5xx\""], 1.0).await;
+    assert_eq!(client.get("a.test", "/").await.text(), "helios");
+    proxy.counted(ANSWERS, &["service=\"a\"", "class=\"5xx\""], 5.0).await;
     proxy.counted(TRIES, &["service=\"a\""], 3.0).await;
 }
 
