@@ -4,6 +4,7 @@
 
 mod support;
 
+mod acceptance;
 mod access_log;
 mod admin;
 mod command_line;
