@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ pub(super) async fn run(
     let answers = service_fn(|request| serve(core.clone(), &client, request));
     let seat = core.drain.sit();
     core.keep_beating();
-    let (wire, seen) = Paced::new(wire);
+    let (wire, seen) = Paced::new(wire, client.in_flight.clone());
     let mut vigil = Vigil::new(Patience { head, idle, stalled }, core.now());
     let mut place = Place::of_connection(core.clone());
     let mut connection = pin!(protocols.serve_connection_with_upgrades(TokioIo::new(wire), answers));
@@ -68,7 +69,10 @@ pub(super) async fn run(
                 note_end(&core, ended);
                 return Poll::Ready(());
             }
-            let (waits_for, until) = vigil.look(&seen, client.in_flight.get(), core.recently());
+            if client.in_flight.load(Relaxed) == 0 && seen.takes_end() {
+                continue; // its answer has gone
+            }
+            let (waits_for, until) = vigil.look(&seen, client.in_flight.load(Relaxed), core.recently());
             if place.poll(cx, Limit { until, if_held: None }).is_some() {
                 place.leave();
                 if core.now() < until {
@@ -77,7 +81,7 @@ pub(super) async fn run(
                 match waits_for {
                     For::Nothing => continue,
                     // The requests in flight end with it, and are counted as their client's.
-                    For::Room => return Poll::Ready(()),
+                    For::Room | For::End => return Poll::Ready(()),
                     For::Head => {
                         core.refuse(Cause::HeadTimeout);
                         return Poll::Ready(());
@@ -106,6 +110,7 @@ pub(super) async fn run(
         }
     })
     .await;
+    seen.hand_on();
     drop(seat);
     core.keep_beating();
 }

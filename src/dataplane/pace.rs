@@ -1,8 +1,9 @@
 use std::io::{IoSlice, Result};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,13 +24,26 @@ pub(super) struct Pace {
     preface: AtomicUsize,
     /// The client takes nothing more of what is sent to it.
     is_stuck: AtomicBool,
+    /// The client sends nothing more, and may still wait for an answer.
+    has_ended: AtomicBool,
+    /// All has been said to the client.
+    closes: AtomicBool,
+    /// It is nobody's connection any more, but a stream: its ends are its own.
+    is_handed_on: AtomicBool,
 }
 
 /// A wire that notes its pace.
 pub(super) struct Paced {
     wire: Wire,
     pace: Arc<Pace>,
+    /// Requests that have no whole answer yet.
+    in_flight: Arc<AtomicU32>,
 }
+
+/// How long a client that has shut its end is still answered: it may have said all that it has to say, and may have left.
+/// And how long is listened to who sends when all has been said: to close then would reset its connection, and lose it
+/// the answer (RFC 9112, section 9.6).
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long a client's connection may be without what is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +75,8 @@ pub(super) enum For {
     Another,
     /// Room for what is sent to it.
     Room,
+    /// The end of the connection, that one of the two has begun.
+    End,
     /// Nothing: it is our turn.
     Nothing,
 }
@@ -69,6 +85,18 @@ impl Pace {
     /// Whether the client has begun as HTTP/2 does.
     fn is_http2(&self) -> bool {
         self.preface.load(Relaxed) == PREFACE.len()
+    }
+
+    /// Whether there is an end that was kept back, which can be told now.
+    pub(super) fn takes_end(&self) -> bool {
+        let had = self.has_ended.load(Relaxed);
+        self.has_ended.store(false, Relaxed);
+        had
+    }
+
+    /// The connection has become something else, and is looked after elsewhere.
+    pub(super) fn hand_on(&self) {
+        self.is_handed_on.store(true, Relaxed);
     }
 
     /// These bytes have come.
@@ -84,9 +112,15 @@ impl Pace {
 }
 
 impl Paced {
-    pub(super) fn new(wire: Wire) -> (Self, Arc<Pace>) {
+    pub(super) fn new(wire: Wire, in_flight: Arc<AtomicU32>) -> (Self, Arc<Pace>) {
         let pace = Arc::<Pace>::default();
-        (Self { wire, pace: pace.clone() }, pace)
+        (Self { wire, pace: pace.clone(), in_flight }, pace)
+    }
+
+    /// Keeps the client's end to itself while an answer is under way: hyper would take it for the end of all. Over HTTP/2
+    /// it is.
+    fn keeps_end(&self) -> bool {
+        self.in_flight.load(Relaxed) > 0 && !self.pace.is_http2() && !self.pace.is_handed_on.load(Relaxed)
     }
 
     fn note<T>(&self, sent: Poll<Result<T>>) -> Poll<Result<T>> {
@@ -105,7 +139,10 @@ impl Vigil {
         let reads = pace.reads.load(Relaxed);
         let (came, was_busy) = (reads != self.reads, self.was_busy);
         (self.reads, self.was_busy) = (reads, in_flight > 0);
-        let waits_for = if pace.is_stuck.load(Relaxed) {
+        let is_ending = pace.closes.load(Relaxed) || in_flight > 0 && pace.has_ended.load(Relaxed);
+        let waits_for = if is_ending {
+            For::End
+        } else if pace.is_stuck.load(Relaxed) {
             For::Room
         } else if in_flight > 0 {
             For::Nothing
@@ -129,6 +166,7 @@ impl Vigil {
             For::Head => self.patience.head,
             For::Another => self.patience.idle,
             For::Room => self.patience.stalled,
+            For::End => FAREWELL,
             // Looked at again by then: whoever ends a request need not tell.
             For::Nothing => return (waits_for, now.after(self.patience.idle)),
         };
@@ -144,6 +182,9 @@ impl AsyncRead for Paced {
         let came = &buffer.filled()[before..];
         if !came.is_empty() {
             this.pace.came(came);
+        } else if matches!(read, Poll::Ready(Ok(()))) && this.keeps_end() {
+            this.pace.has_ended.store(true, Relaxed);
+            return Poll::Pending;
         }
         read
     }
@@ -177,7 +218,22 @@ impl AsyncWrite for Paced {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
+        let this = self.get_mut();
+        if !this.pace.closes.load(Relaxed) {
+            ready!(Pin::new(&mut this.wire).poll_shutdown(cx))?;
+            if this.pace.is_handed_on.load(Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            this.pace.closes.store(true, Relaxed);
+        }
+        let mut unwanted = [MaybeUninit::uninit(); 4 << 10];
+        loop {
+            let mut unwanted = ReadBuf::uninit(&mut unwanted);
+            let read = ready!(Pin::new(&mut this.wire).poll_read(cx, &mut unwanted));
+            if read.is_err() || unwanted.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
@@ -251,6 +307,18 @@ mod tests {
         assert_eq!(vigil.look(&pace, 1, second(40)).0, For::Nothing);
         pace.is_stuck.store(true, Relaxed);
         assert_eq!(vigil.look(&pace, 1, second(41)), (For::Room, second(101)));
+    }
+
+    #[test]
+    fn an_end_that_has_begun_is_not_waited_for_long() {
+        let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
+        vigil.look(&pace, 1, second(1));
+        pace.has_ended.store(true, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(2)), (For::End, second(3)));
+        assert_eq!(vigil.look(&pace, 0, second(2)).0, For::Another, "it has its answer");
+        pace.closes.store(true, Relaxed);
+        pace.is_stuck.store(true, Relaxed);
+        assert_eq!(vigil.look(&pace, 0, second(3)), (For::End, second(4)));
     }
 
     #[test]

@@ -2,6 +2,8 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
@@ -29,8 +31,8 @@ pub(super) struct Client {
     pub(super) listener: usize,
     pub(super) address: IpAddr,
     origin: Origin,
-    /// Requests that have no whole answer yet.
-    pub(super) in_flight: Rc<Cell<u32>>,
+    /// Requests that have no whole answer yet. (Shared within one thread; its wire, that asks for more, looks at it.)
+    pub(super) in_flight: Arc<AtomicU32>,
     /// Requests that have come.
     pub(super) asked: Cell<u32>,
     pub(super) limits: ListenerLimits,
@@ -38,18 +40,18 @@ pub(super) struct Client {
 }
 
 /// A request that has no whole answer yet.
-pub(super) struct InFlight(Rc<Cell<u32>>);
+pub(super) struct InFlight(Arc<AtomicU32>);
 
 impl InFlight {
-    fn begin(count: &Rc<Cell<u32>>) -> Self {
-        count.set(count.get() + 1);
+    fn begin(count: &Arc<AtomicU32>) -> Self {
+        count.store(count.load(Relaxed) + 1, Relaxed);
         Self(count.clone())
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.0.store(self.0.load(Relaxed).saturating_sub(1), Relaxed);
     }
 }
 
@@ -74,7 +76,7 @@ impl Client {
         let client = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
         let proto = HeaderValue::from_static(if tls == Tls::Yes { "https" } else { "http" });
         let forwarded = Forwarded { client, proto, caller };
-        let (in_flight, asked) = (Rc::default(), Cell::new(0));
+        let (in_flight, asked) = (Arc::default(), Cell::new(0));
         Self { listener, address, origin, in_flight, asked, limits, forwarded }
     }
 }
@@ -89,7 +91,9 @@ pub(super) fn serve(
     client.asked.set(client.asked.get().saturating_add(1));
     let is_head = request.method() == Method::HEAD;
     let opened = open(core, client, request);
+    let refused = opened.is_err().then(|| InFlight::begin(&client.in_flight));
     async move {
+        let _refused = refused;
         Ok(match opened {
             Ok(exchange) => exchange.run().await,
             Err((cause, dialect)) => respond::problem(cause, None, None, is_head, dialect),

@@ -16,6 +16,7 @@ mod holds;
 mod interop;
 mod judge;
 mod limits;
+mod mixes;
 mod outage;
 mod peers;
 mod proxy_protocol;
