@@ -402,7 +402,9 @@ async fn trailers_say_nothing_of_framing_host_or_client() {
             let names =
                 body.trailers().into_iter().flat_map(|trailers| trailers.keys().map(ToString::to_string));
             log.lock().unwrap().extend(names);
-            let trailers = BAD.into_iter().chain([("x-kept", "1")]);
+            // Over HTTP/2 a transfer coding makes all of it malformed (RFC 9113, section 8.2.2).
+            let allowed = BAD.into_iter().filter(|(name, _)| *name != "transfer-encoding");
+            let trailers = allowed.chain([("x-kept", "1")]);
             let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
             let trailers = trailers.collect::<http::HeaderMap>();
             let body = http_body_util::Full::new("seen".into()).map_err(|never: Infallible| match never {});
