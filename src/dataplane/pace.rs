@@ -24,6 +24,8 @@ pub(super) struct Pace {
     preface: AtomicUsize,
     /// The client takes nothing more of what is sent to it.
     is_stuck: AtomicBool,
+    /// It has taken something since this was looked at last.
+    has_taken: AtomicBool,
     /// The client sends nothing more, and may still wait for an answer.
     has_ended: AtomicBool,
     /// All has been said to the client.
@@ -40,8 +42,8 @@ pub(super) struct Paced {
     in_flight: Arc<AtomicU32>,
 }
 
-/// How long a client that has shut its end is still answered: it may have said all that it has to say, and may have left.
-/// And how long is listened to who sends when all has been said: to close then would reset its connection, and lose it
+/// How long a client that has shut its end may be without a byte of its answer: it may have said all that it has to say, and
+/// may have left; who takes bytes has not. And how long is listened to who sends when all has been said: to close then would reset its connection, and lose it
 /// the answer (RFC 9112, section 9.6).
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -123,6 +125,13 @@ impl Paced {
         self.in_flight.load(Relaxed) > 0 && !self.pace.is_http2() && !self.pace.is_handed_on.load(Relaxed)
     }
 
+    fn note_sent(&self, sent: Poll<Result<usize>>) -> Poll<Result<usize>> {
+        if sent.is_ready() {
+            self.pace.has_taken.store(true, Relaxed);
+        }
+        self.note(sent)
+    }
+
     fn note<T>(&self, sent: Poll<Result<T>>) -> Poll<Result<T>> {
         self.pace.is_stuck.store(sent.is_pending(), Relaxed);
         sent
@@ -139,14 +148,13 @@ impl Vigil {
         let reads = pace.reads.load(Relaxed);
         let (came, was_busy) = (reads != self.reads, self.was_busy);
         (self.reads, self.was_busy) = (reads, in_flight > 0);
-        let is_ending = pace.closes.load(Relaxed) || in_flight > 0 && pace.has_ended.load(Relaxed);
-        let waits_for = if is_ending {
+        let waits_for = if pace.closes.load(Relaxed) {
             For::End
         } else if pace.is_stuck.load(Relaxed) {
             For::Room
         } else if in_flight > 0 {
-            For::Nothing
-        } else if was_busy || matches!(self.waits_for, For::Room | For::Nothing) {
+            if pace.has_ended.load(Relaxed) { For::End } else { For::Nothing }
+        } else if was_busy || matches!(self.waits_for, For::Room | For::Nothing | For::End) {
             For::Another
         } else if pace.is_http2() {
             // Pings are a sign of life, and no request.
@@ -159,7 +167,9 @@ impl Vigil {
         } else {
             self.waits_for
         };
-        if waits_for != self.waits_for {
+        let has_taken = pace.has_taken.load(Relaxed);
+        pace.has_taken.store(false, Relaxed);
+        if waits_for != self.waits_for || waits_for == For::End && has_taken {
             (self.waits_for, self.since) = (waits_for, now);
         }
         let patience = match waits_for {
@@ -194,7 +204,7 @@ impl AsyncWrite for Paced {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let sent = Pin::new(&mut this.wire).poll_write(cx, bytes);
-        this.note(sent)
+        this.note_sent(sent)
     }
 
     fn poll_write_vectored(
@@ -204,7 +214,7 @@ impl AsyncWrite for Paced {
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let sent = Pin::new(&mut this.wire).poll_write_vectored(cx, pieces);
-        this.note(sent)
+        this.note_sent(sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -315,6 +325,8 @@ mod tests {
         vigil.look(&pace, 1, second(1));
         pace.has_ended.store(true, Relaxed);
         assert_eq!(vigil.look(&pace, 1, second(2)), (For::End, second(3)));
+        pace.has_taken.store(true, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(3)), (For::End, second(4)), "it is there");
         assert_eq!(vigil.look(&pace, 0, second(2)).0, For::Another, "it has its answer");
         pace.closes.store(true, Relaxed);
         pace.is_stuck.store(true, Relaxed);
