@@ -263,8 +263,11 @@ impl World {
                 _ => panic!("{kind:?} {got:?}"),
             }
         }
-        assert!(proxy.metric("switchback_tries_total", K_FAILED).await > 0.0);
-        assert!(proxy.metric("switchback_rescues_total", &["result=\"rescued\""]).await > 0.0);
+        eventually("Kubernetes has failed, and Helios has rescued", async || {
+            proxy.metric("switchback_tries_total", K_FAILED).await > 0.0
+                && proxy.metric("switchback_rescues_total", &["result=\"rescued\""]).await > 0.0
+        })
+        .await;
         failures
     }
 }
