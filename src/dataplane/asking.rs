@@ -10,7 +10,7 @@ use hyper::client::conn::TrySendError;
 use crate::config::{Protocol, SideConfig};
 use crate::model::{Cause, Side, grpc_timeout_value};
 
-use super::body::{Bounds, Fate, Kept, RequestBody};
+use super::body::{Bounds, Coming, Fate, Kept, RequestBody};
 use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
@@ -86,7 +86,8 @@ impl Asking {
             return Self { request, origin, is_head, is_safe, is_idempotent, upgrade, passing };
         }
         let fate = Rc::new(Fate::new(core, bounds));
-        let request = request.map(|incoming| RequestBody::Streamed(incoming, fate.clone()));
+        let request =
+            request.map(|incoming| RequestBody::Streamed(Coming::new(incoming, core), fate.clone()));
         let (request, origin) = (Some(request), Origin::Once(fate));
         Self { request, origin, is_head, is_safe, is_idempotent, upgrade, passing }
     }

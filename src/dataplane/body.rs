@@ -1,7 +1,8 @@
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,14 +14,23 @@ use crate::model::{Cause, Micros};
 
 use super::core::Core;
 use super::headers;
+use super::waits::{Limit, within};
 
 /// What is sent to an endpoint.
 pub(super) enum RequestBody {
     Empty,
     /// Goes by once.
-    Streamed(Incoming, Rc<Fate>),
+    Streamed(Coming, Rc<Fate>),
     /// Goes by, and is kept so that it can be sent again.
     Kept(Rc<Kept>, Reader),
+}
+
+/// A client's body as it comes. What has been begun is heard out for a moment when nobody wants it any more: a client that
+/// has sent all but the end would be told of a reset beside its answer, and some take that for a failure.
+pub(super) struct Coming {
+    /// Absent once there is nothing to come.
+    incoming: Option<(Incoming, Rc<Core>)>,
+    is_begun: bool,
 }
 
 /// What became of a client's body.
@@ -72,12 +82,17 @@ pub(super) struct Reader {
 }
 
 struct Source {
-    incoming: Incoming,
+    incoming: Coming,
     frames: Vec<Bytes>,
     trailers: Option<HeaderMap>,
     room: usize,
     too_large: bool,
 }
+
+/// How long a body is heard out that nobody wants, …
+const HEARD_FOR: Duration = Duration::from_secs(1);
+/// … and how many bytes of it at most. Whoever sends more is told to stop.
+const MOST_HEARD: usize = 64 << 10;
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +109,60 @@ pub(super) enum BodyError {
     Closed,
     #[error("the request is being sent elsewhere")]
     Elsewhere,
+}
+
+impl Coming {
+    pub(super) fn new(incoming: Incoming, core: &Rc<Core>) -> Self {
+        Self { incoming: Some((incoming, core.clone())), is_begun: false }
+    }
+}
+
+impl Body for Coming {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.is_begun = true;
+        let Some((incoming, _)) = &mut self.incoming else { return Poll::Ready(None) };
+        Pin::new(incoming).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(|(incoming, _)| incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or(SizeHint::with_exact(0), |(incoming, _)| incoming.size_hint())
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        // Who has not been asked for it yet may wait to be: the answer tells that it need not come.
+        if let Some((incoming, core)) = self.incoming.take()
+            && self.is_begun
+            && !incoming.is_end_stream()
+        {
+            tokio::task::spawn_local(hear_out(incoming, core));
+        }
+    }
+}
+
+async fn hear_out(mut incoming: Incoming, core: Rc<Core>) {
+    let limit = Limit { until: core.now().after(HEARD_FOR), if_held: None };
+    let mut room = MOST_HEARD;
+    let heard = poll_fn(|cx| {
+        while let Some(Ok(frame)) = ready!(Pin::new(&mut incoming).poll_frame(cx)) {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            let Some(left) = room.checked_sub(length) else { break };
+            room = left;
+        }
+        Poll::Ready(())
+    });
+    let _ = within(&core, limit, heard).await;
 }
 
 impl Fate {
@@ -139,7 +208,7 @@ impl Fate {
 impl Kept {
     /// Keeps what comes in, within these bounds.
     pub(super) fn new(incoming: Incoming, bounds: Bounds, core: &Rc<Core>) -> Rc<Self> {
-        let (frames, room) = (Vec::new(), bounds.kept);
+        let (incoming, frames, room) = (Coming::new(incoming, core), Vec::new(), bounds.kept);
         let source = Source { incoming, frames, trailers: None, room, too_large: false };
         Rc::new(Self { source: source.into(), fate: Fate::new(core, bounds), turn: Cell::new(0) })
     }
@@ -257,7 +326,7 @@ impl Body for RequestBody {
 }
 
 fn poll_client(
-    incoming: &mut Incoming,
+    incoming: &mut Coming,
     fate: &Fate,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ pub(super) async fn run(core: Rc<Core>, protocols: Rc<auto::Builder<Streams>>, w
     let answers = service_fn(|request| serve(&core, &client, request));
     let seat = core.drain.sit();
     core.keep_beating();
-    let (wire, seen) = Paced::new(wire);
+    let (wire, seen) = Paced::new(wire, client.requests.in_flight.clone());
     let mut vigil = Vigil::new(Patience { head, idle, stalled, slowest }, core.now());
     let mut place = Place::of_connection(core.clone());
     let mut connection = pin!(protocols.serve_connection_with_upgrades(TokioIo::new(wire), answers));
@@ -63,7 +64,11 @@ pub(super) async fn run(core: Rc<Core>, protocols: Rc<auto::Builder<Streams>>, w
                 note_end(&core, ended);
                 return Poll::Ready(());
             }
-            let (waits_for, until) = vigil.look(&seen, client.requests.in_flight.get(), core.recently());
+            let in_flight = client.requests.in_flight.load(Relaxed);
+            if in_flight == 0 && seen.takes_end() {
+                continue; // its answer has gone
+            }
+            let (waits_for, until) = vigil.look(&seen, in_flight, core.recently());
             if place.poll(cx, Limit { until, if_held: None }).is_some() {
                 place.leave();
                 if core.now() < until {
@@ -72,7 +77,7 @@ pub(super) async fn run(core: Rc<Core>, protocols: Rc<auto::Builder<Streams>>, w
                 match waits_for {
                     For::Nothing => continue,
                     // The requests in flight end with it, and are counted as their client's.
-                    For::Room => return Poll::Ready(()),
+                    For::Room | For::End => return Poll::Ready(()),
                     For::Head => {
                         core.refuse(Cause::HeadTimeout);
                         seen.end_late();
@@ -106,6 +111,7 @@ pub(super) async fn run(core: Rc<Core>, protocols: Rc<auto::Builder<Streams>>, w
         }
     })
     .await;
+    seen.hand_on();
     drop(seat);
     core.keep_beating();
 }

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::response::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
@@ -397,6 +397,8 @@ impl Exchange {
     fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
         head.extensions.clear();
+        // Each leg has its own: a client of HTTP/1.0 would not be told that it may go on.
+        head.version = Version::HTTP_11;
         if let Some(passing) = &self.asking.passing {
             passing.answer(&mut head.headers);
         }

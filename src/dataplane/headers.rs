@@ -65,6 +65,10 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
     let present = Present::in_(request.headers());
     let wants_more = present.upgrade || *request.method() == Method::CONNECT;
     let upgrade = if wants_more { Upgrade::wanted(request) } else { None };
+    if *request.method() == Method::CONNECT {
+        // For a protocol whose name is none.
+        return Err(Cause::BadRequest);
+    }
     request.extensions_mut().clear();
     let headers = request.headers_mut();
     if present.hop_by_hop && !is_chunked_at_most(headers) {

@@ -1,8 +1,9 @@
 use std::io::{IoSlice, Result};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -27,6 +28,12 @@ pub(super) struct Pace {
     is_stuck: AtomicBool,
     /// The wire is to say so when it is let go.
     is_late: AtomicBool,
+    /// The client sends nothing more, and may still wait for an answer.
+    has_ended: AtomicBool,
+    /// All has been said to the client.
+    closes: AtomicBool,
+    /// It is nobody's connection any more, but a stream: its ends are its own.
+    is_handed_on: AtomicBool,
 }
 
 /// What a client of HTTP/1 is told whose head is late. While hyper reads the head, nobody else can answer.
@@ -37,7 +44,14 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\nc
 pub(super) struct Paced {
     wire: Wire,
     pace: Arc<Pace>,
+    /// Requests that have no whole answer yet.
+    in_flight: Arc<AtomicU32>,
 }
+
+/// How long a client that has shut its end may be without a byte of its answer: it may have said all that it has to say, and
+/// may have left; who takes bytes has not. And how long is listened to who sends when all has been said: to close then would reset its connection, and lose it
+/// the answer (RFC 9112, section 9.6).
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long a client's connection may be without what is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +89,8 @@ pub(super) enum For {
     Another,
     /// Room for what is sent to it.
     Room,
+    /// The end of the connection, that one of the two has begun.
+    End,
     /// Nothing: it is our turn.
     Nothing,
 }
@@ -92,6 +108,18 @@ impl Pace {
         self.is_late.store(has_spoken, Relaxed);
     }
 
+    /// Whether there is an end that was kept back, which can be told now.
+    pub(super) fn takes_end(&self) -> bool {
+        let had = self.has_ended.load(Relaxed);
+        self.has_ended.store(false, Relaxed);
+        had
+    }
+
+    /// The connection has become something else, and is looked after elsewhere.
+    pub(super) fn hand_on(&self) {
+        self.is_handed_on.store(true, Relaxed);
+    }
+
     /// These bytes have come.
     fn came(&self, bytes: &[u8]) {
         self.reads.store(self.reads.load(Relaxed).wrapping_add(1), Relaxed);
@@ -105,15 +133,22 @@ impl Pace {
 }
 
 impl Paced {
-    pub(super) fn new(wire: Wire) -> (Self, Arc<Pace>) {
+    pub(super) fn new(wire: Wire, in_flight: Arc<AtomicU32>) -> (Self, Arc<Pace>) {
         let pace = Arc::<Pace>::default();
-        (Self { wire, pace: pace.clone() }, pace)
+        (Self { wire, pace: pace.clone(), in_flight }, pace)
     }
 
-    fn note_bytes(&self, sent: &Poll<Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = sent {
+    /// Keeps the client's end to itself while an answer is under way: hyper would take it for the end of all. Over HTTP/2
+    /// it is.
+    fn keeps_end(&self) -> bool {
+        self.in_flight.load(Relaxed) > 0 && !self.pace.is_http2() && !self.pace.is_handed_on.load(Relaxed)
+    }
+
+    fn note_sent(&self, sent: Poll<Result<usize>>) -> Poll<Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &sent {
             self.pace.sent.store(self.pace.sent.load(Relaxed).wrapping_add(*bytes as u64), Relaxed);
         }
+        self.note(sent)
     }
 
     fn note<T>(&self, sent: Poll<Result<T>>) -> Poll<Result<T>> {
@@ -152,12 +187,15 @@ impl Vigil {
         let reads = pace.reads.load(Relaxed);
         let (came, was_busy) = (reads != self.reads, self.was_busy);
         (self.reads, self.was_busy) = (reads, in_flight > 0);
+        let has_taken = pace.sent.load(Relaxed) != self.sent;
         self.follow(pace.sent.load(Relaxed), now);
-        let waits_for = if pace.is_stuck.load(Relaxed) {
+        let waits_for = if pace.closes.load(Relaxed) {
+            For::End
+        } else if pace.is_stuck.load(Relaxed) {
             For::Room
         } else if in_flight > 0 {
-            For::Nothing
-        } else if was_busy || matches!(self.waits_for, For::Room | For::Nothing) {
+            if pace.has_ended.load(Relaxed) { For::End } else { For::Nothing }
+        } else if was_busy || matches!(self.waits_for, For::Room | For::Nothing | For::End) {
             For::Another
         } else if pace.is_http2() {
             // Pings are a sign of life, and no request.
@@ -170,13 +208,14 @@ impl Vigil {
         } else {
             self.waits_for
         };
-        if waits_for != self.waits_for {
+        if waits_for != self.waits_for || waits_for == For::End && has_taken {
             (self.waits_for, self.since) = (waits_for, now);
         }
         let patience = match waits_for {
             For::Head => self.patience.head,
             For::Another => self.patience.idle,
             For::Room => return (waits_for, now.after(self.patience.stalled.saturating_sub(self.behind))),
+            For::End => FAREWELL,
             // Looked at again by then: whoever ends a request need not tell.
             For::Nothing => return (waits_for, now.after(self.patience.idle)),
         };
@@ -202,6 +241,9 @@ impl AsyncRead for Paced {
         let came = &buffer.filled()[before..];
         if !came.is_empty() {
             this.pace.came(came);
+        } else if matches!(read, Poll::Ready(Ok(()))) && this.keeps_end() {
+            this.pace.has_ended.store(true, Relaxed);
+            return Poll::Pending;
         }
         read
     }
@@ -211,8 +253,7 @@ impl AsyncWrite for Paced {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let sent = Pin::new(&mut this.wire).poll_write(cx, bytes);
-        this.note_bytes(&sent);
-        this.note(sent)
+        this.note_sent(sent)
     }
 
     fn poll_write_vectored(
@@ -222,8 +263,7 @@ impl AsyncWrite for Paced {
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let sent = Pin::new(&mut this.wire).poll_write_vectored(cx, pieces);
-        this.note_bytes(&sent);
-        this.note(sent)
+        this.note_sent(sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -237,7 +277,22 @@ impl AsyncWrite for Paced {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
+        let this = self.get_mut();
+        if !this.pace.closes.load(Relaxed) {
+            ready!(Pin::new(&mut this.wire).poll_shutdown(cx))?;
+            if this.pace.is_handed_on.load(Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            this.pace.closes.store(true, Relaxed);
+        }
+        let mut unwanted = [MaybeUninit::uninit(); 4 << 10];
+        loop {
+            let mut unwanted = ReadBuf::uninit(&mut unwanted);
+            let read = ready!(Pin::new(&mut this.wire).poll_read(cx, &mut unwanted));
+            if read.is_err() || unwanted.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
@@ -313,6 +368,20 @@ mod tests {
         assert_eq!(vigil.look(&pace, 1, second(40)).0, For::Nothing);
         pace.is_stuck.store(true, Relaxed);
         assert_eq!(vigil.look(&pace, 1, second(41)), (For::Room, second(101)));
+    }
+
+    #[test]
+    fn an_end_that_has_begun_is_not_waited_for_long() {
+        let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
+        vigil.look(&pace, 1, second(1));
+        pace.has_ended.store(true, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(2)), (For::End, second(3)));
+        pace.sent.fetch_add(1, Relaxed);
+        assert_eq!(vigil.look(&pace, 1, second(3)), (For::End, second(4)), "it is there");
+        assert_eq!(vigil.look(&pace, 0, second(2)).0, For::Another, "it has its answer");
+        pace.closes.store(true, Relaxed);
+        pace.is_stuck.store(true, Relaxed);
+        assert_eq!(vigil.look(&pace, 0, second(3)), (For::End, second(4)));
     }
 
     #[test]

@@ -2,6 +2,8 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
@@ -42,8 +44,8 @@ pub(super) struct Client {
 pub(super) struct Requests {
     /// That have come.
     pub(super) asked: Cell<u32>,
-    /// That have no whole answer yet.
-    pub(super) in_flight: Cell<u32>,
+    /// That have no whole answer yet. (Shared within one thread; the wire, that asks for more, looks at it.)
+    pub(super) in_flight: Arc<AtomicU32>,
     /// That the client has given up before an answer began.
     cancelled: Cell<u32>,
     /// Kept for as long as the last of them.
@@ -72,7 +74,7 @@ impl Requests {
 impl InFlight {
     fn begin(core: &Rc<Core>, of: &Rc<Requests>) -> Self {
         core.in_flight.set(core.in_flight.get() + 1);
-        of.in_flight.set(of.in_flight.get() + 1);
+        of.in_flight.store(of.in_flight.load(Relaxed) + 1, Relaxed);
         Self { core: core.clone(), of: of.clone(), answered: false, turn: None }
     }
 }
@@ -80,7 +82,8 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.core.in_flight.set(self.core.in_flight.get().saturating_sub(1));
-        self.of.in_flight.set(self.of.in_flight.get().saturating_sub(1));
+        let in_flight = &self.of.in_flight;
+        in_flight.store(in_flight.load(Relaxed).saturating_sub(1), Relaxed);
         if !self.answered {
             self.of.cancelled.set(self.of.cancelled.get().saturating_add(1));
         }
@@ -123,12 +126,16 @@ pub(super) fn serve(
     let asked = &client.requests.asked;
     asked.set(asked.get().saturating_add(1));
     let is_head = request.method() == Method::HEAD;
-    let opened = open(core, client, request).map_err(|refusal| (core.clone(), refusal));
+    let opened = open(core, client, request).map_err(|refusal| {
+        let mut in_flight = InFlight::begin(core, &client.requests);
+        in_flight.answered = true;
+        (in_flight, refusal)
+    });
     async move {
         Ok(match opened {
             Ok(exchange) => exchange.run().await,
-            Err((core, (cause, dialect))) => {
-                core.next.set(Some(Next::Client));
+            Err((in_flight, (cause, dialect))) => {
+                in_flight.core.next.set(Some(Next::Client));
                 respond::problem(cause, None, None, is_head, dialect)
             }
         })

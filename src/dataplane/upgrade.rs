@@ -65,8 +65,9 @@ impl Upgrade {
         let (wanted, by) = match request.version() {
             Version::HTTP_2 => {
                 let protocol = request.extensions_mut().remove::<Extended>()?;
+                let wanted = HeaderValue::from_str(protocol.as_str()).ok()?;
                 *request.method_mut() = Method::GET;
-                (HeaderValue::from_str(protocol.as_str()).ok()?, By::Http2)
+                (wanted, By::Http2)
             }
             Version::HTTP_11 => (offered(request.headers())?, By::Http1),
             _ => return None,

@@ -4,9 +4,11 @@
 
 mod support;
 
+mod acceptance;
 mod access_log;
 mod admin;
 mod bulkheads;
+mod cancelling;
 mod command_line;
 mod configuration;
 mod demo;
@@ -18,6 +20,8 @@ mod holds;
 mod interop;
 mod judge;
 mod limits;
+mod memory;
+mod mixes;
 mod outage;
 mod peers;
 mod proxy_protocol;

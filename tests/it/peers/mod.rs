@@ -1,10 +1,13 @@
-//! Programs that others have written, as clients and as endpoints: curl, nghttp2's, Python's.
+//! Programs that others have written, as clients and as endpoints: curl, nghttp2's, Python's; httpx and tonic.
+
+mod tonic;
 
 use http::Method;
 
 use crate::support::client::{Over, request, send};
 use crate::support::endpoint::{Endpoint, answer};
-use crate::support::peer::{Server, run};
+use crate::support::leg::{LEGS, Leg, Wire};
+use crate::support::peer::{Server, run, run_script};
 use crate::support::proxy::{Folder, Proxy, Service};
 use crate::support::tls::Authority;
 
@@ -110,4 +113,28 @@ async fn curl_and_nghttp_speak_tls_with_both_protocols_and_versions() {
     let address = format!("https://127.0.0.1:{port}/");
     let said = run("nghttp", &["-nv", "-H", ":authority: a.test", &address]).await;
     assert!(said.contains("The negotiated protocol: h2") && said.contains(":status: 200"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn httpx_is_content_over_both_protocols_plain_and_with_tls() {
+    const CASES: [&str; 7] = ["get", "post", "stream", "head", "refusal", "forms", "many"];
+    let authority = Authority::new("ours");
+    let endpoint = Endpoint::start(async |seen| answer(200, seen.body)).await;
+    for inner in [Over::Http1, Over::Http2].map(|over| Leg { over, wire: Wire::Plain }) {
+        let folder = inner.folder(&authority, endpoint.address);
+        let service = std::fs::read_to_string(folder.file("a")).unwrap();
+        std::fs::write(folder.file("a"), service.replace("[\"*\"]", "[\"127.0.0.1\"]")).unwrap();
+        let proxy = Proxy::start_in(folder);
+        for outer in LEGS {
+            let (address, trust) = outer.of(&proxy);
+            let scheme = if outer.wire == Wire::Tls { "https" } else { "http" };
+            let version = if outer.over == Over::Http1 { "HTTP/1.1" } else { "HTTP/2" };
+            let url = format!("{scheme}://{address}");
+            let trust = trust.as_deref();
+            let arguments: Vec<&str> = [url.as_str(), version].into_iter().chain(trust).collect();
+            let said = run_script("httpx_client.py", &arguments).await;
+            assert_eq!(said.lines().collect::<Vec<_>>(), CASES, "{outer:?} → {inner:?}");
+        }
+        proxy.counted("switchback_tries_total", &["fault=\"side\""], 0.0).await;
+    }
 }

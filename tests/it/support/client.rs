@@ -1,8 +1,10 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
@@ -75,16 +77,20 @@ impl Client {
         Self { sender: Sender::Http2(sender) }
     }
 
-    /// Sends a request, and reads the whole answer.
-    pub(crate) async fn try_send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
-        let response = match &mut self.sender {
+    /// Sends a request, and reads the head of the answer.
+    pub(crate) async fn begin(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match &mut self.sender {
             Sender::Http1(sender) => {
                 sender.ready().await?;
-                sender.send_request(request).await?
+                sender.send_request(request).await
             }
-            Sender::Http2(sender) => sender.send_request(request).await?,
-        };
-        let (head, body) = response.into_parts();
+            Sender::Http2(sender) => sender.send_request(request).await,
+        }
+    }
+
+    /// Sends a request, and reads the whole answer.
+    pub(crate) async fn try_send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
+        let (head, body) = self.begin(request).await?.into_parts();
         let body = body.collect().await?;
         let trailers = body.trailers().cloned();
         Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes(), trailers })
@@ -117,6 +123,38 @@ pub(crate) fn request(
         Over::Http2 => builder.uri(format!("http://{host}{path}")),
     };
     builder.body(Full::new(body.into())).unwrap()
+}
+
+/// A URI in the form that its carrier asks for.
+pub(crate) fn uri(over: Over, host: &str, path: &str) -> String {
+    match over {
+        Over::Http1 => path.to_owned(),
+        Over::Http2 => format!("http://{host}{path}"),
+    }
+}
+
+/// A request with a body of any kind over a connection of its own, and the head of its answer.
+pub(crate) async fn begin<B>(
+    address: SocketAddr,
+    over: Over,
+    request: Request<B>,
+) -> hyper::Result<Response<Incoming>>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+{
+    let wire = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    match over {
+        Over::Http1 => {
+            let (mut sender, connection) = http1::handshake(wire).await?;
+            tokio::spawn(connection);
+            sender.send_request(request).await
+        }
+        Over::Http2 => {
+            let (mut sender, connection) = http2::handshake(TokioExecutor::new(), wire).await?;
+            tokio::spawn(connection);
+            sender.send_request(request).await
+        }
+    }
 }
 
 /// One request over a connection of its own.

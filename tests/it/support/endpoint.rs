@@ -131,7 +131,28 @@ impl Endpoint {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listen(TcpListener::bind("127.0.0.1:0").await.unwrap(), seen, handle)
+    }
+
+    /// The same as [`raw`](Self::raw), on a listener that is there.
+    pub(crate) fn on<F>(
+        listener: TcpListener,
+        handle: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::listen(listener, Arc::default(), handle)
+    }
+
+    fn listen<F>(
+        listener: TcpListener,
+        seen: Arc<Mutex<Vec<Seen>>>,
+        handle: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let connections: Arc<AtomicUsize> = Arc::default();
         let counter = connections.clone();

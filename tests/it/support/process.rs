@@ -92,6 +92,14 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Bytes of memory, by the kernel's name for what is asked: `VmRSS` now, `VmHWM` at most.
+    pub(crate) fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let kib: u64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap();
+        kib << 10
+    }
+
     /// Ends it as a crash would.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -5,6 +5,9 @@
 //! (Watchfire, 2005); J. Kettle, *HTTP Desync Attacks* (2019), *HTTP/2: The Sequel is Always Worse* (2021),
 //! *Browser-Powered Desync Attacks* (2022), *HTTP/1.1 Must Die* (2025); J. Jara, *Funky Chunks* (2025).
 
+mod answers;
+mod http2;
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -77,6 +80,8 @@ impl AsyncWrite for Noting {
 #[derive(Clone, Default)]
 struct Came {
     bytes: Arc<Mutex<Vec<u8>>>,
+    /// Methods and paths, as soon as they come.
+    heads: Arc<Mutex<Vec<String>>>,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -90,10 +95,11 @@ async fn noting() -> (Endpoint, Came) {
                 let log = log.clone();
                 async move {
                     let (head, body) = request.into_parts();
-                    let Ok(body) = body.collect().await else { return Ok(answer(400, "broken")) };
-                    let body = body.to_bytes();
                     let path = head.uri.path_and_query().map_or("", |path| path.as_str());
-                    let told = format!("{} {path} {}", head.method, String::from_utf8_lossy(&body));
+                    let told = format!("{} {path}", head.method);
+                    log.heads.lock().unwrap().push(told.clone());
+                    let Ok(body) = body.collect().await else { return Ok(answer(400, "broken")) };
+                    let told = format!("{told} {}", String::from_utf8_lossy(&body.to_bytes()));
                     log.requests.lock().unwrap().push(told.trim_end().to_owned());
                     Ok::<_, Infallible>(answer(200, "seen"))
                 }
