@@ -3,6 +3,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::model::ServiceName;
 use crate::rollout::Record;
@@ -47,8 +49,24 @@ pub(crate) enum OpenError {
 /// Receipts kept of one service; the oldest goes first.
 const MOST_RECEIPTS: usize = 32;
 
+/// How often, and how long after one another, a lock is asked for: somebody who is just ending still has it, and so has a
+/// child of theirs between its birth and its own program.
+const LOCK_TRIES: usize = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 const RECORDS: &str = "services";
 const RECEIPTS: &str = "receipts";
+
+#[expect(clippy::disallowed_methods, reason = "nothing is served yet")]
+fn take(lock: &File) -> Result<(), TryLockError> {
+    for _ in 1..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            taken => return taken,
+        }
+    }
+    lock.try_lock()
+}
 
 impl Store {
     /// Opens the state directory, making it if it is not there. Nobody else may read it: reasons and names
@@ -65,7 +83,7 @@ impl Store {
             .mode(0o600)
             .open(folder.join("lock"))
             .map_err(io_error)?;
-        match lock.try_lock() {
+        match take(&lock) {
             Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(InUse { folder: folder.to_owned() }.into()),
             Err(TryLockError::Error(source)) => Err(io_error(source)),
