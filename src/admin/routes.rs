@@ -29,6 +29,8 @@ use super::wire;
 pub(super) struct Shared {
     pub(super) control: Handle,
     pub(super) ready: Arc<AtomicBool>,
+    /// Whether there is something to go by for every service.
+    pub(super) known: Arc<AtomicBool>,
 }
 
 /// Requests that are worked on at once; the rest wait.
@@ -198,10 +200,13 @@ async fn healthz(State(shared): State<Shared>) -> Response {
 
 /// Whether requests should come here.
 async fn readyz(State(shared): State<Shared>) -> Response {
-    if shared.ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ready\n").into_response()
+    let not_ready = |why: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    if !shared.ready.load(Ordering::Relaxed) {
+        not_ready("Switchback is stopping")
+    } else if !shared.known.load(Ordering::Relaxed) {
+        not_ready("some endpoints are not known yet: see the services' sources")
     } else {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Switchback is stopping").into_response()
+        (StatusCode::OK, "ready\n").into_response()
     }
 }
 

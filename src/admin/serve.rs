@@ -19,6 +19,8 @@ use super::routes::{Shared, router};
 pub(crate) struct AdminSeed {
     pub(crate) control: Handle,
     pub(crate) ready: Arc<AtomicBool>,
+    /// Whether there is something to go by for every service.
+    pub(crate) known: Arc<AtomicBool>,
     pub(crate) tcp: std::net::TcpListener,
     pub(crate) unix: std::os::unix::net::UnixListener,
     pub(crate) socket: PathBuf,
@@ -42,8 +44,8 @@ pub(crate) fn start(seed: AdminSeed) -> io::Result<thread::JoinHandle<()>> {
 }
 
 async fn serve(seed: AdminSeed) {
-    let AdminSeed { control, ready, tcp, unix, socket, mut stop } = seed;
-    let router = router(Shared { control, ready });
+    let AdminSeed { control, ready, known, tcp, unix, socket, mut stop } = seed;
+    let router = router(Shared { control, ready, known });
     let serving = async {
         tokio::join!(serve_tcp(tcp, router.clone()), serve_unix(unix, router));
     };

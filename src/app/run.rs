@@ -59,6 +59,7 @@ impl Bound {
         let access_log =
             self.access_log.map(|file| start_access_log(file, self.clock, counts.clone())).transpose()?;
         let (access_log, log_writer) = access_log.unzip();
+        let known = Arc::new(AtomicBool::new(false));
         let (control, handle) = control::start(control::Seed {
             clock: self.clock,
             loaded: self.loaded,
@@ -69,6 +70,7 @@ impl Bound {
             reports,
             reload: reload.clone(),
             access_log: counts,
+            known: known.clone(),
             stop: control_stopped.clone(),
         })?;
         let doors: Arc<[DoorSeed]> =
@@ -92,6 +94,7 @@ impl Bound {
         let admin = admin::start(AdminSeed {
             control: handle,
             ready: ready.clone(),
+            known,
             tcp: self.admin,
             unix: self.admin_socket,
             socket: process.admin.socket.clone(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::config::{load, render};
+use crate::config::{Source, load, render};
 use crate::model::Side;
 
 use super::Failure;
@@ -75,8 +75,11 @@ fn configured(folder: &std::path::Path) -> Result<Vec<(Option<String>, SocketAdd
     let mut named = Vec::new();
     for service in loaded.config.services.values() {
         for side in Side::ALL {
-            let addresses =
-                service.sides[side].endpoints.iter().filter_map(|endpoint| endpoint.address.tcp());
+            let addresses = service.sides[side]
+                .source
+                .iter()
+                .flat_map(Source::fixed)
+                .filter_map(|endpoint| endpoint.address.tcp());
             for (number, address) in (1..).zip(addresses.filter(|address| address.ip().is_loopback())) {
                 named.push((Some(format!("{side}-{}-{number}", service.name)), address));
             }

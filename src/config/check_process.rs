@@ -10,6 +10,7 @@ use super::at::At;
 use super::check_addresses;
 use super::check_limits;
 use super::check_service::network;
+use super::check_sources;
 use super::check_tls::{self, Files};
 use super::checked::{AdminConfig, ListenerConfig, ProcessConfig};
 use super::fault::Faults;
@@ -41,6 +42,8 @@ pub(super) fn check(raw: RawProcess, lost: &Lost, files: Files, faults: &mut Fau
             faults,
         ),
         limits: check_limits::process(raw.limits.unwrap_or_default(), faults),
+        helios: raw.helios.and_then(|raw| check_sources::helios(raw, lost, files, faults)),
+        clusters: check_sources::clusters(raw.clusters.unwrap_or_default(), faults),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::model::{Endpoint, GrpcMethods, PerSide, ServiceName, Side, Weight};
+use crate::model::{GrpcMethods, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::verdict::Rule;
 
@@ -14,6 +14,7 @@ use super::check_failures;
 use super::check_headers::{self, Written, header_name};
 use super::check_limits;
 use super::check_process::duration;
+use super::check_sources;
 use super::check_tls::{self, Files};
 use super::checked::{
     HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
@@ -215,8 +216,9 @@ fn weight(
     for (side, has_share) in
         [(Side::Kubernetes, weight > Weight::ZERO), (Side::Helios, weight < Weight::FULL)]
     {
-        let explained = ["source", "addresses", side.as_str()].iter().any(|key| lost.has(key));
-        if !has_share || !sides[side].endpoints.is_empty() || explained {
+        let explained =
+            ["source", "addresses", "srv", "service", "job", side.as_str()].iter().any(|key| lost.has(key));
+        if !has_share || sides[side].source.is_some() || explained {
             continue;
         }
         let message = format!("weight for a side that is not there: {side}");
@@ -327,47 +329,26 @@ fn side(
     };
     let tls = raw.value.tls.map(|raw| check_tls::connect(raw, protocol, lost, files, faults));
     let host = raw.value.host.and_then(|raw| check_headers::host(&raw, faults));
-    let addresses = raw.value.source.as_ref().and_then(|source| source.value.addresses.as_ref());
-    let Some(addresses) = addresses.filter(|addresses| !addresses.value.is_empty()) else {
-        if !lost.has("source") && !lost.has("addresses") {
-            let span = raw.value.source.map_or(raw.span, |source| source.span);
-            faults
-                .at(&span, "a side without endpoints", format!("where does {} listen?", side.title()))
-                .help("add source = { addresses = [\"10.4.1.17:8080\"] }, or leave the side out");
+    let Some(written) = raw.value.source else {
+        if !lost.has("source") {
+            let label = format!("where does {} listen?", side.title());
+            faults.at(&raw.span, "a side without endpoints", label).help(check_sources::ways_of(side));
         }
         return SideConfig::default();
     };
-    if let Some(connector) = &tls {
+    let sockets = tls.as_ref().and(written.value.addresses.clone());
+    let Some(source) = check_sources::source(written, side, lost, process, files, faults) else {
+        return SideConfig::default();
+    };
+    if let (Some(connector), Some(addresses)) = (&tls, sockets) {
         check_addresses::has_name(connector, &addresses.value, faults);
-    }
-    let mut endpoints: Vec<Endpoint> = Vec::new();
-    for raw in &addresses.value {
-        let Some(address) = check_addresses::endpoint(raw, faults) else { continue };
-        let port = address.tcp().map(|address| address.port());
-        let own = process.listeners.iter().find(|own| own.address == address);
-        let endpoint = Endpoint { address };
-        if endpoints.contains(&endpoint) {
-            faults
-                .at(&raw.span, "the same endpoint twice", "it would get twice its share")
-                .help("leave this one out");
-        } else if let Some(own) = own {
-            let label = format!("this is Switchback's own listener {}", own.name);
-            faults
-                .at(&raw.span, "requests would go in circles", label)
-                .help("write the address at which the service itself listens");
-        } else if port == Some(0) {
-            faults
-                .at(&raw.span, "no port", "port 0 cannot be connected to")
-                .help("write the port at which the service itself listens");
-        }
-        endpoints.push(endpoint);
     }
     let proxy_protocol = raw.value.proxy_protocol.map(|version| match version.value {
         RawProxyProtocol::V1 => ProxyProtocol::V1,
         RawProxyProtocol::V2 => ProxyProtocol::V2,
     });
     let in_flight = check_limits::in_flight(raw.value.in_flight, faults);
-    SideConfig { endpoints: endpoints.into(), protocol, tls, proxy_protocol, host, in_flight }
+    SideConfig { source: Some(source), protocol, tls, proxy_protocol, host, in_flight }
 }
 
 fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {

@@ -78,7 +78,12 @@ pub(super) fn connect(
     Arc::new(connector)
 }
 
-fn read(material: &dyn Material, span: &std::ops::Range<usize>, files: Files, faults: &mut Faults<'_>) {
+pub(super) fn read(
+    material: &dyn Material,
+    span: &std::ops::Range<usize>,
+    files: Files,
+    faults: &mut Faults<'_>,
+) {
     if files == Files::Read
         && let Err(trouble) = material.renew()
     {
@@ -121,7 +126,7 @@ fn key_pair(raw: At<RawKeyPair>, lost: &Lost, faults: &mut Faults<'_>) -> Option
 }
 
 /// A relative path begins in the configuration's folder.
-fn file(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathBuf> {
+pub(super) fn file(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathBuf> {
     if raw.value.is_empty() || raw.value.ends_with('/') {
         faults.at(&raw.span, "not a file", "such as tls/site.pem");
         return None;

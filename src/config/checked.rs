@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::model::{Address, Endpoint, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
+use crate::model::{Address, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
 use crate::splitter::{Force, Sticky};
 use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
@@ -15,6 +15,7 @@ use crate::verdict::Rule;
 use super::changes::ChangesConfig;
 use super::limits::{ListenerLimits, ProcessLimits, ServiceLimits};
 use super::peers::Peers;
+use super::sources::{ClusterConfig, MastersConfig, Source};
 
 /// A whole configuration without a fault.
 #[derive(Clone, Debug)]
@@ -42,6 +43,10 @@ pub struct ProcessConfig {
     pub shutdown: Duration,
     /// What all clients together may take up.
     pub limits: ProcessLimits,
+    /// The masters of Helios, for sources that name none.
+    pub helios: Option<Arc<MastersConfig>>,
+    /// Kubernetes clusters, by name.
+    pub clusters: BTreeMap<Arc<str>, Arc<ClusterConfig>>,
 }
 
 /// Where clients connect.
@@ -137,8 +142,8 @@ pub struct PathPrefix(String);
 /// One side of a service. By default it has no endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SideConfig {
-    /// Its endpoints; empty if the service is not on this side.
-    pub endpoints: Arc<[Endpoint]>,
+    /// Where its endpoints come from; `None` if the service is not on this side.
+    pub source: Option<Source>,
     /// What they speak.
     pub protocol: Protocol,
     /// How they are spoken to over TLS; `None` if they are not.
@@ -329,7 +334,7 @@ impl Phase {
 impl ServiceConfig {
     /// Whether the service has a side at all.
     pub fn is_on(&self, side: Side) -> bool {
-        !self.sides[side].endpoints.is_empty()
+        self.sides[side].source.is_some()
     }
 }
 

@@ -18,6 +18,7 @@ mod check_headers;
 mod check_limits;
 mod check_process;
 mod check_service;
+mod check_sources;
 mod check_tls;
 mod checked;
 mod diff;
@@ -29,11 +30,13 @@ mod peers;
 mod raw_headers;
 mod raw_process;
 mod raw_service;
+mod raw_sources;
 mod raw_tls;
 mod render;
 mod routes;
 mod schema;
 mod show;
+mod sources;
 mod units;
 
 pub use changes::{ChangesConfig, HeaderRules, TraceStart};
@@ -50,4 +53,8 @@ pub use peers::Peers;
 pub use render::render;
 pub use schema::{SchemaOf, schema};
 pub use show::show;
+pub use sources::{
+    ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, PortOf, Published,
+    Registered, Source,
+};
 pub use units::{in_words, parse_duration};

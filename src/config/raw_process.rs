@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
+use super::raw_sources::{RawCluster, RawHelios};
 use super::raw_tls::RawAccept;
 
 /// Switchback's own settings: `switchback.toml`.
@@ -24,6 +25,10 @@ pub(super) struct RawProcess {
     pub(super) shutdown: Option<RawShutdown>,
     /// Bounds of the whole process.
     pub(super) limits: Option<RawLimits>,
+    /// The masters of Helios, for sources that name none.
+    pub(super) helios: Option<At<RawHelios>>,
+    /// Kubernetes clusters, each with a name that services refer to.
+    pub(super) clusters: Option<BTreeMap<String, At<RawCluster>>>,
 }
 
 /// One listener: HTTP/1.1 and HTTP/2 on one port, or one Unix socket.

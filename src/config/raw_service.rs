@@ -3,6 +3,7 @@ use serde::Deserialize;
 
 use super::at::At;
 use super::raw_headers::{RawHeaders, RawRewrite, RawTrace};
+use super::raw_sources::RawSource;
 use super::raw_tls::RawConnect;
 
 /// Everything about one service: `services/NAME.toml`.
@@ -138,14 +139,6 @@ pub(super) struct RawSide {
     pub(super) in_flight: Option<At<i64>>,
     /// TLS. Default: none is spoken.
     pub(super) tls: Option<At<RawConnect>>,
-}
-
-/// Fixed addresses of endpoints.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawSource {
-    /// Addresses and ports, such as `10.4.1.17:8080`, or Unix sockets, such as `unix:/run/playlist.sock`.
-    pub(super) addresses: Option<At<Vec<At<String>>>>,
 }
 
 /// What endpoints speak.

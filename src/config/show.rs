@@ -12,6 +12,7 @@ use crate::tls::ConnectSettings;
 use super::changes::{ChangesConfig, TraceStart};
 use super::checked::{ProxyProtocol, ServiceConfig, StreamEnd};
 use super::limits::{Rate, ServiceLimits};
+use super::sources::{Masters, Registered, Source};
 
 /// A service's configuration with every default written out, as a file that reads back to the same.
 pub fn show(service: &ServiceConfig) -> String {
@@ -48,8 +49,8 @@ pub fn show(service: &ServiceConfig) -> String {
             let side_config = &s.sides[side];
             let _ = writeln!(
                 out,
-                "\n[{side}]\nsource = {{ addresses = {:?} }}\nprotocol = {:?}",
-                strings(&side_config.endpoints[..]),
+                "\n[{side}]\nsource = {}\nprotocol = {:?}",
+                side_config.source.as_ref().map(source).unwrap_or_default(),
                 side_config.protocol.as_str()
             );
             if let Some(version) = side_config.proxy_protocol {
@@ -69,6 +70,41 @@ pub fn show(service: &ServiceConfig) -> String {
     }
     show_rules(s, &mut out);
     out
+}
+
+/// Where a side's endpoints come from. Masters that came from `switchback.toml` stay there.
+fn source(source: &Source) -> String {
+    match source {
+        Source::Listed(listed) => {
+            let addresses: Vec<_> =
+                strings(&listed.fixed[..]).into_iter().chain(strings(&listed.names[..])).collect();
+            format!("{{ addresses = {addresses:?} }}")
+        }
+        Source::Srv(name) => format!("{{ srv = {name:?} }}"),
+        Source::Helios(masters, what) => {
+            let what = match what {
+                Registered::Service { service, protocol } => {
+                    format!("service = {service:?}, protocol = {protocol:?}")
+                }
+                Registered::Job { job, port } => format!("job = {job:?}, port = {port:?}"),
+            };
+            match &masters.found {
+                Masters::Listed(list) if masters.is_of_service => {
+                    format!("{{ {what}, masters = {:?} }}", strings(&list[..]))
+                }
+                Masters::Listed(_) | Masters::Domain(_) => format!("{{ {what} }}"),
+            }
+        }
+        Source::Kubernetes(cluster, what) => {
+            let port = what.port.as_ref().map(|port| format!(", port = \"{port}\"")).unwrap_or_default();
+            let cluster = if cluster.name.is_empty() {
+                String::new()
+            } else {
+                format!(", cluster = {:?}", cluster.name)
+            };
+            format!("{{ namespace = {:?}, service = {:?}{port}{cluster} }}", what.namespace, what.service)
+        }
+    }
 }
 
 fn show_tls(side: Side, tls: &ConnectSettings, out: &mut String) {

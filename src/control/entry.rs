@@ -1,17 +1,20 @@
 use std::sync::Arc;
 
 use crate::config::{JudgeMode, ServiceConfig};
-use crate::model::{Millis, PerSide, Side, UnixMillis, Weight};
+use crate::model::{Endpoint, Millis, PerSide, Side, UnixMillis, Weight};
 use crate::rollout::{self, Rollout, State, Word};
 use crate::snapshot::{Gates, ServiceId, ServiceView};
 use crate::splitter::Plan;
 use crate::tally::{RouteReport, ServiceReport};
 use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
 
-use super::journal::ReceiptRecord;
+use super::discovery::{Sighting, SourceId};
+use super::event::Now;
+use super::journal::{EndpointsRecord, ReceiptRecord};
 use super::receipt::finding_record;
+use super::roster::{Change, Roster};
 use super::traffic::Traffic;
-use super::views::{SensitivityStatus, ServiceStatus, SideStatus};
+use super::views::{SensitivityStatus, ServiceStatus, SideStatus, SourceStatus};
 
 /// One service as control knows it.
 pub(super) struct Entry {
@@ -28,10 +31,17 @@ pub(super) struct Entry {
     hanging: Vec<Vec<(Stratum, PerSide<u32>)>>,
     groups: Arc<Groups>,
     gates: Option<Arc<Gates>>,
+    /// The endpoints of the sides that it is on.
+    pub(super) rosters: PerSide<Option<Roster>>,
+    /// When they were written for the next process.
+    endpoints_kept: Option<Millis>,
     advised: Option<Millis>,
     /// How the evidence of the last finding grew.
     pub(super) course: Vec<Moment>,
 }
+
+/// How often a service's endpoints are written for the next process.
+const KEEP_EVERY: Millis = Millis(5_000);
 
 /// What a service's tick came to.
 pub(super) enum Judged {
@@ -64,7 +74,65 @@ impl Entry {
             groups: Arc::default(),
             advised: None,
             course: Vec::new(),
+            rosters: PerSide::default(),
+            endpoints_kept: None,
         }
+    }
+
+    /// Looks for endpoints where the configuration says now. Until a new source has spoken, what the one before it said holds.
+    pub(super) fn follow_sources(&mut self, now: Millis, mut next: impl FnMut() -> SourceId) {
+        for side in Side::ALL {
+            let roster = &mut self.rosters[side];
+            let Some(source) = &self.config.sides[side].source else {
+                *roster = None;
+                continue;
+            };
+            if roster.as_ref().is_some_and(|roster| roster.source() == source) {
+                continue;
+            }
+            let mut new = Roster::new(next(), source.clone(), now);
+            if let Some(before) = roster {
+                new.borrow(before);
+            }
+            *roster = Some(new);
+        }
+    }
+
+    /// Whom a side's workers ask.
+    pub(super) fn offered(&self, side: Side) -> Arc<[Endpoint]> {
+        self.rosters[side].as_ref().map(|roster| roster.offered().clone()).unwrap_or_default()
+    }
+
+    /// Takes in what a source has said; tells what became of it, and of which side it is.
+    pub(super) fn look(
+        &mut self,
+        now: Millis,
+        source: SourceId,
+        seen: Result<Vec<Sighting>, Arc<str>>,
+    ) -> Option<(Side, Change)> {
+        let mut sides = self.rosters.iter_mut();
+        let (side, roster) = sides.find_map(|(side, roster)| {
+            roster.as_mut().filter(|roster| roster.id() == source).map(|roster| (side, roster))
+        })?;
+        Some((side, roster.look(now, seen)))
+    }
+
+    /// What is to be kept of its endpoints, if it is time to.
+    pub(super) fn endpoints_to_keep(&mut self, now: Now) -> Option<EndpointsRecord> {
+        if self.endpoints_kept.is_some_and(|at| now.mono.since(at) < KEEP_EVERY) {
+            return None;
+        }
+        self.endpoints_kept = Some(now.mono);
+        Some(EndpointsRecord::of(self))
+    }
+
+    /// Time passes for the rosters; tells whether workers are to go by others.
+    pub(super) fn tick_rosters(&mut self, now: Millis) -> bool {
+        let mut changed = false;
+        for (_, roster) in self.rosters.iter_mut() {
+            changed |= roster.as_mut().is_some_and(|roster| roster.tick(now));
+        }
+        changed
     }
 
     /// Takes a changed configuration. What was learned about Helios stays.
@@ -80,8 +148,8 @@ impl Entry {
         self.config = config;
     }
 
-    /// Adds what a worker counted.
-    pub(super) fn add(&mut self, now: Millis, worker: usize, report: &ServiceReport) {
+    /// Adds what a worker counted; tells whether workers are to go by other endpoints.
+    pub(super) fn add(&mut self, now: Millis, worker: usize, report: &ServiceReport) -> bool {
         let ServiceReport { block, tally, routes, .. } = report;
         self.block += block;
         if self.hanging.len() <= worker {
@@ -98,6 +166,14 @@ impl Entry {
             self.watch.came(now, key.0, *requests, || name.clone());
         }
         self.traffic.add(now, tally);
+        let refused = tally.blamed.keys().filter(|(_, cause)| cause.is_no_connection());
+        let mut changed = false;
+        for (endpoint, _) in refused {
+            for (_, roster) in self.rosters.iter_mut() {
+                changed |= roster.as_mut().is_some_and(|roster| roster.refused(endpoint));
+            }
+        }
+        changed
     }
 
     /// Judges what was counted since the last tick.
@@ -120,7 +196,8 @@ impl Entry {
         self.course = self.watch.judge().course().copied().collect();
         self.watch.judge_mut().clear();
         match self.config.judge.mode {
-            JudgeMode::Revert if self.is_at_stake() && self.config.is_on(Side::Helios) => {
+            // To nobody it is not taken back.
+            JudgeMode::Revert if self.is_at_stake() && !self.offered(Side::Helios).is_empty() => {
                 Judged::Revert(finding)
             }
             JudgeMode::Advise if self.advised.is_none_or(|at| now.since(at) >= JudgeMode::ADVISE_EVERY) => {
@@ -207,7 +284,7 @@ impl Entry {
             plan,
             held: self.is_held(),
             judged: self.config.judge.mode != JudgeMode::Off,
-            endpoints: self.config.sides.as_ref().map(|side| side.endpoints.clone()),
+            endpoints: PerSide::from_fn(|side| self.offered(side)),
             gates: self.gates.clone(),
             groups: self.groups.clone(),
         }
@@ -276,7 +353,8 @@ impl Entry {
             let (per_second, failed) = rates[side];
             let latency = self.traffic.p50_p99_ms(side, now);
             SideStatus {
-                endpoints: self.config.sides[side].endpoints.len(),
+                endpoints: self.rosters[side].as_ref().map_or(0, |roster| roster.offered().len()),
+                source: self.rosters[side].as_ref().map(|roster| SourceStatus::of(roster, now)),
                 per_second,
                 failed,
                 p50_ms: latency.map(|(p50, _)| p50),

@@ -11,7 +11,8 @@ use crate::snapshot::Snapshot;
 use crate::tally::Report;
 use crate::tls::Expiry;
 
-use super::journal::{ActorRecord, AppliedRecord, ReceiptRecord};
+use super::discovery::Look;
+use super::journal::{ActorRecord, AppliedRecord, EndpointsRecord, ReceiptRecord};
 use super::views::{ProcessStatus, SensitivityStatus, ServiceStatus};
 
 /// Everything that can happen to control.
@@ -29,6 +30,8 @@ pub(super) enum Event {
     Applied { service: ServiceName, reverted: UnixMillis, applied: AppliedRecord },
     /// Certificates were read again, or will end.
     Certificates(Vec<CertificateNews>),
+    /// Sources have said where endpoints are, or that they cannot.
+    Looked(Vec<Look>),
     /// Somebody asks for something.
     Asked(Ask, Command),
 }
@@ -126,6 +129,7 @@ pub(super) enum Effect {
     Publish(Snapshot),
     WriteRecord(ServiceName, Record),
     WriteReceipt(ServiceName, Box<ReceiptRecord>),
+    WriteEndpoints(ServiceName, Box<EndpointsRecord>),
     /// Tell when every worker goes by what was published last.
     WatchApplied {
         service: ServiceName,
@@ -176,6 +180,12 @@ pub enum Happening {
     CertificateRefused,
     /// A certificate ends soon, or has ended.
     CertificateEnding,
+    /// It cannot be said where endpoints are; those that are known are kept.
+    SourceFailing,
+    /// It can be said again.
+    SourceBack,
+    /// A source suddenly knows much less than there was, and is not believed yet.
+    SourceDoubted,
     /// A record could not be written.
     NotWritten,
     /// A record could not be read: the service is held.

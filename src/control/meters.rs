@@ -149,6 +149,9 @@ impl Meters {
             | Happening::CertificateRenewed
             | Happening::CertificateRefused
             | Happening::CertificateEnding
+            | Happening::SourceFailing
+            | Happening::SourceBack
+            | Happening::SourceDoubted
             | Happening::Unreadable => {}
         }
     }

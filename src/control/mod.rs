@@ -10,11 +10,13 @@
 //! ```
 
 mod certificates;
+mod discovery;
 mod entry;
 mod event;
 mod journal;
 mod meters;
 mod receipt;
+mod roster;
 mod run;
 mod state;
 mod step;
@@ -26,7 +28,9 @@ pub use event::{Announcement, Happening};
 pub use journal::{
     ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
 };
-pub use views::{DegradationStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus};
+pub use views::{
+    DegradationStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
+};
 
 pub(crate) use event::{Answer, Change, Command, Refused};
 pub(crate) use journal::{Kept, OpenError, Store};

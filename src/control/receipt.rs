@@ -23,10 +23,12 @@ pub(super) fn write(
     let since =
         finding.map_or(Millis(now.mono.0.saturating_sub(WINDOW_WITHOUT_FINDING.0)), |finding| finding.since);
     let (sums, window_s) = entry.traffic.since(since, now.mono);
+    // Those of Kubernetes may have left meanwhile.
+    let helios = entry.offered(Side::Helios);
     let mut blamed: Vec<BlamedRecord> = sums
         .blamed
         .iter()
-        .filter(|((endpoint, _), _)| entry.config.sides.kubernetes.endpoints.contains(endpoint))
+        .filter(|((endpoint, _), _)| !helios.contains(endpoint))
         .map(|((endpoint, cause), count)| BlamedRecord {
             endpoint: endpoint.to_string(),
             cause: cause.as_str().to_owned(),

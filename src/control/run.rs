@@ -1,6 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::tls::Material;
 use crate::verdict::TICK_MS;
 
 use super::certificates;
+use super::discovery::{self, Look, Wanted};
 use super::event::{Announcement, Answer, Ask, Change, Command, Effect, Event, Happening, Now, Refused};
 use super::journal::{AppliedRecord, Kept, Store, Writer, Written};
 use super::meters::Meters;
@@ -39,6 +41,8 @@ pub(crate) struct Seed {
     /// Rung when a person wants the configuration to be read.
     pub(crate) reload: Arc<Notify>,
     pub(crate) access_log: Arc<AccessLogCounts>,
+    /// Set when there is something to go by for every service.
+    pub(crate) known: Arc<AtomicBool>,
     pub(crate) stop: signal::Receiver<bool>,
 }
 
@@ -80,6 +84,9 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
     let acceptors = listeners.iter().filter_map(|listener| listener.tls.clone());
     let acceptors = acceptors.map(|acceptor| acceptor as Arc<dyn Material>).collect();
     let (mut state, announcements) = State::new(&seed.loaded, seed.kept, workers, seed.clock.wall());
+    let (wanted, sources) = signal::channel(state.wanted());
+    let looks = discovery::start(seed.clock, sources)?;
+    seed.known.store(state.is_ready(), Ordering::Relaxed);
     let mut meters = Meters::new(workers);
     let snapshot = state.snapshot();
     meters.publish(&snapshot);
@@ -103,6 +110,8 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         dropped: Dropped::default(),
         acceptors,
         materials: signal::Sender::default(),
+        wanted,
+        known: seed.known,
     };
     let started = Announcement {
         at_unix_ms: seed.clock.wall().0,
@@ -119,6 +128,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         written,
         asked,
         own: own_events,
+        looks,
         stop: seed.stop,
         reload: seed.reload,
         folder: seed.folder,
@@ -139,6 +149,7 @@ struct Inputs {
     written: mpsc::UnboundedReceiver<Written>,
     asked: mpsc::Receiver<(Command, oneshot::Sender<Answer>)>,
     own: mpsc::Receiver<Event>,
+    looks: mpsc::Receiver<Vec<Look>>,
     stop: signal::Receiver<bool>,
     reload: Arc<Notify>,
     folder: PathBuf,
@@ -163,6 +174,9 @@ struct Loop {
     acceptors: Vec<Arc<dyn Material>>,
     /// What is kept in step with its files.
     materials: signal::Sender<Vec<Arc<dyn Material>>>,
+    /// What is looked for.
+    wanted: signal::Sender<Arc<[Wanted]>>,
+    known: Arc<AtomicBool>,
 }
 
 /// What people have been told of requests that the access log does not have.
@@ -174,8 +188,17 @@ struct Dropped {
 
 impl Loop {
     async fn run(mut self, inputs: Inputs) {
-        let Inputs { mut reports, mut written, mut asked, mut own, mut stop, reload, folder, fingerprint } =
-            inputs;
+        let Inputs {
+            mut reports,
+            mut written,
+            mut asked,
+            mut own,
+            mut looks,
+            mut stop,
+            reload,
+            folder,
+            fingerprint,
+        } = inputs;
         let (configuring, mut configured) = mpsc::channel(1);
         tokio::task::spawn_local(watch::run(folder, fingerprint, reload, configuring));
         let (own_events, materials) = (self.own.clone(), self.materials.subscribe());
@@ -203,6 +226,7 @@ impl Loop {
                 },
                 Some(event) = own.recv() => event,
                 Some(result) = configured.recv() => Event::Config(result),
+                Some(looks) = looks.recv() => Event::Looked(looks),
                 Some((command, answer)) = asked.recv() => self.ask(command, answer),
                 _ = upkeep.tick() => {
                     self.meters.recorded().upkeep();
@@ -213,6 +237,10 @@ impl Loop {
             self.take_in(event);
             if configured {
                 self.follow_certificates();
+                self.wanted.send_replace(self.state.wanted());
+            }
+            if !self.known.load(Ordering::Relaxed) {
+                self.known.store(self.state.is_ready(), Ordering::Relaxed);
             }
         }
         self.finish(&mut written).await;
@@ -257,7 +285,7 @@ impl Loop {
         self.writer.done();
         match written {
             Written::Record { service, revision, ok } => Some(Event::Written { service, revision, ok }),
-            Written::Receipt => None,
+            Written::Receipt | Written::Endpoints => None,
         }
     }
 
@@ -269,6 +297,7 @@ impl Loop {
             }
             Effect::WriteRecord(service, record) => self.writer.record(service, record),
             Effect::WriteReceipt(service, receipt) => self.writer.receipt(service, receipt),
+            Effect::WriteEndpoints(service, endpoints) => self.writer.endpoints(service, endpoints),
             Effect::WatchApplied { service, reverted } => self.watch_applied(service, reverted),
             Effect::Announce(announcement) => self.announce(announcement),
             Effect::Answer(ask, Answer::Process(mut status)) => {
@@ -294,6 +323,7 @@ impl Loop {
             | Happening::Released
             | Happening::WeightChanged
             | Happening::ConfigLoaded
+            | Happening::SourceBack
             | Happening::CertificateRenewed => {
                 info!("{text}");
             }
@@ -302,6 +332,8 @@ impl Loop {
             | Happening::ConfigRefused
             | Happening::CertificateRefused
             | Happening::CertificateEnding
+            | Happening::SourceFailing
+            | Happening::SourceDoubted
             | Happening::NotWritten
             | Happening::Unreadable => warn!("{text}"),
         }

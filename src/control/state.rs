@@ -1,15 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::config::{Config, Loaded, ServiceConfig};
-use crate::model::{ServiceName, Side, UnixMillis, Weight};
+use crate::config::{Config, Loaded, ServiceConfig, Source};
+use crate::model::{Millis, ServiceName, Side, UnixMillis, Weight};
 use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
 use crate::tls::Connector;
 
+use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
 use super::event::{Announcement, Ask, Happening};
-use super::journal::{ActorRecord, Kept, ReceiptRecord};
+use super::journal::{ActorRecord, EndpointsRecord, Kept, ReceiptRecord};
 
 /// Everything that control knows.
 pub(super) struct State {
@@ -34,6 +35,12 @@ pub(super) struct State {
     pub(super) to_judge: BTreeSet<usize>,
     /// Slots of services whose word ends by itself.
     pub(super) timed: BTreeSet<usize>,
+    /// Slots of services one of whose sources is doubted.
+    pub(super) waits: BTreeSet<usize>,
+    /// Slots of services whose endpoints are others than those on disk.
+    pub(super) unsaved: BTreeSet<usize>,
+    by_source: HashMap<SourceId, usize>,
+    last_source: u64,
     /// Who waits for a record to be written, by service and revision.
     pub(super) waiting: HashMap<(ServiceName, u64), Waiting>,
     /// Clients' connections by worker.
@@ -64,6 +71,7 @@ impl std::fmt::Display for Note {
 struct Remains {
     record: Option<Record>,
     receipt: Option<ReceiptRecord>,
+    endpoints: Option<EndpointsRecord>,
 }
 
 impl State {
@@ -94,6 +102,9 @@ impl State {
         for (name, receipt) in kept.receipts {
             elsewhere.entry(name).or_default().receipt = Some(receipt);
         }
+        for (name, endpoints) in kept.endpoints {
+            elsewhere.entry(name).or_default().endpoints = Some(endpoints);
+        }
         let mut state = Self {
             config: loaded.config.clone(),
             fingerprint: loaded.fingerprint.clone(),
@@ -109,19 +120,23 @@ impl State {
             generation: 0,
             to_judge: BTreeSet::new(),
             timed: BTreeSet::new(),
+            waits: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
+            by_source: HashMap::new(),
+            last_source: 0,
             waiting: HashMap::new(),
             connections: vec![0; workers],
             workers,
         };
         for service in loaded.config.services.values() {
-            state.add(service.clone());
+            state.add(service.clone(), Millis::default());
         }
         state.reroute();
         (state, announcements)
     }
 
     /// Adds a service, with what was kept of it.
-    pub(super) fn add(&mut self, config: Arc<ServiceConfig>) {
+    pub(super) fn add(&mut self, config: Arc<ServiceConfig>, now: Millis) {
         let slot = self.entries.iter().position(Option::is_none).unwrap_or(self.entries.len());
         if slot == self.entries.len() {
             self.entries.push(None);
@@ -129,11 +144,67 @@ impl State {
         }
         self.serial = self.serial.wrapping_add(1);
         let id = ServiceId { slot: u32::try_from(slot).unwrap_or(u32::MAX), serial: self.serial };
-        let Remains { record, receipt } = self.elsewhere.remove(&config.name).unwrap_or_default();
+        let Remains { record, receipt, endpoints } = self.elsewhere.remove(&config.name).unwrap_or_default();
         let rollout = Rollout::new(config.weight, record);
         self.slots.insert(config.name.clone(), slot);
         self.entries[slot] = Some(Entry::new(id, config, rollout, receipt));
+        self.follow_sources(slot, now);
+        if let (Some(Some(entry)), Some(kept)) = (self.entries.get_mut(slot), endpoints) {
+            for (side, roster) in entry.rosters.iter_mut() {
+                if let Some(roster) = roster {
+                    roster.remember(kept.sightings(side));
+                }
+            }
+        }
         self.refresh(slot);
+    }
+
+    /// Looks for a service's endpoints where its configuration says now.
+    pub(super) fn follow_sources(&mut self, slot: usize, now: Millis) {
+        let Some(Some(entry)) = self.entries.get_mut(slot) else { return };
+        let rosters = |entry: &Entry| {
+            let ids = entry.rosters.iter().filter_map(|(_, roster)| Some(roster.as_ref()?.id()));
+            ids.collect::<Vec<_>>()
+        };
+        for id in rosters(entry) {
+            self.by_source.remove(&id);
+        }
+        let last = &mut self.last_source;
+        entry.follow_sources(now, || {
+            *last += 1;
+            SourceId(*last)
+        });
+        for id in rosters(entry) {
+            self.by_source.insert(id, slot);
+        }
+    }
+
+    /// The slot of the service that a source is looked at for.
+    pub(super) fn slot_of(&self, source: SourceId) -> Option<usize> {
+        self.by_source.get(&source).copied()
+    }
+
+    /// Sources that are to be looked at.
+    pub(super) fn wanted(&self) -> Arc<[Wanted]> {
+        let rosters =
+            self.entries().flat_map(|entry| entry.rosters.iter().filter_map(|(_, roster)| roster.as_ref()));
+        rosters
+            .filter(|roster| !roster.source().is_fixed())
+            .map(|roster| Wanted { id: roster.id(), source: roster.source().clone() })
+            .collect()
+    }
+
+    /// Whether there is something to go by for each service. What is wrong with one service's source alone keeps nobody
+    /// else waiting: where others of its kind have spoken, it is enough that it has failed.
+    pub(super) fn is_ready(&self) -> bool {
+        let rosters = || {
+            self.entries().flat_map(|entry| entry.rosters.iter().filter_map(|(_, roster)| roster.as_ref()))
+        };
+        let some_known =
+            |kind: &str| rosters().any(|roster| roster.source().kind() == kind && roster.is_known());
+        rosters().all(|roster| {
+            roster.is_known() || roster.trouble().is_some() && some_known(roster.source().kind())
+        })
     }
 
     /// Takes a service out, and keeps its word for when it comes back. Tells what must be written for that, if a
@@ -147,6 +218,9 @@ impl State {
         self.views[slot] = None;
         self.to_judge.remove(&slot);
         self.timed.remove(&slot);
+        self.waits.remove(&slot);
+        self.unsaved.remove(&slot);
+        self.by_source.retain(|_, known| *known != slot);
         if let Some(entry) = self.entries[slot].take() {
             let mut record =
                 Record { revision: entry.rollout.revision(), word: entry.rollout.word().clone() };
@@ -154,7 +228,9 @@ impl State {
                 record.revision += 1;
                 undo = Some(record.clone());
             }
-            self.elsewhere.insert(name.clone(), Remains { record: Some(record), receipt: entry.receipt });
+            let endpoints = Some(EndpointsRecord::of(&entry));
+            let remains = Remains { record: Some(record), receipt: entry.receipt, endpoints };
+            self.elsewhere.insert(name.clone(), remains);
         }
         (undo, asks)
     }
@@ -184,7 +260,14 @@ impl State {
     /// How the sides in force are spoken to over TLS.
     pub(super) fn connectors(&self) -> impl Iterator<Item = Arc<Connector>> {
         let views = self.views.iter().flatten();
-        views.flat_map(|view| Side::ALL.map(|side| view.config.sides[side].tls.clone())).flatten()
+        let ours = views.flat_map(|view| Side::ALL.map(|side| view.config.sides[side].tls.clone())).flatten();
+        let masters = self.entries().flat_map(|entry| {
+            Side::ALL.map(|side| match &entry.config.sides[side].source {
+                Some(Source::Helios(masters, _)) => masters.tls.clone(),
+                Some(Source::Listed(_) | Source::Srv(_) | Source::Kubernetes(..)) | None => None,
+            })
+        });
+        ours.chain(masters.flatten())
     }
 
     /// The next snapshot.

@@ -9,6 +9,7 @@ use crate::rollout::{self, Actor, Word};
 use crate::tally::Report;
 use crate::verdict::Finding;
 
+use super::discovery::Look;
 use super::entry::{Entry, Judged, why};
 use super::event::{
     Announcement, Answer, Ask, CertificateNews, Change, Command, Effect, Event, Happening, Now, Refused,
@@ -24,7 +25,12 @@ pub(super) fn step(state: &mut State, event: Event, now: Now) -> Vec<Effect> {
     let mut todo = Todo { now, publish: false, effects: Vec::new() };
     match event {
         Event::Tick => tick(state, &mut todo),
-        Event::Report(report) => count(state, &report, now),
+        Event::Report(report) => count(state, &report, &mut todo),
+        Event::Looked(looks) => {
+            for look in looks {
+                looked(state, look, &mut todo);
+            }
+        }
         Event::Config(Ok(loaded)) => reconfigure(state, loaded, &mut todo),
         Event::Config(Err(faults)) => refuse_configuration(state, &faults, &mut todo),
         Event::Written { service, revision, ok } => written(state, &service, revision, ok, &mut todo),
@@ -101,16 +107,92 @@ fn tick(state: &mut State, todo: &mut Todo) {
     for slot in state.timed.clone() {
         turn(state, slot, rollout::Event::Tick, None, todo);
     }
+    follow_rosters(state, todo);
 }
 
-fn count(state: &mut State, report: &Report, now: Now) {
+fn count(state: &mut State, report: &Report, todo: &mut Todo) {
     if let Some(connections) = state.connections.get_mut(report.worker) {
         *connections = report.connections;
     }
     for service in &report.services {
-        if let Some(entry) = state.entry_of(service.id) {
-            entry.add(now.mono, report.worker, service);
-            state.to_judge.insert(service.id.slot as usize);
+        let Some(entry) = state.entry_of(service.id) else { continue };
+        let slot = service.id.slot as usize;
+        let others = entry.add(todo.now.mono, report.worker, service);
+        state.to_judge.insert(slot);
+        if others {
+            go_by_others(state, slot, todo);
+        }
+    }
+}
+
+/// A source has said something, or failed to.
+fn looked(state: &mut State, look: Look, todo: &mut Todo) {
+    let Some(slot) = state.slot_of(look.source) else { return };
+    let Some(entry) = state.entry(slot) else { return };
+    let Some((side, change)) = entry.look(todo.now.mono, look.source, look.seen) else { return };
+    let Some(roster) = &entry.rosters[side] else { return };
+    let (name, kind) = (entry.config.name.clone(), roster.source().kind());
+    let title = side.title();
+    if change.trouble {
+        let text = match roster.trouble() {
+            Some(trouble) => {
+                let offered = roster.offered().len();
+                format!(
+                    "{name}: {title}'s endpoints cannot be looked for ({kind}): {}; {offered} are kept",
+                    trouble.why
+                )
+            }
+            None => {
+                format!("{name}: {title}'s endpoints are known again ({kind}): {}", roster.offered().len())
+            }
+        };
+        let happening =
+            if roster.trouble().is_some() { Happening::SourceFailing } else { Happening::SourceBack };
+        todo.announce(happening, Some(&name), text);
+    }
+    if change.doubted {
+        let offered = roster.offered().len();
+        let text = format!(
+            "{name}: {kind} suddenly knows much less of {title} than there was; {offered} endpoints are kept until it stands by that, or they refuse"
+        );
+        todo.announce(Happening::SourceDoubted, Some(&name), text);
+    }
+    if roster.doubted().is_some() {
+        state.waits.insert(slot);
+    }
+    if change.offered {
+        go_by_others(state, slot, todo);
+    }
+}
+
+/// Has workers go by other endpoints, and keeps them for the next process.
+fn go_by_others(state: &mut State, slot: usize, todo: &mut Todo) {
+    state.refresh(slot);
+    state.unsaved.insert(slot);
+    todo.publish = true;
+}
+
+fn follow_rosters(state: &mut State, todo: &mut Todo) {
+    let now = todo.now;
+    for slot in std::mem::take(&mut state.waits) {
+        let Some(entry) = state.entry(slot) else { continue };
+        let others = entry.tick_rosters(now.mono);
+        if entry
+            .rosters
+            .iter()
+            .any(|(_, roster)| roster.as_ref().is_some_and(|roster| roster.doubted().is_some()))
+        {
+            state.waits.insert(slot);
+        }
+        if others {
+            go_by_others(state, slot, todo);
+        }
+    }
+    for slot in state.unsaved.clone() {
+        let Some(entry) = state.entry(slot) else { continue };
+        if let Some(record) = entry.endpoints_to_keep(now) {
+            todo.push(Effect::WriteEndpoints(entry.config.name.clone(), Box::new(record)));
+            state.unsaved.remove(&slot);
         }
     }
 }
@@ -149,11 +231,12 @@ fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
         if let Some(entry) = state.entry(slot) {
             entry.adopt(service.clone());
         }
+        state.follow_sources(slot, todo.now.mono);
         turn(state, slot, rollout::Event::File(service.weight), None, todo);
         state.refresh(slot);
     }
     for service in &diff.added {
-        state.add(service.clone());
+        state.add(service.clone(), todo.now.mono);
     }
     state.reroute();
     todo.publish = true;

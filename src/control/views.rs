@@ -1,10 +1,13 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Millis;
 use crate::verdict::{Degradation, Hindrance};
 
 use super::journal::{ActorRecord, FindingRecord};
+use super::roster::Roster;
 
 /// One service as people and programs see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,8 +60,11 @@ pub struct ServiceStatus {
 /// One side of a service over the last ten seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SideStatus {
-    /// Endpoints that are known.
+    /// Endpoints that are asked.
     pub endpoints: usize,
+    /// Where they come from; absent if the service is not on this side.
+    #[serde(default)]
+    pub source: Option<SourceStatus>,
     /// Tries a second.
     pub per_second: f64,
     /// The share of them that failed by the side's fault, 0 to 1.
@@ -67,6 +73,46 @@ pub struct SideStatus {
     pub p50_ms: Option<f64>,
     /// 99 in 100 of them took at most this long, in milliseconds.
     pub p99_ms: Option<f64>,
+}
+
+/// Where a side's endpoints come from, and how far that is believed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// `addresses`, `srv`, `helios` or `kubernetes`.
+    pub kind: String,
+    /// How long ago it said something, in seconds; absent if it has not since the start.
+    pub age_s: Option<f64>,
+    /// Why it says nothing; absent while it does.
+    pub trouble: Option<String>,
+    /// Since how many seconds it says nothing.
+    pub trouble_s: Option<f64>,
+    /// Since how many seconds it knows much less than there was, and is not believed.
+    pub doubted_s: Option<f64>,
+    /// Endpoints by how they stand: `live`, `suspect`, `unknown`, `draining`, `not-ready`.
+    pub standing: BTreeMap<String, usize>,
+    /// Endpoints that it does not vouch for any more, and that are asked all the same.
+    pub kept: usize,
+}
+
+impl SourceStatus {
+    pub(super) fn of(roster: &Roster, now: Millis) -> Self {
+        let (standing, kept) = roster.counts();
+        let since = |at: Millis| now.since(at).seconds();
+        let (trouble, spoke) = (roster.trouble(), roster.spoke());
+        Self {
+            kind: roster.source().kind().to_owned(),
+            // What the configuration lists is as fresh as can be.
+            age_s: if roster.source().is_fixed() { Some(0.0) } else { spoke.map(since) },
+            trouble: trouble.map(|trouble| trouble.why.to_string()),
+            trouble_s: trouble.map(|trouble| since(trouble.since)),
+            doubted_s: roster.doubted().map(since),
+            standing: standing
+                .into_iter()
+                .map(|(standing, count)| (standing.as_str().to_owned(), count))
+                .collect(),
+            kept,
+        }
+    }
 }
 
 /// How soon a service's judge would see what may happen to Kubernetes, at the present rates.

@@ -8,6 +8,21 @@ use std::sync::Arc;
 pub struct Endpoint {
     /// Where it listens.
     pub address: Address,
+    /// What tells it from one that had the address before, if its source says so.
+    pub instance: Option<Arc<str>>,
+}
+
+impl Endpoint {
+    /// Whoever listens there.
+    pub const fn at(address: Address) -> Self {
+        Self { address, instance: None }
+    }
+
+    /// A copy that counts its users by itself.
+    #[must_use]
+    pub fn own(&self) -> Self {
+        Self { address: self.address.own(), instance: self.instance.as_deref().map(Into::into) }
+    }
 }
 
 /// Where somebody listens.

@@ -93,6 +93,11 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether there was nobody to make a connection to.
+    pub const fn is_no_connection(self) -> bool {
+        matches!(self, Self::ConnectRefused | Self::ConnectTimeout | Self::ConnectFailed)
+    }
+
     /// Every cause, in the order of [`Cause::index`].
     pub const ALL: [Cause; 29] = [
         Cause::NoEndpoint,

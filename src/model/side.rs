@@ -67,6 +67,11 @@ impl<T> PerSide<T> {
     }
 
     /// The sides and their values, Helios first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Side, &mut T)> {
+        [(Side::Helios, &mut self.helios), (Side::Kubernetes, &mut self.kubernetes)].into_iter()
+    }
+
+    /// Both, Helios first.
     pub fn iter(&self) -> impl Iterator<Item = (Side, &T)> {
         [(Side::Helios, &self.helios), (Side::Kubernetes, &self.kubernetes)].into_iter()
     }

@@ -1,4 +1,4 @@
-//! What must survive a restart: each service's word (hold or override), and the receipts of its reverts.
+//! What must survive a restart: each service's word (hold or override), the receipts of its reverts, and its endpoints.
 //!
 //! One file a service, so that a damaged one costs that service only, and a service whose configuration is
 //! gone keeps its hold for when it comes back. A file is written aside, synced, renamed over the old one, and
@@ -6,11 +6,13 @@
 //!
 //! A thread of its own writes, so that a slow disk delays neither reverts nor the judge.
 
+mod endpoints;
 mod receipt;
 mod record;
 mod store;
 mod writer;
 
+pub(crate) use endpoints::EndpointsRecord;
 pub use receipt::{
     ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
 };

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::model::ServiceName;
 use crate::rollout::Record;
 
+use super::endpoints::EndpointsRecord;
 use super::receipt::ReceiptRecord;
 use super::record::{self, Unreadable};
 
@@ -26,6 +27,8 @@ pub(crate) struct Kept {
     pub(crate) records: BTreeMap<ServiceName, Result<Record, Unreadable>>,
     /// The latest of each service.
     pub(crate) receipts: BTreeMap<ServiceName, ReceiptRecord>,
+    /// As they were last.
+    pub(crate) endpoints: BTreeMap<ServiceName, EndpointsRecord>,
     /// Files that are no service's record.
     pub(crate) strange: Vec<PathBuf>,
 }
@@ -56,6 +59,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 const RECORDS: &str = "services";
 const RECEIPTS: &str = "receipts";
+const ENDPOINTS: &str = "endpoints";
 
 #[expect(clippy::disallowed_methods, reason = "nothing is served yet")]
 fn take(lock: &File) -> Result<(), TryLockError> {
@@ -73,7 +77,7 @@ impl Store {
     /// are people's.
     pub(crate) fn open(folder: &Path) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io { folder: folder.to_owned(), source };
-        for part in [folder.to_owned(), folder.join(RECORDS), folder.join(RECEIPTS)] {
+        for part in [folder.to_owned(), folder.join(RECORDS), folder.join(RECEIPTS), folder.join(ENDPOINTS)] {
             DirBuilder::new().recursive(true).mode(0o700).create(part).map_err(io_error)?;
         }
         let lock = OpenOptions::new()
@@ -118,7 +122,20 @@ impl Store {
                 kept.receipts.insert(name, receipt);
             }
         }
+        for entry in fs::read_dir(self.folder.join(ENDPOINTS))? {
+            let path = entry?.path();
+            let Some(name) = name_of(&path, "json") else { continue };
+            let record = fs::read(&path).ok().and_then(|bytes| EndpointsRecord::decode(&name, &bytes));
+            kept.endpoints.extend(record.map(|record| (name, record)));
+        }
         Ok(kept)
+    }
+
+    /// Keeps a service's endpoints in place of the last. Losing them with the machine costs nothing but a wait.
+    pub(crate) fn write_endpoints(&self, service: &ServiceName, record: &EndpointsRecord) -> io::Result<()> {
+        let (folder, bytes) = (self.folder.join(ENDPOINTS), serde_json::to_vec(record)?);
+        let aside = write_aside(&folder, &format!("{service}.json"), &bytes)?.0;
+        fs::rename(aside, folder.join(format!("{service}.json")))
     }
 
     /// Keeps a service's record in place of the last.
@@ -144,12 +161,17 @@ impl Store {
 
 /// Writes aside, syncs, renames, and syncs the folder: the file is the old one or the new one, whole.
 fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let aside = folder.join(format!("{name}.new"));
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
-    file.write_all(bytes)?;
+    let (aside, file) = write_aside(folder, name, bytes)?;
     file.sync_all()?;
     fs::rename(&aside, folder.join(name))?;
     File::open(folder)?.sync_all()
+}
+
+fn write_aside(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<(PathBuf, File)> {
+    let aside = folder.join(format!("{name}.new"));
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+    file.write_all(bytes)?;
+    Ok((aside, file))
 }
 
 fn latest_receipt(folder: &Path) -> Option<ReceiptRecord> {

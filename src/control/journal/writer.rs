@@ -10,6 +10,7 @@ use tracing::warn;
 use crate::model::ServiceName;
 use crate::rollout::Record;
 
+use super::endpoints::EndpointsRecord;
 use super::receipt::ReceiptRecord;
 use super::store::Store;
 
@@ -23,6 +24,8 @@ pub(crate) struct Writer {
     /// The services in `records`, in the order in which they came.
     order: VecDeque<ServiceName>,
     receipts: VecDeque<(ServiceName, Box<ReceiptRecord>)>,
+    /// The latest of each service.
+    endpoints: HashMap<ServiceName, Box<EndpointsRecord>>,
     busy: bool,
 }
 
@@ -31,11 +34,13 @@ pub(crate) struct Writer {
 pub(crate) enum Written {
     Record { service: ServiceName, revision: u64, ok: bool },
     Receipt,
+    Endpoints,
 }
 
 enum Job {
     Record(ServiceName, Record),
     Receipt(ServiceName, Box<ReceiptRecord>),
+    Endpoints(ServiceName, Box<EndpointsRecord>),
 }
 
 /// Receipts that may wait for the disk.
@@ -59,6 +64,7 @@ impl Writer {
             records: HashMap::new(),
             order: VecDeque::new(),
             receipts: VecDeque::new(),
+            endpoints: HashMap::new(),
             busy: false,
         })
     }
@@ -81,6 +87,12 @@ impl Writer {
         self.go_on();
     }
 
+    /// Writes a service's endpoints, when there is nothing else to write.
+    pub(crate) fn endpoints(&mut self, service: ServiceName, record: Box<EndpointsRecord>) {
+        self.endpoints.insert(service, record);
+        self.go_on();
+    }
+
     /// A job is done: the next may begin.
     pub(crate) fn done(&mut self) {
         self.busy = false;
@@ -89,10 +101,10 @@ impl Writer {
 
     /// Whether everything that was asked for is on disk.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.busy && self.records.is_empty() && self.receipts.is_empty()
+        !self.busy && self.records.is_empty() && self.receipts.is_empty() && self.endpoints.is_empty()
     }
 
-    /// Records come before receipts: a hold protects, a receipt explains.
+    /// Records come before receipts: a hold protects, a receipt explains. Endpoints will be known again.
     fn go_on(&mut self) {
         if self.busy {
             return;
@@ -101,6 +113,10 @@ impl Writer {
         let next = record.map(|(service, record)| Job::Record(service, record));
         let next = next
             .or_else(|| self.receipts.pop_front().map(|(service, receipt)| Job::Receipt(service, receipt)));
+        let next = next.or_else(|| {
+            let service = self.endpoints.keys().next()?.clone();
+            self.endpoints.remove(&service).map(|record| Job::Endpoints(service, record))
+        });
         if let Some(job) = next {
             self.busy = self.jobs.send(job).is_ok();
         }
@@ -123,6 +139,12 @@ fn perform(store: &Store, job: Job) -> Written {
                 warn!(%service, %error, "cannot write a receipt");
             }
             Written::Receipt
+        }
+        Job::Endpoints(service, record) => {
+            if let Err(error) = store.write_endpoints(&service, &record) {
+                warn!(%service, %error, "cannot keep endpoints");
+            }
+            Written::Endpoints
         }
     }
 }

@@ -50,7 +50,7 @@ mod tests {
         (0..count)
             .map(|port| {
                 let address = ([127, 0, 0, 1], 9_000 + port).into();
-                Rc::new(EndpointState::new(&Endpoint { address: Address::Tcp(address) }, &side))
+                Rc::new(EndpointState::new(&Endpoint::at(Address::Tcp(address)), &side))
             })
             .collect()
     }

@@ -31,7 +31,7 @@ impl EndpointState {
     pub(super) fn new(endpoint: &Endpoint, side: &SideConfig) -> Self {
         Self {
             // Told of in the access log: workers counting on one path would be fighting over a cache line.
-            endpoint: Endpoint { address: endpoint.address.own() },
+            endpoint: endpoint.own(),
             pool: Pool::new(side.protocol),
             tls: side.tls.clone(),
             announced: side.proxy_protocol,

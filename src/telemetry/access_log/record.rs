@@ -223,7 +223,7 @@ mod tests {
             first: FirstTry {
                 outcome: Outcome::Failed(Cause::Status),
                 latency: Some(Micros(12_345)),
-                endpoint: Some(Endpoint { address: Address::Tcp(([10, 8, 0, 4], 8080).into()) }),
+                endpoint: Some(Endpoint::at(Address::Tcp(([10, 8, 0, 4], 8080).into()))),
                 evidence: true,
             },
             rescued: true,
@@ -255,8 +255,7 @@ mod tests {
     #[test]
     fn a_unix_socket_is_told_by_its_path() {
         let mut by_socket = finished();
-        by_socket.first.endpoint =
-            Address::parse("unix:/run/playlist.sock").map(|address| Endpoint { address });
+        by_socket.first.endpoint = Address::parse("unix:/run/playlist.sock").map(Endpoint::at);
         let record = by_socket.into_record(BEGAN);
         let line = serde_json::to_string(&record).unwrap();
         assert!(line.contains(r#""endpoint":"unix:/run/playlist.sock""#), "{line}");

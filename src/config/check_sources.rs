@@ -1,0 +1,488 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Scheme;
+
+use crate::model::{Address, Endpoint, Side};
+use crate::tls::{ConnectSettings, Connector};
+
+use super::at::At;
+use super::check_addresses;
+use super::check_process::duration;
+use super::check_tls::{self, Files};
+use super::checked::{ProcessConfig, Protocol};
+use super::fault::Faults;
+use super::parse::Lost;
+use super::raw_sources::{RawCluster, RawHelios, RawSource};
+use super::sources::{
+    ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, PortOf, Published,
+    Registered, Source,
+};
+use super::units::in_words;
+
+/// How often masters may be asked: seldom enough for them, and often enough for who is asked for.
+const POLL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(1);
+
+/// Checks where a side's endpoints come from; `None` if that is at fault.
+pub(super) fn source(
+    raw: At<RawSource>,
+    side: Side,
+    lost: &Lost,
+    process: &ProcessConfig,
+    files: Files,
+    faults: &mut Faults<'_>,
+) -> Option<Source> {
+    let At { value: raw, span } = raw;
+    let before = faults.count();
+    no_strangers(&raw, side, faults);
+    let ways = [raw.addresses.is_some(), raw.srv.is_some(), raw.service.is_some(), raw.job.is_some()];
+    let found = match ways.iter().filter(|way| **way).count() {
+        1 => None,
+        0 => Some("a side without endpoints"),
+        _ => Some("two sources for one side"),
+    };
+    if let Some(message) = found {
+        let explained = ["addresses", "srv", "service", "job"].iter().any(|key| lost.has(key));
+        if !explained {
+            let label = format!("where does {} listen?", side.title());
+            faults.at(&span, message, label).help(ways_of(side));
+        }
+        return None;
+    }
+    let source = if let Some(addresses) = raw.addresses {
+        listed(&addresses, side, process, faults).map(Source::Listed)
+    } else if let Some(srv) = raw.srv {
+        srv_name(&srv, faults).map(Source::Srv)
+    } else if side == Side::Helios {
+        registered(&raw, faults)
+            .and_then(|what| Some(Source::Helios(masters(raw.masters, &span, process, files, faults)?, what)))
+    } else {
+        published(&raw, &span, faults).and_then(|what| {
+            Some(Source::Kubernetes(cluster(raw.cluster.as_ref(), &span, process, faults)?, what))
+        })
+    };
+    source.filter(|_| faults.count() == before)
+}
+
+/// How a side's source can be written.
+pub(super) fn ways_of(side: Side) -> &'static str {
+    match side {
+        Side::Helios => {
+            "write one of addresses = [\"10.4.1.17:8080\"], srv = \"…\", service = \"…\" or job = \"…\" in source, or leave the side out"
+        }
+        Side::Kubernetes => {
+            "write one of addresses = [\"10.4.1.17:8080\"], srv = \"…\", or namespace = \"…\" and service = \"…\" in source, or leave the side out"
+        }
+    }
+}
+
+/// Notes keys that say nothing for this way of finding endpoints.
+fn no_strangers(raw: &RawSource, side: Side, faults: &mut Faults<'_>) {
+    let helios = side == Side::Helios;
+    let (by_service, by_job) = (raw.service.is_some(), raw.job.is_some());
+    let span = |raw: &Option<At<String>>| raw.as_ref().map(|raw| raw.span.clone());
+    let keys = [
+        ("protocol", span(&raw.protocol), helios && by_service),
+        ("job", span(&raw.job), helios),
+        ("port", span(&raw.port), by_job || (!helios && by_service)),
+        ("masters", raw.masters.as_ref().map(|raw| raw.span.clone()), helios && (by_service || by_job)),
+        ("namespace", span(&raw.namespace), !helios && by_service),
+        ("cluster", span(&raw.cluster), !helios && by_service),
+    ];
+    for (key, span, fits) in keys {
+        if let Some(span) = span.filter(|_| !fits) {
+            let label = format!("{key} says nothing here");
+            faults.at(&span, "a key of another source", label).help(ways_of(side));
+        }
+    }
+}
+
+fn listed(
+    addresses: &At<Vec<At<String>>>,
+    side: Side,
+    process: &ProcessConfig,
+    faults: &mut Faults<'_>,
+) -> Option<Listed> {
+    if addresses.value.is_empty() {
+        let label = format!("where does {} listen?", side.title());
+        faults.at(&addresses.span, "a side without endpoints", label).help(ways_of(side));
+        return None;
+    }
+    let (mut fixed, mut names): (Vec<Endpoint>, Vec<HostPort>) = (Vec::new(), Vec::new());
+    for raw in &addresses.value {
+        let twice = if let Some(name) = host_port(raw.value.trim()) {
+            let twice = names.contains(&name);
+            names.push(name);
+            twice
+        } else {
+            let Some(address) = check_addresses::endpoint(raw, faults) else { continue };
+            own_listener(raw, &address, process, faults);
+            let endpoint = Endpoint::at(address);
+            let twice = fixed.contains(&endpoint);
+            fixed.push(endpoint);
+            twice
+        };
+        if twice {
+            faults
+                .at(&raw.span, "the same endpoint twice", "it would get twice its share")
+                .help("leave this one out");
+        }
+    }
+    Some(Listed { fixed: fixed.into(), names: names.into() })
+}
+
+fn own_listener(raw: &At<String>, address: &Address, process: &ProcessConfig, faults: &mut Faults<'_>) {
+    if let Some(own) = process.listeners.iter().find(|own| own.address == *address) {
+        let label = format!("this is Switchback's own listener {}", own.name);
+        faults
+            .at(&raw.span, "requests would go in circles", label)
+            .help("write the address at which the service itself listens");
+    } else if address.tcp().is_some_and(|address| address.port() == 0) {
+        faults
+            .at(&raw.span, "no port", "port 0 cannot be connected to")
+            .help("write the port at which the service itself listens");
+    }
+}
+
+/// A host's name and port, if that is what it looks like: an address is none.
+fn host_port(text: &str) -> Option<HostPort> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    is_name(host).then(|| HostPort { host: host.to_ascii_lowercase().into(), port })
+}
+
+/// Whether a host has this name (RFC 1123), which may end in a dot. What ends in a number would be an address.
+fn is_name(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    host.len() <= 253 && host.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn srv_name(raw: &At<String>, faults: &mut Faults<'_>) -> Option<Arc<str>> {
+    let name = raw.value.trim();
+    let parts: Vec<&str> = name.split('.').collect();
+    if is_name(name) && parts.len() > 2 && parts[0].starts_with('_') && parts[1].starts_with('_') {
+        return Some(name.to_ascii_lowercase().into());
+    }
+    faults
+        .at(&raw.span, "not a name of SRV records", "a service, a protocol and a domain")
+        .help("such as _playlist._http.services.gew1.example.net");
+    None
+}
+
+fn registered(raw: &RawSource, faults: &mut Faults<'_>) -> Option<Registered> {
+    match (&raw.service, &raw.job) {
+        (Some(service), _) => {
+            if service.value.contains('/') {
+                let help = "write what stands behind the slash as protocol = \"…\"";
+                faults.at(&service.span, "not a service's name", "a name without a slash").help(help);
+                return None;
+            }
+            let protocol = match &raw.protocol {
+                Some(protocol) => filled(protocol, faults)?,
+                None => "http".into(),
+            };
+            Some(Registered::Service { service: filled(service, faults)?, protocol })
+        }
+        (None, Some(job)) => {
+            if job.value.contains(':') {
+                faults
+                    .at(&job.span, "not a job's name", "a version's endpoints would go with the version")
+                    .help("leave the version and the hash out");
+                return None;
+            }
+            let Some(port) = &raw.port else {
+                faults
+                    .at(&job.span, "a job without a port", "which of its ports are requests sent to?")
+                    .help("add port = \"http\", by the name that the job gives it");
+                return None;
+            };
+            Some(Registered::Job { job: filled(job, faults)?, port: filled(port, faults)? })
+        }
+        (None, None) => None,
+    }
+}
+
+fn published(raw: &RawSource, span: &Range<usize>, faults: &mut Faults<'_>) -> Option<Published> {
+    let Some(namespace) = &raw.namespace else {
+        faults
+            .at(span, "a service without a namespace", "in which namespace is it?")
+            .help("add namespace = \"…\"");
+        return None;
+    };
+    let port = match &raw.port {
+        None => None,
+        Some(port) => {
+            let text = filled(port, faults)?;
+            Some(match text.parse() {
+                Ok(number) if number != 0 => PortOf::Number(number),
+                Ok(_) | Err(_) => PortOf::Name(text),
+            })
+        }
+    };
+    let service = object_name(raw.service.as_ref()?, faults)?;
+    Some(Published { namespace: object_name(namespace, faults)?, service, port })
+}
+
+/// A name as Kubernetes' objects have (RFC 1123).
+fn object_name(raw: &At<String>, faults: &mut Faults<'_>) -> Option<Arc<str>> {
+    let text = raw.value.trim();
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=63).contains(&text.len())
+        && text.bytes().all(fits)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+    {
+        return Some(text.into());
+    }
+    faults.at(&raw.span, "not a name of Kubernetes", "lower-case letters, digits and hyphens, at most 63");
+    None
+}
+
+fn filled(raw: &At<String>, faults: &mut Faults<'_>) -> Option<Arc<str>> {
+    let text = raw.value.trim();
+    if text.is_empty() {
+        faults.at(&raw.span, "nothing", "a name is missing here");
+        return None;
+    }
+    Some(text.into())
+}
+
+fn masters(
+    raw: Option<At<Vec<At<String>>>>,
+    span: &Range<usize>,
+    process: &ProcessConfig,
+    files: Files,
+    faults: &mut Faults<'_>,
+) -> Option<Arc<MastersConfig>> {
+    match raw {
+        Some(raw) => {
+            let found = Masters::Listed(master_list(&raw, faults)?);
+            // A token is for those that it was written for.
+            let tls = speaks_tls(&found).then(system_trust);
+            if let Some(tls) = &tls {
+                check_tls::read(&**tls, &raw.span, files, faults);
+            }
+            Some(Arc::new(MastersConfig {
+                found,
+                poll: MastersConfig::POLL,
+                token: None,
+                is_of_service: true,
+                tls,
+            }))
+        }
+        None => {
+            if process.helios.is_none() {
+                faults
+                    .at(span, "no masters of Helios", "who knows where the service runs?")
+                    .help("add masters = [\"http://…:5801\"] here, or a section [helios] with them to switchback.toml");
+            }
+            process.helios.clone()
+        }
+    }
+}
+
+fn cluster(
+    raw: Option<&At<String>>,
+    span: &Range<usize>,
+    process: &ProcessConfig,
+    faults: &mut Faults<'_>,
+) -> Option<Arc<ClusterConfig>> {
+    let names = || process.clusters.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
+    match raw {
+        Some(raw) => {
+            let found = process.clusters.get(raw.value.trim()).cloned();
+            if found.is_none() {
+                let help = match names() {
+                    none if none.is_empty() => "add [clusters.NAME] to switchback.toml".to_owned(),
+                    names => format!("the clusters of switchback.toml are {names}"),
+                };
+                faults.at(&raw.span, "an unknown cluster", "no cluster has this name").help(help);
+            }
+            found
+        }
+        None if process.clusters.is_empty() => {
+            Some(Arc::new(ClusterConfig { name: "".into(), access: ClusterAccess::InCluster, zone: None }))
+        }
+        None if process.clusters.len() == 1 => process.clusters.values().next().cloned(),
+        None => {
+            faults
+                .at(span, "which cluster?", "there are several")
+                .help(format!("add cluster = \"…\": one of {}", names()));
+            None
+        }
+    }
+}
+
+/// Checks the section `helios` of `switchback.toml`.
+pub(super) fn helios(
+    raw: At<RawHelios>,
+    lost: &Lost,
+    files: Files,
+    faults: &mut Faults<'_>,
+) -> Option<Arc<MastersConfig>> {
+    let At { value: raw, span } = raw;
+    let found = match (&raw.masters, &raw.domain) {
+        (Some(masters), None) => Masters::Listed(master_list(masters, faults)?),
+        (None, Some(domain)) if is_name(domain.value.trim()) => {
+            Masters::Domain(domain.value.trim().to_ascii_lowercase().into())
+        }
+        (None, Some(domain)) => {
+            faults.at(&domain.span, "not a domain", "such as gew1.example.net");
+            return None;
+        }
+        (Some(_), Some(domain)) => {
+            faults.at(&domain.span, "masters twice", "listed, and by a domain").help("keep one of the two");
+            return None;
+        }
+        (None, None) => {
+            if !lost.has("masters") && !lost.has("domain") {
+                faults
+                    .at(&span, "no masters of Helios", "who knows where services run?")
+                    .help("add masters = [\"http://…:5801\"], or domain = \"…\"");
+            }
+            return None;
+        }
+    };
+    let poll_span = raw.poll.as_ref().map(|raw| raw.span.clone());
+    let mut poll = duration(raw.poll, MastersConfig::POLL, faults);
+    if let Some(span) = poll_span.filter(|_| !POLL.contains(&poll)) {
+        let label = format!("{} to {}", in_words(*POLL.start()), in_words(*POLL.end()));
+        faults.at(&span, "out of range", label);
+        poll = MastersConfig::POLL;
+    }
+    let token = raw.token.and_then(|raw| check_tls::file(&raw, faults));
+    let tls = match raw.tls {
+        Some(raw) => Some(check_tls::connect(raw, Protocol::Http1, lost, files, faults)),
+        None => {
+            let tls = speaks_tls(&found).then(system_trust);
+            if let (Some(tls), Masters::Listed(_)) = (&tls, &found) {
+                check_tls::read(&**tls, &span, files, faults);
+            }
+            tls
+        }
+    };
+    Some(Arc::new(MastersConfig { found, poll, token, is_of_service: false, tls }))
+}
+
+/// Whether some masters are, or may be, reached over TLS.
+fn speaks_tls(masters: &Masters) -> bool {
+    match masters {
+        Masters::Listed(masters) => masters.iter().any(|master| master.tls),
+        Masters::Domain(_) => true,
+    }
+}
+
+fn system_trust() -> Arc<Connector> {
+    Arc::new(Connector::new(ConnectSettings {
+        roots: None,
+        name: None,
+        identities: Vec::new(),
+        certificate: None,
+        http2: false,
+    }))
+}
+
+fn master_list(raw: &At<Vec<At<String>>>, faults: &mut Faults<'_>) -> Option<Vec<MasterAddress>> {
+    if raw.value.is_empty() {
+        faults
+            .at(&raw.span, "no masters of Helios", "at least one")
+            .help("such as \"http://helios-master-1:5801\"");
+        return None;
+    }
+    raw.value.iter().map(|raw| master(raw, faults)).collect()
+}
+
+fn master(raw: &At<String>, faults: &mut Faults<'_>) -> Option<MasterAddress> {
+    let parsed = raw.value.trim().parse::<Uri>().ok().and_then(|uri| {
+        let tls = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => false,
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            Some(_) | None => return None,
+        };
+        let authority = uri.authority()?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let is_host = is_name(host) || host.parse::<IpAddr>().is_ok();
+        let bare = uri.path() == "/" && uri.query().is_none() && !authority.as_str().contains('@');
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        (is_host && bare && port != 0).then(|| MasterAddress {
+            tls,
+            host: host.to_ascii_lowercase().into(),
+            port,
+        })
+    });
+    if parsed.is_none() {
+        faults
+            .at(&raw.span, "not a master's address", "http or https, a host and a port")
+            .help("such as http://helios-master-1:5801, without a path or a user");
+    }
+    parsed
+}
+
+/// Checks the sections `clusters` of `switchback.toml`.
+pub(super) fn clusters(
+    raw: BTreeMap<String, At<RawCluster>>,
+    faults: &mut Faults<'_>,
+) -> BTreeMap<Arc<str>, Arc<ClusterConfig>> {
+    let mut clusters = BTreeMap::new();
+    for (name, At { value: raw, span }) in raw {
+        if name.trim().is_empty() || name.trim() != name {
+            faults.at(&span, "a cluster without a name", "services refer to it by its name");
+            continue;
+        }
+        let access = match (raw.kubeconfig, raw.context) {
+            (Some(file), context) => {
+                let Some(file) = check_tls::file(&file, faults) else { continue };
+                ClusterAccess::Kubeconfig { file, context: context.map(|context| context.value) }
+            }
+            (None, Some(context)) => {
+                faults
+                    .at(&context.span, "a context of no kubeconfig", "contexts stand in a kubeconfig")
+                    .help("add kubeconfig = \"…\"");
+                continue;
+            }
+            (None, None) => ClusterAccess::InCluster,
+        };
+        let zone = raw.zone.and_then(|zone| filled(&zone, faults));
+        let name: Arc<str> = name.into();
+        clusters.insert(name.clone(), Arc::new(ClusterConfig { name, access, zone }));
+    }
+    clusters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_no_addresses() {
+        for (text, port) in [("playlist.internal:80", 80), ("localhost:8080", 8080), ("A-b.example.:1", 1)] {
+            assert_eq!(host_port(text).map(|name| name.port), Some(port), "{text}");
+        }
+        for text in [
+            "10.4.1.17:80",
+            "[::1]:80",
+            "playlist",
+            "a:0",
+            "a:b",
+            "-a:1",
+            "a..b:1",
+            "1.2.3:4",
+            "unix:/a:1",
+            ":80",
+        ] {
+            assert_eq!(host_port(text), None, "{text}");
+        }
+    }
+}
