@@ -55,11 +55,10 @@ impl Bound {
         let (stop_workers, stopped) = watch::channel(Stop::No);
         let (stop_control, control_stopped) = watch::channel(false);
         let reload = Arc::new(Notify::new());
-        let counts = Arc::<AccessLogCounts>::default();
+        let (counts, known) = (Arc::<AccessLogCounts>::default(), Arc::new(AtomicBool::new(false)));
         let access_log =
             self.access_log.map(|file| start_access_log(file, self.clock, counts.clone())).transpose()?;
         let (access_log, log_writer) = access_log.unzip();
-        let known = Arc::new(AtomicBool::new(false));
         let (control, handle) = control::start(control::Seed {
             clock: self.clock,
             loaded: self.loaded,

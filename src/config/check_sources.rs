@@ -266,31 +266,18 @@ fn masters(
     files: Files,
     faults: &mut Faults<'_>,
 ) -> Option<Arc<MastersConfig>> {
-    match raw {
-        Some(raw) => {
-            let found = Masters::Listed(master_list(&raw, faults)?);
-            // A token is for those that it was written for.
-            let tls = speaks_tls(&found).then(system_trust);
-            if let Some(tls) = &tls {
-                check_tls::read(&**tls, &raw.span, files, faults);
-            }
-            Some(Arc::new(MastersConfig {
-                found,
-                poll: MastersConfig::POLL,
-                token: None,
-                is_of_service: true,
-                tls,
-            }))
+    let Some(raw) = raw else {
+        if process.helios.is_none() {
+            faults.at(span, "no masters of Helios", "who knows where the service runs?").help(
+                "add masters = [\"http://…:5801\"] here, or a section [helios] with them to switchback.toml",
+            );
         }
-        None => {
-            if process.helios.is_none() {
-                faults
-                    .at(span, "no masters of Helios", "who knows where the service runs?")
-                    .help("add masters = [\"http://…:5801\"] here, or a section [helios] with them to switchback.toml");
-            }
-            process.helios.clone()
-        }
-    }
+        return process.helios.clone();
+    };
+    let found = Masters::Listed(master_list(&raw, faults)?);
+    let tls = trust(&found, &raw.span, files, faults);
+    // A token is for those that it was written for.
+    Some(Arc::new(MastersConfig { found, poll: MastersConfig::POLL, token: None, is_of_service: true, tls }))
 }
 
 fn cluster(
@@ -365,33 +352,35 @@ pub(super) fn helios(
     let token = raw.token.and_then(|raw| check_tls::file(&raw, faults));
     let tls = match raw.tls {
         Some(raw) => Some(check_tls::connect(raw, Protocol::Http1, lost, files, faults)),
-        None => {
-            let tls = speaks_tls(&found).then(system_trust);
-            if let (Some(tls), Masters::Listed(_)) = (&tls, &found) {
-                check_tls::read(&**tls, &span, files, faults);
-            }
-            tls
-        }
+        None => trust(&found, &span, files, faults),
     };
     Some(Arc::new(MastersConfig { found, poll, token, is_of_service: false, tls }))
 }
 
-/// Whether some masters are, or may be, reached over TLS.
-fn speaks_tls(masters: &Masters) -> bool {
-    match masters {
-        Masters::Listed(masters) => masters.iter().any(|master| master.tls),
-        Masters::Domain(_) => true,
-    }
-}
-
-fn system_trust() -> Arc<Connector> {
-    Arc::new(Connector::new(ConnectSettings {
+/// Trust in those that the system trusts, if some masters are reached over TLS. Whether those of a domain are is not known
+/// yet, and no fault if they are not.
+fn trust(
+    masters: &Masters,
+    span: &Range<usize>,
+    files: Files,
+    faults: &mut Faults<'_>,
+) -> Option<Arc<Connector>> {
+    let settings = || ConnectSettings {
         roots: None,
         name: None,
         identities: Vec::new(),
         certificate: None,
         http2: false,
-    }))
+    };
+    match masters {
+        Masters::Listed(masters) if !masters.iter().any(|master| master.tls) => None,
+        Masters::Listed(_) => {
+            let connector = Connector::new(settings());
+            check_tls::read(&connector, span, files, faults);
+            Some(Arc::new(connector))
+        }
+        Masters::Domain(_) => Some(Arc::new(Connector::new(settings()))),
+    }
 }
 
 fn master_list(raw: &At<Vec<At<String>>>, faults: &mut Faults<'_>) -> Option<Vec<MasterAddress>> {

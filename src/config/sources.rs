@@ -15,7 +15,7 @@ pub enum Source {
     Srv(Arc<str>),
     /// From a Helios master.
     Helios(Arc<MastersConfig>, Registered),
-    /// From the EndpointSlices of a Kubernetes cluster.
+    /// From what a Kubernetes cluster publishes.
     Kubernetes(Arc<ClusterConfig>, Published),
 }
 
@@ -98,7 +98,7 @@ pub struct ClusterConfig {
     pub name: Arc<str>,
     /// How its API server is reached.
     pub access: ClusterAccess,
-    /// The zone that is this Switchback's own, for which EndpointSlices may have hints.
+    /// The zone that is this Switchback's own, for which clusters may have hints.
     pub zone: Option<Arc<str>>,
 }
 

@@ -2,13 +2,15 @@ use std::collections::HashMap;
 
 use metrics::{Counter, Gauge, Histogram};
 
-use crate::model::{Cause, PerSide, ServiceName, Side};
+use crate::model::{Cause, Millis, PerSide, ServiceName, Side};
 use crate::snapshot::{ServiceId, Snapshot};
 use crate::tally::{Report, ServiceTally};
 use crate::telemetry::{AccessLogCounts, Recorded, Recorder, names};
 
+use super::discovery::Standing;
 use super::event::{Announcement, CertificateNews, Happening};
 use super::journal::ActorRecord;
+use super::roster::Roster;
 
 /// Keeps the metrics. Requests cost nothing here: what workers have counted anyway is added once a tick.
 pub(super) struct Meters {
@@ -126,6 +128,32 @@ impl Meters {
             let meters = self.services.entry(view.id).or_insert_with(make);
             meters.weight.set(view.plan.weight.percent());
             meters.held.set(f64::from(u8::from(view.held)));
+        }
+    }
+
+    /// Follows what sources know, at times: ages grow by themselves.
+    pub(super) fn sources<'a>(
+        &self,
+        rosters: impl Iterator<Item = (ServiceId, Side, &'a Roster)>,
+        now: Millis,
+    ) {
+        for (id, side, roster) in rosters {
+            let Some(meters) = self.services.get(&id) else { continue };
+            let labels = [("service", meters.name.as_str()), ("side", side.as_str())];
+            let (standing, _) = roster.counts();
+            for kind in Standing::ALL {
+                let labels = [labels[0], labels[1], ("standing", kind.as_str())];
+                let count = standing.get(&kind).copied().unwrap_or(0);
+                self.recorder.gauge(names::ENDPOINTS, &labels).set(count as f64);
+            }
+            if roster.source().is_fixed() {
+                continue;
+            }
+            if let Some(spoke) = roster.spoke() {
+                self.recorder.gauge(names::SOURCE_AGE, &labels).set(now.since(spoke).seconds());
+            }
+            let troubled = roster.trouble().is_some() || roster.doubted().is_some();
+            self.recorder.gauge(names::SOURCE_TROUBLED, &labels).set(f64::from(u8::from(troubled)));
         }
     }
 

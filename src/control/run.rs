@@ -229,6 +229,7 @@ impl Loop {
                 Some(looks) = looks.recv() => Event::Looked(looks),
                 Some((command, answer)) = asked.recv() => self.ask(command, answer),
                 _ = upkeep.tick() => {
+                    self.meters.sources(self.state.rosters(), self.clock.millis());
                     self.meters.recorded().upkeep();
                     continue;
                 }

@@ -11,6 +11,7 @@ use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
 use super::event::{Announcement, Ask, Happening};
 use super::journal::{ActorRecord, EndpointsRecord, Kept, ReceiptRecord};
+use super::roster::Roster;
 
 /// Everything that control knows.
 pub(super) struct State {
@@ -184,26 +185,30 @@ impl State {
         self.by_source.get(&source).copied()
     }
 
+    /// The endpoints of every side.
+    pub(super) fn rosters(&self) -> impl Iterator<Item = (ServiceId, Side, &Roster)> {
+        let rosters = self.entries().flat_map(move |entry| {
+            Side::ALL.map(|side| Some((entry.id, side, entry.rosters[side].as_ref()?)))
+        });
+        rosters.flatten()
+    }
+
     /// Sources that are to be looked at.
     pub(super) fn wanted(&self) -> Arc<[Wanted]> {
-        let rosters =
-            self.entries().flat_map(|entry| entry.rosters.iter().filter_map(|(_, roster)| roster.as_ref()));
-        rosters
-            .filter(|roster| !roster.source().is_fixed())
-            .map(|roster| Wanted { id: roster.id(), source: roster.source().clone() })
-            .collect()
+        let looked_at = self.rosters().filter(|(_, _, roster)| !roster.source().is_fixed());
+        looked_at.map(|(_, _, roster)| Wanted { id: roster.id(), source: roster.source().clone() }).collect()
     }
 
     /// Whether there is something to go by for each service. What is wrong with one service's source alone keeps nobody
     /// else waiting: where others of its kind have spoken, it is enough that it has failed.
     pub(super) fn is_ready(&self) -> bool {
-        let rosters = || {
-            self.entries().flat_map(|entry| entry.rosters.iter().filter_map(|(_, roster)| roster.as_ref()))
-        };
-        let some_known =
-            |kind: &str| rosters().any(|roster| roster.source().kind() == kind && roster.is_known());
-        rosters().all(|roster| {
-            roster.is_known() || roster.trouble().is_some() && some_known(roster.source().kind())
+        let known: BTreeSet<_> = self
+            .rosters()
+            .filter(|(_, _, roster)| roster.is_known())
+            .map(|(_, _, roster)| roster.source().kind())
+            .collect();
+        self.rosters().all(|(_, _, roster)| {
+            roster.is_known() || roster.trouble().is_some() && known.contains(roster.source().kind())
         })
     }
 

@@ -16,6 +16,13 @@ pub(crate) const REFUSED: &str = "switchback_refused_requests_total";
 pub(crate) const WEIGHT: &str = "switchback_weight_percent";
 /// 1 while a service is held, by `service`.
 pub(crate) const HELD: &str = "switchback_held";
+/// Endpoints that a source knows, by `service`, `side` and `standing`: `live`, `suspect`, `unknown`, `draining`,
+/// `not-ready`; those that are kept against its word among them.
+pub(crate) const ENDPOINTS: &str = "switchback_endpoints";
+/// Seconds since a source has last said where endpoints are, by `service` and `side`. Not there for fixed addresses.
+pub(crate) const SOURCE_AGE: &str = "switchback_source_age_seconds";
+/// 1 while it cannot be said where endpoints are, or what is said is not believed, by `service` and `side`.
+pub(crate) const SOURCE_TROUBLED: &str = "switchback_source_troubled";
 /// Reverts, by `service` and `by`: `judge` or `person`.
 pub(crate) const REVERTS: &str = "switchback_reverts_total";
 /// 1 if the configuration that was read last is in force, 0 if it had faults.
@@ -52,6 +59,9 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (REFUSED, Kind::Counter, "Requests that no side was asked, by reason and service."),
     (WEIGHT, Kind::Gauge, "The weight in force, in percent."),
     (HELD, Kind::Gauge, "1 while a service is held."),
+    (ENDPOINTS, Kind::Gauge, "Endpoints that are known, by service, side and standing."),
+    (SOURCE_AGE, Kind::Gauge, "Seconds since it was last said where endpoints are."),
+    (SOURCE_TROUBLED, Kind::Gauge, "1 while a source fails or is not believed."),
     (REVERTS, Kind::Counter, "Reverts, by service and by whom."),
     (CONFIGURATION_GOOD, Kind::Gauge, "1 if the configuration that was read last is in force."),
     (CONFIGURATION_LOADED, Kind::Gauge, "When the configuration in force was loaded, Unix seconds."),

@@ -41,6 +41,8 @@ pub(super) struct Wanted {
 
 /// What one conversation is to find out; replaced when the configuration changes.
 type Asked<T> = watch::Receiver<Arc<[(SourceId, T)]>>;
+/// The same, by whom is asked.
+type Groups<K, T> = Vec<(Arc<K>, Vec<(SourceId, T)>)>;
 /// Where it is told.
 type Tell = mpsc::Sender<Vec<Look>>;
 
@@ -123,8 +125,8 @@ impl<T: Clone + PartialEq + 'static> Talk<T> {
 impl Talks {
     fn follow(&mut self, clock: Clock, wanted: &[Wanted], tell: &Tell) {
         let mut names = Vec::new();
-        let mut helios: Vec<(Arc<MastersConfig>, Vec<(SourceId, Registered)>)> = Vec::new();
-        let mut kubernetes: Vec<(Arc<ClusterConfig>, Vec<(SourceId, Published)>)> = Vec::new();
+        let mut helios: Groups<MastersConfig, Registered> = Vec::new();
+        let mut kubernetes: Groups<ClusterConfig, Published> = Vec::new();
         for Wanted { id, source } in wanted {
             match source {
                 Source::Listed(listed) => names.push((*id, NameAsked::Hosts(listed.names.clone()))),
@@ -154,17 +156,16 @@ fn add<K: PartialEq, T>(groups: &mut Vec<(Arc<K>, Vec<T>)>, key: &Arc<K>, asked:
 
 fn follow<K: PartialEq, T: Clone + PartialEq + 'static, F: Future<Output = ()> + 'static>(
     talks: &mut Vec<(Arc<K>, Talk<T>)>,
-    groups: Vec<(Arc<K>, Vec<(SourceId, T)>)>,
+    groups: Groups<K, T>,
     run: impl Fn(Arc<K>, Asked<T>) -> F,
 ) {
     talks.retain(|(key, _)| groups.iter().any(|(wanted, _)| wanted == key));
     for (key, asked) in groups {
-        match talks.iter().find(|(known, _)| *known == key) {
-            Some((_, talk)) => talk.ask(asked),
-            None => {
-                let talk = Talk::start(asked, |changes| run(key.clone(), changes));
-                talks.push((key, talk));
-            }
+        if let Some((_, talk)) = talks.iter().find(|(known, _)| *known == key) {
+            talk.ask(asked);
+        } else {
+            let talk = Talk::start(asked, |changes| run(key.clone(), changes));
+            talks.push((key, talk));
         }
     }
 }
