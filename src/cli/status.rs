@@ -39,7 +39,7 @@ impl Status {
             None => block_on(client::ask(admin, Method::GET, &path, None::<&()>))?,
         };
         let process: ProcessStatus = block_on(client::ask(admin, Method::GET, "/v1/process", None::<&()>))?;
-        for line in warnings(&process) {
+        for line in warnings(&process).into_iter().chain(services.iter().flat_map(source_warnings)) {
             say(&line);
         }
         let heads = ["SERVICE", "WEIGHT", "WHY", "HELIOS", "KUBERNETES", "VERDICT"];
@@ -80,6 +80,29 @@ fn warnings(process: &ProcessStatus) -> Vec<String> {
     lines
 }
 
+/// What is wrong with where a service's endpoints come from.
+fn source_warnings(service: &ServiceStatus) -> Vec<String> {
+    let sides = [("Helios", &service.helios), ("Kubernetes", &service.kubernetes)];
+    let warning = |(title, side): (&str, &SideStatus)| {
+        let source = side.source.as_ref()?;
+        let since = |s: Option<f64>| in_words(Duration::from_secs_f64(s.unwrap_or(0.0).max(0.0)));
+        let (name, kept) = (&service.service, side.endpoints);
+        if let Some(trouble) = &source.trouble {
+            let since = since(source.trouble_s);
+            return Some(format!(
+                "! {name}: endpoints on {title} cannot be looked for since {since}: {trouble}; {kept} are kept"
+            ));
+        }
+        let since = since(Some(source.doubted_s?));
+        let lost = source.kept;
+        Some(format!(
+            "! {name}: {} of {kept} endpoints on {title} are not known to {} any more since {since}, and kept",
+            lost, source.kind
+        ))
+    };
+    sides.into_iter().filter_map(warning).collect()
+}
+
 fn row(service: &ServiceStatus) -> Vec<String> {
     vec![
         service.service.clone(),
@@ -106,7 +129,7 @@ fn why(service: &ServiceStatus) -> String {
 
 fn side(side: &SideStatus) -> String {
     if side.endpoints == 0 {
-        return "–".to_owned();
+        return if side.source.is_some() { "no endpoint" } else { "–" }.to_owned();
     }
     let rate = if side.per_second >= 10.0 || side.per_second == 0.0 {
         format!("{:.0}/s", side.per_second)
@@ -158,6 +181,21 @@ pub(super) fn word(service: &ServiceStatus) -> String {
     }
 }
 
+/// How many endpoints there are, from where, and how old that is: `6 (helios, 2 s ago; 1 draining)`.
+fn found(side: &SideStatus) -> String {
+    let Some(source) = &side.source else { return side.endpoints.to_string() };
+    let mut facts = vec![source.kind.clone()];
+    match source.age_s {
+        Some(age) if age > 0.0 => facts.push(format!("{} ago", in_words(Duration::from_secs_f64(age)))),
+        Some(_) => {}
+        None => facts.push("not heard of since the start".to_owned()),
+    }
+    let others = source.standing.iter().filter(|(standing, count)| *standing != "live" && **count > 0);
+    let others: Vec<_> = others.map(|(standing, count)| format!("{count} {standing}")).collect();
+    let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
+    format!("{} ({}{others})", side.endpoints, facts.join(", "))
+}
+
 fn details(service: &ServiceStatus) -> Vec<String> {
     let tail = |side: &SideStatus| side.p99_ms.map_or("–".to_owned(), milliseconds);
     let mut lines = vec![
@@ -166,7 +204,8 @@ fn details(service: &ServiceStatus) -> Vec<String> {
         format!("file       {:.2}", service.file_percent),
         format!(
             "endpoints  {} on Helios, {} on Kubernetes",
-            service.helios.endpoints, service.kubernetes.endpoints
+            found(&service.helios),
+            found(&service.kubernetes)
         ),
         format!(
             "p99        {} on Helios, {} on Kubernetes",
@@ -192,6 +231,35 @@ fn details(service: &ServiceStatus) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_source_is_said_first_and_its_age_always() {
+        let source = serde_json::json!({
+            "kind": "helios", "age_s": 240.0, "trouble": "http://m:5801 answers 500", "trouble_s": 235.0,
+            "doubted_s": null, "standing": {"live": 4, "draining": 1}, "kept": 0
+        });
+        let failing = serde_json::json!({"endpoints": 4, "source": source, "per_second": 9.0, "failed": 0.0});
+        let side: SideStatus = serde_json::from_value(failing).unwrap();
+        assert_eq!(found(&side), "4 (helios, 4 min ago; 1 draining)");
+        let mut service: ServiceStatus = serde_json::from_value(serde_json::json!({
+            "service": "a", "team": "t", "weight_percent": 25.0, "why": "file", "file_percent": 25.0,
+            "helios": side, "kubernetes": SideStatus::default(), "judge": "revert", "verdict": "not worse",
+            "evidence": 0.0, "leading": "failure", "shared": false
+        }))
+        .unwrap();
+        assert_eq!(
+            source_warnings(&service),
+            [
+                "! a: endpoints on Helios cannot be looked for since 3 min 55 s: http://m:5801 answers 500; 4 are kept"
+            ]
+        );
+        let source = service.helios.source.as_mut().unwrap();
+        (source.trouble, source.doubted_s, source.kept) = (None, Some(5.0), 3);
+        assert_eq!(
+            source_warnings(&service),
+            ["! a: 3 of 4 endpoints on Helios are not known to helios any more since 5 s, and kept"]
+        );
+    }
 
     #[test]
     fn a_verdict_that_leads_on_a_route_names_it() {

@@ -138,12 +138,12 @@ fn looked(state: &mut State, look: Look, todo: &mut Todo) {
             Some(trouble) => {
                 let offered = roster.offered().len();
                 format!(
-                    "{name}: {title}'s endpoints cannot be looked for ({kind}): {}; {offered} are kept",
+                    "{name}: endpoints on {title} cannot be looked for ({kind}): {}; {offered} are kept",
                     trouble.why
                 )
             }
             None => {
-                format!("{name}: {title}'s endpoints are known again ({kind}): {}", roster.offered().len())
+                format!("{name}: endpoints on {title} are known again ({kind}): {}", roster.offered().len())
             }
         };
         let happening =
@@ -153,7 +153,7 @@ fn looked(state: &mut State, look: Look, todo: &mut Todo) {
     if change.doubted {
         let offered = roster.offered().len();
         let text = format!(
-            "{name}: {kind} suddenly knows much less of {title} than there was; {offered} endpoints are kept until it stands by that, or they refuse"
+            "{name}: {kind} suddenly knows much fewer endpoints on {title} than there were; {offered} are kept until it stands by that, or they refuse"
         );
         todo.announce(Happening::SourceDoubted, Some(&name), text);
     }
