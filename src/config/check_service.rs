@@ -37,7 +37,7 @@ pub(super) fn check(
     raw: RawService,
     lost: &Lost,
     process: &ProcessConfig,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> (ServiceConfig, Vec<Range<usize>>) {
     let team = team(raw.team, lost, faults);
@@ -317,7 +317,7 @@ fn side(
     side: Side,
     lost: &Lost,
     process: &ProcessConfig,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> SideConfig {
     let Some(raw) = raw else { return SideConfig::default() };
