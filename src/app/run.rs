@@ -73,7 +73,7 @@ impl Bound {
             stop: control_stopped.clone(),
         })?;
         let doors: Arc<[DoorSeed]> =
-            process.listeners.iter().map(|config| DoorSeed::new(config.clone(), workers)).collect();
+            process.listeners.iter().map(|config| DoorSeed::new(config.clone())).collect();
         let seeds = by_worker(self.listeners, workers).into_iter().zip(subscriptions).enumerate();
         let threads = seeds.map(|(index, (listeners, subscription))| {
             dataplane::start(WorkerSeed {

@@ -26,7 +26,12 @@ const WORKERS: RangeInclusive<i64> = 1..=256;
 const SOCKET_MODE: u32 = 0o660;
 
 /// Checks `switchback.toml`. What is at fault gets its default: the result counts only if no fault was found.
-pub(super) fn check(raw: RawProcess, lost: &Lost, files: Files, faults: &mut Faults<'_>) -> ProcessConfig {
+pub(super) fn check(
+    raw: RawProcess,
+    lost: &Lost,
+    files: Files<'_>,
+    faults: &mut Faults<'_>,
+) -> ProcessConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = raw.workers.and_then(|raw| within(&raw, WORKERS, "a number of threads", faults));
     let state = directory(raw.state.and_then(|state| state.directory), faults);
@@ -100,7 +105,7 @@ pub(super) fn within(
 fn listeners(
     raw: Option<BTreeMap<String, At<RawListener>>>,
     lost: &Lost,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> Vec<ListenerConfig> {
     let raw = raw.unwrap_or_default();

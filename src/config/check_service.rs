@@ -38,7 +38,7 @@ pub(super) fn check(
     raw: RawService,
     lost: &Lost,
     process: &ProcessConfig,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> (ServiceConfig, Vec<Range<usize>>) {
     let team = team(raw.team, lost, faults);
@@ -319,7 +319,7 @@ fn side(
     side: Side,
     lost: &Lost,
     process: &ProcessConfig,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> SideConfig {
     let Some(raw) = raw else { return SideConfig::default() };

@@ -33,7 +33,7 @@ pub(super) fn source(
     side: Side,
     lost: &Lost,
     process: &ProcessConfig,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<Source> {
     let At { value: raw, span } = raw;
@@ -263,7 +263,7 @@ fn masters(
     raw: Option<At<Vec<At<String>>>>,
     span: &Range<usize>,
     process: &ProcessConfig,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<Arc<MastersConfig>> {
     let Some(raw) = raw else {
@@ -316,7 +316,7 @@ fn cluster(
 pub(super) fn helios(
     raw: At<RawHelios>,
     lost: &Lost,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<Arc<MastersConfig>> {
     let At { value: raw, span } = raw;
@@ -362,10 +362,10 @@ pub(super) fn helios(
 fn trust(
     masters: &Masters,
     span: &Range<usize>,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<Arc<Connector>> {
-    let settings = || ConnectSettings {
+    let settings = ConnectSettings {
         roots: None,
         name: None,
         identities: Vec::new(),
@@ -374,12 +374,8 @@ fn trust(
     };
     match masters {
         Masters::Listed(masters) if !masters.iter().any(|master| master.tls) => None,
-        Masters::Listed(_) => {
-            let connector = Connector::new(settings());
-            check_tls::read(&connector, span, files, faults);
-            Some(Arc::new(connector))
-        }
-        Masters::Domain(_) => Some(Arc::new(Connector::new(settings()))),
+        Masters::Listed(_) => Some(check_tls::connector(settings, span, files, faults)),
+        Masters::Domain(_) => Some(Arc::new(Connector::new(settings))),
     }
 }
 

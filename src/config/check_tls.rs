@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,24 +10,54 @@ use crate::tls::{
 };
 
 use super::at::At;
-use super::checked::Protocol;
+use super::checked::{Config, Protocol};
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_tls::{RawAccept, RawClientCertificates, RawConnect, RawKeyPair, RawTlsVersion};
+use super::sources::Source;
 
-/// Whether files that a configuration names are read too. They are not where it is only held against something
-/// recorded, perhaps on another machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Files {
+/// Whether files that a configuration names are read too.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Files<'a> {
     Read,
+    /// Where they are in force already, what was made of them stays: it is kept in step with its files by itself, and what
+    /// is wrong with those at this moment is no fault of the configuration.
+    ReadUnless(&'a InForce),
+    /// Where a configuration is only held against something recorded, perhaps on another machine.
     Leave,
+}
+
+/// How TLS is spoken now.
+#[derive(Debug, Default)]
+pub(super) struct InForce {
+    acceptors: HashMap<AcceptSettings, Arc<Acceptor>>,
+    connectors: HashMap<ConnectSettings, Arc<Connector>>,
+}
+
+impl InForce {
+    pub(super) fn of(config: &Config) -> Self {
+        let acceptors = config.process.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let sides = config.services.values().flat_map(|service| service.sides.iter());
+        let connectors = sides.flat_map(|(_, side)| {
+            let masters = side.source.as_ref().and_then(Source::masters);
+            [side.tls.as_ref(), masters.and_then(|masters| masters.tls.as_ref())]
+        });
+        let masters = config.process.helios.as_ref().and_then(|masters| masters.tls.as_ref());
+        let connectors = connectors.flatten().chain(masters);
+        Self {
+            acceptors: acceptors.map(|acceptor| (acceptor.settings().clone(), acceptor.clone())).collect(),
+            connectors: connectors
+                .map(|connector| (connector.settings().clone(), connector.clone()))
+                .collect(),
+        }
+    }
 }
 
 /// Checks how a listener speaks TLS.
 pub(super) fn accept(
     raw: At<RawAccept>,
     lost: &Lost,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<Arc<Acceptor>> {
     let At { value: raw, span } = raw;
@@ -47,6 +79,11 @@ pub(super) fn accept(
         only_tls13: raw.minimum.is_some_and(|version| matches!(version.value, RawTlsVersion::Tls13)),
         clients: raw.clients.and_then(|clients| client_certificates(clients, lost, faults)),
     };
+    if let Files::ReadUnless(known) = files
+        && let Some(acceptor) = known.acceptors.get(&settings)
+    {
+        return Some(acceptor.clone());
+    }
     let acceptor = Acceptor::new(settings);
     read(&acceptor, &span, files, faults);
     Some(Arc::new(acceptor))
@@ -57,7 +94,7 @@ pub(super) fn connect(
     raw: At<RawConnect>,
     protocol: Protocol,
     lost: &Lost,
-    files: Files,
+    files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> Arc<Connector> {
     let At { value: raw, span } = raw;
@@ -73,18 +110,28 @@ pub(super) fn connect(
         certificate: raw.certificate.and_then(|pair| key_pair(pair, lost, faults)),
         http2: protocol == Protocol::Http2,
     };
+    connector(settings, &span, files, faults)
+}
+
+/// What speaks TLS so: what is in force, if something is.
+pub(super) fn connector(
+    settings: ConnectSettings,
+    span: &Range<usize>,
+    files: Files<'_>,
+    faults: &mut Faults<'_>,
+) -> Arc<Connector> {
+    if let Files::ReadUnless(known) = files
+        && let Some(connector) = known.connectors.get(&settings)
+    {
+        return connector.clone();
+    }
     let connector = Connector::new(settings);
-    read(&connector, &span, files, faults);
+    read(&connector, span, files, faults);
     Arc::new(connector)
 }
 
-pub(super) fn read(
-    material: &dyn Material,
-    span: &std::ops::Range<usize>,
-    files: Files,
-    faults: &mut Faults<'_>,
-) {
-    if files == Files::Read
+fn read(material: &dyn Material, span: &Range<usize>, files: Files<'_>, faults: &mut Faults<'_>) {
+    if !matches!(files, Files::Leave)
         && let Err(trouble) = material.renew()
     {
         faults.at(span, "TLS cannot be set up", trouble.to_string()).help(trouble.remedy());

@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::model::ServiceName;
 
-use super::check_tls::Files;
+use super::check_tls::{Files, InForce};
 use super::checked::{Config, ProcessConfig, ServiceConfig};
 use super::fault::{Fault, Faults, Source};
 use super::parse::parse;
@@ -38,24 +38,32 @@ pub struct Loaded {
 
 /// Reads a folder. The error is every fault of every file, in the order of the files' names.
 pub fn load(folder: &Path) -> Result<Loaded, Vec<Fault>> {
+    read_folder(folder, Files::Read)
+}
+
+/// Reads a folder again. TLS that is set up as before stays the same, and is not read again.
+pub(crate) fn reload(folder: &Path, before: &Config) -> Result<Loaded, Vec<Fault>> {
+    read_folder(folder, Files::ReadUnless(&InForce::of(before)))
+}
+
+fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
     let mut found = Vec::new();
     let mut hasher = SipHasher13::new();
     let path = folder.join(PROCESS_FILE);
     let process = read(&path, &mut hasher, &mut found).map(|source| {
         let (raw, lost) = parse::<RawProcess>(&source, &mut found);
-        check_process::check(raw, &lost, Files::Read, &mut Faults::of(&source, &mut found))
+        check_process::check(raw, &lost, files, &mut Faults::of(&source, &mut found))
     });
-    let (files, ignored) = list(&folder.join(SERVICES), &mut found);
-    let mut claims = Vec::with_capacity(files.len());
-    let count = files.len() + 1;
-    for path in files {
+    let (paths, ignored) = list(&folder.join(SERVICES), &mut found);
+    let mut claims = Vec::with_capacity(paths.len());
+    let count = paths.len() + 1;
+    for path in paths {
         let Some(source) = read(&path, &mut hasher, &mut found) else { continue };
         let Some(name) = name_of(&source, &mut found) else { continue };
         let (raw, lost) = parse::<RawService>(&source, &mut found);
         if let Some(process) = &process {
             let mut faults = Faults::of(&source, &mut found);
-            let (service, host_places) =
-                check_service::check(name, raw, &lost, process, Files::Read, &mut faults);
+            let (service, host_places) = check_service::check(name, raw, &lost, process, files, &mut faults);
             claims.push(Claim { service: Arc::new(service), source, host_places });
         }
     }

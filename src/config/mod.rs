@@ -48,6 +48,7 @@ pub use checked::{
 pub use diff::{Diff, diff};
 pub use fault::Fault;
 pub use limits::{ListenerLimits, ProcessLimits, Rate, ServiceLimits};
+pub(crate) use load::reload;
 pub use load::{Loaded, load, load_service};
 pub use peers::Peers;
 pub use render::render;

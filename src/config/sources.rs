@@ -150,6 +150,14 @@ impl Source {
         }
     }
 
+    /// The masters that are asked, if any are.
+    pub fn masters(&self) -> Option<&Arc<MastersConfig>> {
+        match self {
+            Source::Helios(masters, _) => Some(masters),
+            Source::Listed(_) | Source::Srv(_) | Source::Kubernetes(..) => None,
+        }
+    }
+
     /// Whether there is nothing to look for.
     pub fn is_fixed(&self) -> bool {
         matches!(self, Source::Listed(listed) if listed.names.is_empty())

@@ -25,7 +25,8 @@ struct Known {
     /// As the files were when they were read last; `None` if they are to be read in any case.
     seen: Option<Signature>,
     bad_looks: u32,
-    told: bool,
+    /// What people have been told is wrong.
+    told: Option<String>,
     expiries: Vec<Expiry>,
 }
 
@@ -79,7 +80,7 @@ fn keep(known: Vec<Known>, list: &[Arc<dyn Material>]) -> Vec<Known> {
             material: material.clone(),
             seen: None,
             bad_looks: 0,
-            told: false,
+            told: None,
             expiries: Vec::new(),
         })
     });
@@ -91,6 +92,8 @@ impl Known {
         // Before reading: what changes meanwhile is seen at the next look.
         let signature = Signature::of(&self.material.files());
         if self.seen == Some(signature) {
+            // What was wrong meanwhile has been put right.
+            (self.bad_looks, self.told) = (0, None);
             return;
         }
         let is_first = self.seen.is_none() && self.bad_looks == 0;
@@ -102,12 +105,13 @@ impl Known {
                     told.push(CertificateNews::Renewed(files));
                 }
                 told.extend(expiries.iter().cloned().map(CertificateNews::InUse));
-                (self.bad_looks, self.told, self.expiries) = (0, false, expiries);
+                (self.bad_looks, self.told, self.expiries) = (0, None, expiries);
             }
             Err(trouble) => {
                 self.bad_looks += 1;
-                if self.bad_looks >= LOOKS_TO_BELIEVE && !std::mem::replace(&mut self.told, true) {
-                    let why = format!("{trouble}; {}", trouble.remedy());
+                let why = format!("{trouble}; {}", trouble.remedy());
+                if self.bad_looks >= LOOKS_TO_BELIEVE && self.told.as_ref() != Some(&why) {
+                    self.told = Some(why.clone());
                     told.push(CertificateNews::Refused(why));
                 }
             }
@@ -163,5 +167,45 @@ mod tests {
             }
         }
         assert_eq!(told, (-2..14).rev().collect::<Vec<_>>());
+    }
+
+    /// Good for as long as its file is there.
+    struct There(PathBuf);
+
+    impl Material for There {
+        fn files(&self) -> Vec<&Path> {
+            vec![&self.0]
+        }
+
+        fn renew(&self) -> Result<Vec<Expiry>, crate::tls::Trouble> {
+            match std::fs::read(&self.0) {
+                Ok(_) => Ok(Vec::new()),
+                Err(why) => Err(crate::tls::Trouble::Unreadable { path: self.0.clone(), why }),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_once_and_again_when_it_was_right_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, away) = (folder.path().join("site.pem"), folder.path().join("away.pem"));
+        std::fs::write(&path, "x").unwrap();
+        let mut known = keep(Vec::new(), &[Arc::new(There(path.clone())) as Arc<dyn Material>]);
+        let mut told = Vec::new();
+        let mut look = |told: &mut Vec<CertificateNews>| {
+            for _ in 0..2 * LOOKS_TO_BELIEVE {
+                known[0].look(told);
+            }
+        };
+        look(&mut told);
+        for times in 1..=2 {
+            std::fs::rename(&path, &away).unwrap();
+            look(&mut told);
+            let refused = told.iter().filter(|news| matches!(news, CertificateNews::Refused(_))).count();
+            assert_eq!(refused, times);
+            // The same file is back, as it was.
+            std::fs::rename(&away, &path).unwrap();
+            look(&mut told);
+        }
     }
 }

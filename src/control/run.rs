@@ -132,7 +132,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         stop: seed.stop,
         reload: seed.reload,
         folder: seed.folder,
-        fingerprint: seed.loaded.fingerprint,
+        loaded: seed.loaded,
     };
     let thread =
         thread::Builder::new().name("control".to_owned()).spawn(
@@ -153,7 +153,7 @@ struct Inputs {
     stop: signal::Receiver<bool>,
     reload: Arc<Notify>,
     folder: PathBuf,
-    fingerprint: String,
+    loaded: Loaded,
 }
 
 /// The one loop that changes anything.
@@ -197,10 +197,10 @@ impl Loop {
             mut stop,
             reload,
             folder,
-            fingerprint,
+            loaded,
         } = inputs;
         let (configuring, mut configured) = mpsc::channel(1);
-        tokio::task::spawn_local(watch::run(folder, fingerprint, reload, configuring));
+        tokio::task::spawn_local(watch::run(folder, loaded, reload, configuring));
         let (own_events, materials) = (self.own.clone(), self.materials.subscribe());
         tokio::task::spawn_local(certificates::run(self.clock, materials, own_events));
         self.follow_certificates();

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::config::{Config, Loaded, ServiceConfig, Source};
+use crate::config::{Config, Loaded, ServiceConfig};
 use crate::model::{Millis, ServiceName, Side, UnixMillis, Weight};
 use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
@@ -266,13 +266,8 @@ impl State {
     pub(super) fn connectors(&self) -> impl Iterator<Item = Arc<Connector>> {
         let views = self.views.iter().flatten();
         let ours = views.flat_map(|view| Side::ALL.map(|side| view.config.sides[side].tls.clone())).flatten();
-        let masters = self.entries().flat_map(|entry| {
-            Side::ALL.map(|side| match &entry.config.sides[side].source {
-                Some(Source::Helios(masters, _)) => masters.tls.clone(),
-                Some(Source::Listed(_) | Source::Srv(_) | Source::Kubernetes(..)) | None => None,
-            })
-        });
-        ours.chain(masters.flatten())
+        let masters = self.rosters().filter_map(|(_, _, roster)| roster.source().masters()?.tls.clone());
+        ours.chain(masters)
     }
 
     /// The next snapshot.

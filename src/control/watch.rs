@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::config::{Fault, Loaded, load};
+use crate::config::{Fault, Loaded, reload};
 
 /// Changes come in bursts: it is waited until they have been quiet for so long …
 const QUIET: Duration = Duration::from_millis(50);
@@ -22,12 +22,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const LOOK_OFTEN: Duration = Duration::from_secs(2);
 
 /// Reads the configuration again when a file changes, when a mounted `ConfigMap` is swapped, and when
-/// `reload` is rung; sends what came of it if that is something new. `fingerprint` is that of the configuration
-/// in force.
+/// `again` is rung; sends what came of it if that is something new. `last` is the configuration in force.
 pub(super) async fn run(
     folder: PathBuf,
-    mut fingerprint: String,
-    reload: Arc<Notify>,
+    mut last: Loaded,
+    again: Arc<Notify>,
     out: mpsc::Sender<Result<Loaded, Vec<Fault>>>,
 ) {
     let (telling, mut told) = mpsc::channel::<()>(1);
@@ -45,13 +44,14 @@ pub(super) async fn run(
     loop {
         let is_told = follow(watcher.as_mut(), &folder);
         let seen = signature(folder.clone()).await;
-        let asked = wait(&folder, seen, is_told, &mut told, &reload).await;
-        let from = folder.clone();
-        let Ok(result) = tokio::task::spawn_blocking(move || load(&from)).await else { continue };
+        let asked = wait(&folder, seen, is_told, &mut told, &again).await;
+        let (from, before) = (folder.clone(), last.clone());
+        let reading = tokio::task::spawn_blocking(move || reload(&from, &before.config));
+        let Ok(result) = reading.await else { continue };
         let news = match &result {
             Ok(loaded) => {
-                let changed = loaded.fingerprint != fingerprint || !faults.is_empty();
-                fingerprint.clone_from(&loaded.fingerprint);
+                let changed = loaded.fingerprint != last.fingerprint || !faults.is_empty();
+                last.clone_from(loaded);
                 faults.clear();
                 changed
             }

@@ -167,6 +167,12 @@ impl Core {
         }
     }
 
+    /// Notes that connections are not accepted for now.
+    pub(super) fn pause_accepts(&self) {
+        self.accepts_paused.set(self.accepts_paused.get() + 1);
+        self.keep_beating();
+    }
+
     /// Counts a request that belongs to no service, or a connection that comes to none.
     pub(super) fn refuse(&self, cause: Cause) {
         let mut refused = self.refused.get();

@@ -33,7 +33,14 @@ pub(super) async fn accept(
     };
     let is_forwarded = acceptor.settings().clients.as_ref().is_some_and(|clients| clients.forwarded);
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let caller = certificate.filter(|_| is_forwarded).and_then(caller);
+    let caller = match certificate.filter(|_| is_forwarded) {
+        None => None,
+        // Whoever has proven to be somebody is not passed on as nobody.
+        Some(certificate) => match caller(certificate) {
+            Some(caller) => Some(caller),
+            None => return fail(core),
+        },
+    };
     Some((Wire::Tls(Box::new(TlsStream::from(stream))), caller))
 }
 

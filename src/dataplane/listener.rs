@@ -53,26 +53,27 @@ pub(super) struct Door {
 /// listener resets them.
 pub(super) async fn run(door: Door, listener: Accepting, most_connections: usize) {
     let core = &door.core;
+    let mut is_out_of_breath = false;
     loop {
-        if core.drain.connections() >= most_connections {
-            core.accepts_paused.set(core.accepts_paused.get() + 1);
-            core.keep_beating();
-            core.drain.fewer_than(most_connections).await;
-        }
-        let place = door.place().await;
         let accepted = tokio::select! {
             biased;
-            accepted = listener.accept() => accepted,
+            accepted = door.accept(&listener, most_connections) => accepted,
             () = core.drain.begun() => {
                 let _ = timeout(LAST_CALL_AT_MOST, door.last_call(&listener)).await;
                 return;
             }
         };
         match accepted {
-            Ok((socket, origin)) => door.open(socket, origin, place),
+            Ok((socket, origin, place)) => {
+                is_out_of_breath = false;
+                door.open(socket, origin, place);
+            }
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
-                warn!(%error, "cannot accept connections for a moment");
+                core.pause_accepts();
+                if !std::mem::replace(&mut is_out_of_breath, true) {
+                    warn!(%error, "connections cannot be accepted for now");
+                }
                 tokio::time::sleep(BREATH).await;
             }
         }
@@ -80,28 +81,38 @@ pub(super) async fn run(door: Door, listener: Accepting, most_connections: usize
 }
 
 impl Door {
+    /// The next connection, when there is room for it. Where the listener has its bound, one for which there is no room yet is
+    /// held: another worker may have it sooner than this one, but none that it waits for in vain.
+    async fn accept(
+        &self,
+        listener: &Accepting,
+        most_connections: usize,
+    ) -> io::Result<(Socket, Origin, Option<OwnedSemaphorePermit>)> {
+        let drain = &self.core.drain;
+        if drain.connections() >= most_connections {
+            self.core.pause_accepts();
+            drain.fewer_than(most_connections).await;
+        }
+        let (socket, origin) = listener.accept().await?;
+        Ok((socket, origin, self.place().await))
+    }
+
     /// Takes in those who wait: closing a listener resets them, and the system may not have told of them yet.
     async fn last_call(&self, listener: &Accepting) {
-        loop {
-            let place = match &self.room {
-                Some(room) => match room.clone().try_acquire_owned() {
-                    Ok(place) => Some(place),
-                    Err(_) => return,
-                },
-                None => None,
-            };
-            let Ok(Ok((socket, origin))) = timeout(LAST_CALL, listener.accept()).await else { return };
+        while let Ok(Ok((socket, origin))) = timeout(LAST_CALL, listener.accept()).await {
+            let place = self.room.as_ref().map(|room| room.clone().try_acquire_owned()).transpose();
+            let Ok(place) = place else { return };
             self.open(socket, origin, place);
         }
     }
 
-    /// Waits for room for one more connection, if there is a bound.
+    /// Waits until the listener may have one connection more, if there is a bound.
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
         let room = self.room.as_ref()?;
-        if room.available_permits() == 0 {
-            self.core.accepts_paused.set(self.core.accepts_paused.get() + 1);
-            self.core.keep_beating();
+        if let Ok(place) = room.clone().try_acquire_owned() {
+            return Some(place);
         }
+        self.core.pause_accepts();
         room.clone().acquire_owned().await.ok()
     }
 
@@ -139,7 +150,10 @@ impl Door {
         core.keep_beating();
         if is_told {
             let reading = origin::read(core, &mut socket, origin, limits.head);
-            let Some(told) = Box::pin(reading).await else { return };
+            let Some(told) = Box::pin(reading).await else {
+                core.refuse(Cause::NotAnnounced);
+                return;
+            };
             origin = told;
         }
         let Some(admitted) = self.admit(origin, admitted) else { return };

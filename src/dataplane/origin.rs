@@ -88,7 +88,8 @@ impl Origin {
     pub(super) async fn write(self, version: ProxyProtocol, stream: &mut Socket) -> std::io::Result<()> {
         let header = match (self, version) {
             (Origin::Known { client, local }, version) => {
-                let (client, local) = of_one_family(client, local);
+                // What a socket of both families calls an IPv4 address is one all the same.
+                let (client, local) = of_one_family(canonical(client), canonical(local));
                 match version {
                     ProxyProtocol::V1 => HeaderBuilder::v1_proxy(client, local),
                     ProxyProtocol::V2 => HeaderBuilder::v2_proxy(client, local),
@@ -99,6 +100,10 @@ impl Origin {
         };
         stream.write_all(&header.build()).await
     }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Both of a header's addresses are of one family.

@@ -13,7 +13,7 @@ use crate::model::Micros;
 use super::wire::Wire;
 
 /// How HTTP/2 begins (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI ";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a client's connection does, below HTTP. (Shared within one thread; hyper asks for more.)
 #[derive(Debug, Default)]
@@ -56,7 +56,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a client's connection may be without what is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// From its first byte to the end of a request's head, and from the beginning of a connection to that.
+    /// From its first byte to the end of a request's head, and from the beginning of a connection to that. Over HTTP/2, where a
+    /// head's first byte is one like any other, it is `idle` that bounds heads.
     pub(super) head: Duration,
     /// From the end of an answer to the next request.
     pub(super) idle: Duration,
@@ -198,10 +199,7 @@ impl Vigil {
         } else if was_busy || matches!(self.waits_for, For::Room | For::Nothing | For::End) {
             For::Another
         } else if pace.is_http2() {
-            // Pings are a sign of life, and no request.
-            if came {
-                self.since = now;
-            }
+            // Bytes are no sign of a request here: they may be pings, or drops of a head that never ends.
             For::Another
         } else if came {
             For::Head
@@ -318,10 +316,12 @@ mod tests {
     #[test]
     fn http2_is_known_by_its_beginning_however_that_comes() {
         for (pieces, is_http2) in [
-            (&["PRI * HTTP/2.0"][..], true),
-            (&["PRI", " * HTTP/2.0"], true),
-            (&["P", "R", "I", " ", "*"], true),
+            (&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"][..], true),
+            (&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nand frames"], true),
+            (&["PRI", " * HTTP/2.0\r\n\r", "\nSM\r\n\r\n", "and frames"], true),
             (&["PRI"], false),
+            (&["PRI /x HTTP/1.1\r\n"], false),
+            (&["PRI * HTTP/2.0\r\nHost: a\r\n\r\n"], false),
             (&["GET / HTTP/1.1"], false),
             (&["P", "OST / HTTP/1.1"], false),
             (&["X", "PRI * HTTP/2.0"], false),
@@ -385,12 +385,16 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_keeps_an_http2_connection_that_nobody_uses() {
+    fn neither_pings_nor_drops_of_a_head_keep_an_http2_connection() {
         let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
         pace.came(PREFACE);
-        assert_eq!(vigil.look(&pace, 0, second(1)), (For::Another, second(76)));
+        assert_eq!(vigil.look(&pace, 0, second(1)), (For::Another, second(76)), "before the first request");
         read(&pace);
-        assert_eq!(vigil.look(&pace, 0, second(60)), (For::Another, second(135)));
+        assert_eq!(vigil.look(&pace, 0, second(9)), (For::Another, second(76)));
+        assert_eq!(vigil.look(&pace, 1, second(9)).0, For::Nothing);
+        assert_eq!(vigil.look(&pace, 0, second(20)), (For::Another, second(95)));
+        read(&pace);
+        assert_eq!(vigil.look(&pace, 0, second(90)), (For::Another, second(95)));
     }
 
     #[test]

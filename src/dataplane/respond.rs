@@ -102,7 +102,8 @@ fn grpc_code(cause: Cause) -> GrpcCode {
         | Cause::BadRequest
         | Cause::HeadTooLarge
         | Cause::UriTooLong
-        | Cause::HeadTimeout => GrpcCode::Internal,
+        | Cause::HeadTimeout
+        | Cause::NotAnnounced => GrpcCode::Internal,
         Cause::BodyTooLarge | Cause::RateLimit => GrpcCode::ResourceExhausted,
         Cause::NoService | Cause::NoUpgrade => GrpcCode::Unimplemented,
     }
@@ -133,7 +134,9 @@ pub(super) fn status(cause: Cause) -> StatusCode {
         | Cause::Truncated
         | Cause::TakenBack
         | Cause::GrpcStatus => StatusCode::BAD_GATEWAY,
-        Cause::ClientGone | Cause::ClientBody | Cause::BadRequest => StatusCode::BAD_REQUEST,
+        Cause::ClientGone | Cause::ClientBody | Cause::BadRequest | Cause::NotAnnounced => {
+            StatusCode::BAD_REQUEST
+        }
         Cause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Cause::UriTooLong => StatusCode::URI_TOO_LONG,
         Cause::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -163,7 +166,8 @@ fn proxy_error(cause: Cause) -> &'static str {
         | Cause::UriTooLong
         | Cause::HeadTimeout
         | Cause::BodyTooLarge
-        | Cause::RapidReset => "http_request_error",
+        | Cause::RapidReset
+        | Cause::NotAnnounced => "http_request_error",
         Cause::NoUpgrade => "http_upgrade_failed",
         Cause::NoService => "destination_not_found",
         Cause::Overloaded | Cause::InFlightLimit | Cause::TooManyConnections => "connection_limit_reached",

@@ -90,6 +90,14 @@ impl Drop for InFlight {
     }
 }
 
+/// A request that no side is asked.
+struct Refusal {
+    cause: Cause,
+    dialect: Dialect,
+    /// Whose it would have been, if anyone's.
+    service: Option<Arc<str>>,
+}
+
 /// Whether a client speaks TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tls {
@@ -134,23 +142,19 @@ pub(super) fn serve(
     async move {
         Ok(match opened {
             Ok(exchange) => exchange.run().await,
-            Err((in_flight, (cause, dialect))) => {
+            Err((in_flight, Refusal { cause, dialect, service })) => {
                 in_flight.core.next.set(Some(Next::Client));
-                respond::problem(cause, None, None, is_head, dialect)
+                respond::problem(cause, None, service.as_deref(), is_head, dialect)
             }
         })
     }
 }
 
 /// Finds the service, and chooses the side.
-fn open(
-    core: &Rc<Core>,
-    client: &Client,
-    mut request: Request<Incoming>,
-) -> Result<Box<Exchange>, (Cause, Dialect)> {
+fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Result<Box<Exchange>, Refusal> {
     let view = locate(core, client, &request).map_err(|cause| {
         core.refuse(cause);
-        (cause, headers::dialect(request.headers()))
+        Refusal { cause, dialect: headers::dialect(request.headers()), service: None }
     })?;
     let service = core.service(&view);
     let address = client.forwarded.address(request.headers());
@@ -166,7 +170,8 @@ fn open(
         Ok(upgrade) => upgrade,
         Err(cause) => {
             service.refuse(core, cause, trace.as_deref());
-            return Err((cause, headers::dialect(request.headers())));
+            let dialect = headers::dialect(request.headers());
+            return Err(Refusal { cause, dialect, service: Some(service.name.clone()) });
         }
     };
     let stratum = if counts == Counts::AsEvidence && view.judged {
@@ -221,6 +226,10 @@ fn locate(core: &Rc<Core>, client: &Client, request: &Request<Incoming>) -> Resu
     }
     if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > client.limits.uri_bytes) {
         return Err(Cause::UriTooLong);
+    }
+    // Of HTTP/1 hyper has seen to it.
+    if request.headers().len() > client.limits.headers {
+        return Err(Cause::HeadTooLarge);
     }
     let host = headers::host(request)?;
     core.view().find(client.listener, host, request.uri().path()).ok_or(Cause::NoService)

@@ -42,14 +42,14 @@ pub(crate) struct DoorSeed {
     config: ListenerConfig,
     /// Who its clients are, if each may have so many connections only.
     crowd: Option<Arc<Crowd>>,
-    /// Connections that each worker may have of it.
-    most_connections: Option<usize>,
+    /// Room for its connections, if there is a bound.
+    room: Option<Arc<Semaphore>>,
 }
 
 impl DoorSeed {
-    pub(crate) fn new(config: ListenerConfig, workers: usize) -> Self {
-        let most_connections = config.limits.connections.map(|most| (most as usize).div_ceil(workers));
-        Self { crowd: config.limits.connections_per_client.map(Crowd::new), most_connections, config }
+    pub(crate) fn new(config: ListenerConfig) -> Self {
+        let room = config.limits.connections.map(|most| Arc::new(Semaphore::new(most as usize)));
+        Self { crowd: config.limits.connections_per_client.map(Crowd::new), room, config }
     }
 }
 
@@ -97,7 +97,7 @@ async fn run(seed: WorkerSeed) {
                     told_by: config.told_by.clone().into(),
                     trusted: config.trusted.clone().into(),
                     crowd: seed.crowd.clone(),
-                    room: seed.most_connections.map(|most| Arc::new(Semaphore::new(most))),
+                    room: seed.room.clone(),
                 };
                 let run = listener::run(door, socket, limits.connections);
                 accepting.spawn_local(run);

@@ -80,6 +80,8 @@ pub enum Cause {
     TooManyConnections,
     /// The client gave up most of what it asked for before an answer began (CVE-2023-44487).
     RapidReset,
+    /// The connection does not begin with where it comes from, as the load balancer before us is to tell.
+    NotAnnounced,
     /// The service was taken back while the request waited, and it can safely be asked again.
     TakenBack,
     /// The answer to a gRPC call said so, by a code that counts as a failure, or never said how the call ended.
@@ -99,7 +101,7 @@ impl Cause {
     }
 
     /// Every cause, in the order of [`Cause::index`].
-    pub const ALL: [Cause; 29] = [
+    pub const ALL: [Cause; 30] = [
         Cause::NoEndpoint,
         Cause::ConnectRefused,
         Cause::ConnectTimeout,
@@ -124,6 +126,7 @@ impl Cause {
         Cause::RateLimit,
         Cause::TooManyConnections,
         Cause::RapidReset,
+        Cause::NotAnnounced,
         Cause::TakenBack,
         Cause::GrpcStatus,
         Cause::NoUpgrade,
@@ -160,6 +163,7 @@ impl Cause {
             | Cause::HeadTimeout
             | Cause::BodyTooLarge
             | Cause::RapidReset
+            | Cause::NotAnnounced
             | Cause::NoUpgrade => Fault::Client,
             Cause::NoService
             | Cause::Overloaded
@@ -198,6 +202,7 @@ impl Cause {
             Cause::RateLimit => "rate_limit",
             Cause::TooManyConnections => "too_many_connections",
             Cause::RapidReset => "rapid_reset",
+            Cause::NotAnnounced => "not_announced",
             Cause::TakenBack => "taken_back",
             Cause::GrpcStatus => "grpc_status",
             Cause::NoUpgrade => "no_upgrade",
@@ -233,6 +238,7 @@ impl Cause {
             Cause::RateLimit => "were not asked: as many requests in this second as there may be",
             Cause::TooManyConnections => "were not asked: the client has as many connections as it may",
             Cause::RapidReset => "were asked by a client that gives up what it asks for",
+            Cause::NotAnnounced => "were not asked: nobody told where the connection comes from",
             Cause::TakenBack => "had not answered when the service was taken back",
             Cause::GrpcStatus => "ended gRPC calls with a failing code, or none",
             Cause::NoUpgrade => "cannot be asked for the protocol that the client wants",

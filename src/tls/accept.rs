@@ -1,20 +1,23 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, NoClientAuth, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoClientAuth, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
+    WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
-use super::files::{Material, Trouble, authorities, read};
+use super::files::{Material, Trouble, authorities};
 use super::identity::{Expiry, Identity, KeyPair};
 use super::{HTTP2, HTTP11, provider};
 
 /// How a listener speaks TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AcceptSettings {
     /// Who we are, at least once. A client that names a host gets the certificate that is for it, every other the
     /// first one.
@@ -26,7 +29,7 @@ pub struct AcceptSettings {
 }
 
 /// Certificates of clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientCertificates {
     /// The file of the authorities that may have signed them.
     pub authorities: PathBuf,
@@ -40,20 +43,14 @@ pub struct ClientCertificates {
 pub struct Acceptor {
     settings: AcceptSettings,
     current: ArcSwapOption<ServerConfig>,
-    tickets: Mutex<Option<Tickets>>,
-}
-
-/// What makes tickets by which clients resume sessions; its keys change every six hours. A client's certificate is not
-/// verified again when it resumes: whoever is trusted anew, or no more, ends all tickets.
-struct Tickets {
-    trusting: Vec<u8>,
-    ticketer: Arc<dyn ProducesTickets>,
+    /// What makes tickets by which clients resume sessions; its keys change every six hours.
+    ticketer: OnceLock<Arc<dyn ProducesTickets>>,
 }
 
 impl Acceptor {
     /// Made when its files are read.
     pub fn new(settings: AcceptSettings) -> Self {
-        Self { settings, current: ArcSwapOption::empty(), tickets: Mutex::default() }
+        Self { settings, current: ArcSwapOption::empty(), ticketer: OnceLock::new() }
     }
 
     /// How it was set up.
@@ -66,14 +63,21 @@ impl Acceptor {
         self.current.load_full()
     }
 
-    fn tickets(&self, trusting: Vec<u8>) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
-        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tickets) = tickets.as_ref().filter(|tickets| tickets.trusting == trusting) {
-            return Ok(tickets.ticketer.clone());
+    /// Lets clients resume sessions. Not where they are asked who they are: a certificate is not verified again when a session
+    /// is resumed, and may have ended since, or its authority not be trusted any more.
+    fn resume(&self, config: &mut ServerConfig) -> Result<(), rustls::Error> {
+        if self.settings.clients.is_some() {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            return Ok(());
         }
-        let ticketer = Ticketer::new()?;
-        *tickets = Some(Tickets { trusting, ticketer: ticketer.clone() });
-        Ok(ticketer)
+        if self.ticketer.get().is_none() {
+            let _ = self.ticketer.set(Ticketer::new()?);
+        }
+        if let Some(ticketer) = self.ticketer.get() {
+            config.ticketer = ticketer.clone();
+        }
+        Ok(())
     }
 }
 
@@ -92,11 +96,13 @@ impl Material for Acceptor {
             .iter()
             .map(|pair| Identity::read(pair, &provider))
             .collect::<Result<_, _>>()?;
-        let mut trusting = Vec::new();
+        if let Some(nameless) = identities.iter().skip(1).find(|identity| identity.names.is_empty()) {
+            let what = "is for no host name (subjectAltName), and not the first: no client would ever get it";
+            return Err(Trouble::unfit(&nameless.expiry.file, what));
+        }
         let clients: Arc<dyn ClientCertVerifier> = match &self.settings.clients {
             None => Arc::new(NoClientAuth),
             Some(clients) => {
-                trusting = read(&clients.authorities)?;
                 let roots = authorities(&clients.authorities)?;
                 let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
                 let builder = if clients.optional { builder.allow_unauthenticated() } else { builder };
@@ -116,7 +122,7 @@ impl Material for Acceptor {
             .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(Served::new(identities)));
         config.alpn_protocols = vec![HTTP2.to_vec(), HTTP11.to_vec()];
-        config.ticketer = self.tickets(trusting).map_err(unusable)?;
+        self.resume(&mut config).map_err(unusable)?;
         self.current.store(Some(Arc::new(config)));
         Ok(expiries)
     }
@@ -136,38 +142,43 @@ impl PartialEq for Acceptor {
 
 impl Eq for Acceptor {}
 
-/// The certificates of a listener, by the host names that they are for.
+/// The certificates of a listener, by the host names that they are for. For one name there may be several, of different kinds
+/// of keys: a client gets the first that it can verify.
 #[derive(Debug)]
 struct Served {
-    by_name: HashMap<String, Arc<CertifiedKey>>,
-    first: Option<Arc<CertifiedKey>>,
+    by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    /// For who names no host, or none that is known.
+    others: Vec<Arc<CertifiedKey>>,
 }
 
 impl Served {
     fn new(identities: Vec<Identity>) -> Self {
-        let first = identities.first().map(|identity| identity.key.clone());
-        let mut by_name = HashMap::new();
+        let mut by_name: HashMap<String, Vec<Arc<CertifiedKey>>> = HashMap::new();
+        let others = identities.iter().map(|identity| identity.key.clone()).collect();
         for identity in identities {
             for name in identity.names {
-                // Of two that are for one name the earlier is meant.
-                by_name.entry(name).or_insert_with(|| identity.key.clone());
+                by_name.entry(name).or_default().push(identity.key.clone());
             }
         }
-        Self { by_name, first }
+        Self { by_name, others }
     }
 
-    fn of(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+    fn of(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
         let name = name.to_ascii_lowercase();
-        self.by_name.get(&name).or_else(|| {
+        let found = self.by_name.get(&name).or_else(|| {
             // A star stands for one label (RFC 6125, section 6.4.3).
             let (_, parent) = name.split_once('.')?;
             self.by_name.get(&format!("*.{parent}"))
-        })
+        });
+        found.map(Vec::as_slice)
     }
 }
 
 impl ResolvesServerCert for Served {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        hello.server_name().and_then(|name| self.of(name)).or(self.first.as_ref()).cloned()
+        let fitting = hello.server_name().and_then(|name| self.of(name)).unwrap_or(&self.others);
+        let is_verifiable =
+            |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        fitting.iter().find(is_verifiable).or(fitting.first()).cloned()
     }
 }

@@ -15,7 +15,7 @@ use super::spiffe::SpiffeVerifier;
 use super::{HTTP2, HTTP11, provider};
 
 /// How endpoints of a side are spoken to over TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectSettings {
     /// The file of the authorities that must have signed an endpoint's certificate; `None` for the system's.
     pub roots: Option<PathBuf>,

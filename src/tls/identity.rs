@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use super::files::{Trouble, certificates, read};
 
 /// Who we are: a certificate with those that signed it, and its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyPair {
     /// The file of the certificates, ours first.
     pub chain: PathBuf,
@@ -40,11 +40,17 @@ impl Identity {
         let chain = certificates(&pair.chain)?;
         let key = PrivateKeyDer::from_pem_slice(&read(&pair.key)?)
             .map_err(|error| Trouble::unfit(&pair.key, format!("has no key in it: {error}")))?;
-        let (names, unix_s) = {
-            let (_, certificate) = X509Certificate::from_der(&chain[0])
+        let mut parsed = Vec::with_capacity(chain.len());
+        for certificate in &chain {
+            let (_, certificate) = X509Certificate::from_der(certificate)
                 .map_err(|error| Trouble::unfit(&pair.chain, format!("has a broken certificate: {error}")))?;
-            (names(&certificate), certificate.validity().not_after.timestamp())
-        };
+            parsed.push(certificate);
+        }
+        let names = parsed.first().map(names).unwrap_or_default();
+        // A chain holds for as long as the first of its certificates to end.
+        let ends = parsed.iter().map(|certificate| certificate.validity().not_after.timestamp());
+        let unix_s = ends.min().unwrap_or(i64::MAX);
+        drop(parsed);
         let key = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 Trouble::Mismatch { chain: pair.chain.clone(), key: pair.key.clone() }

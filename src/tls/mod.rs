@@ -2,7 +2,8 @@
 //!
 //! An [`Acceptor`] is a listener's, a [`Connector`] a side's. Each is made from files, and made again when they
 //! change: what is being used stays in use, connections are not touched, and a bad file leaves the last good ones in
-//! force. Sessions can be resumed across a change of certificates, and not across a change of who is trusted.
+//! force. Sessions can be resumed across a change of certificates, but not where clients
+//! must say who they are: a resumed one is not asked again.
 
 mod accept;
 mod caller;

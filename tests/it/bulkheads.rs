@@ -69,7 +69,7 @@ async fn past_the_requests_in_flight_of_a_service_others_are_told_to_come_later(
     }
     proxy.counted(REFUSED, FULL, 5.0).await;
     // Who is refused has not given up: the connection goes on.
-    proxy.counted(REFUSED, &["reason=\"rapid_reset\""], 0.0).await;
+    proxy.never(REFUSED, &["reason=\"rapid_reset\""]).await;
     gate.add_permits(3);
     for asked in first {
         assert_eq!(asked.await.unwrap().text(), "helios");
@@ -109,13 +109,39 @@ async fn nobody_waits_for_a_turn_longer_than_the_queue_allows() {
     let first = ask(&proxy, Method::GET);
     arrived(&helios, 1).await;
     assert_eq!(proxy.get("a.test", "/").await.status, 503);
-    // Who has waited has left the queue, and who has left while waiting gives its place up too.
-    let left = ask(&proxy, Method::GET);
-    left.abort();
-    assert!(left.await.is_err());
     gate.add_permits(2);
     assert_eq!(first.await.unwrap().status, 200);
     assert_eq!(proxy.get("a.test", "/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_while_waiting_gives_up_its_place_in_the_queue() {
+    let (helios, gate) = gated("helios").await;
+    let other = Endpoint::named("other").await;
+    let limits = "[limits]\nin-flight = 1\nqueue = 1\nqueue-wait = \"1m\"\n";
+    let proxy = Proxy::start(&[
+        Service::new("a").helios(helios.address).rest(limits),
+        Service::new("b").helios(other.address),
+    ]);
+    let first = ask(&proxy, Method::GET);
+    arrived(&helios, 1).await;
+    let stream = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let waits = sender.send_request(request(Over::Http2, Method::GET, "a.test", "/", ""));
+    let mut client = Client::of_http2(sender);
+    // What comes later over the same connection is answered later.
+    assert_eq!(client.get("b.test", "/").await.status, 200);
+    assert_eq!(proxy.get("a.test", "/").await.status, 503, "its place is the only one");
+    drop(waits);
+    assert_eq!(client.get("b.test", "/").await.status, 200);
+    let next = ask(&proxy, Method::GET);
+    // It is given its turn, now or once it waits.
+    gate.add_permits(2);
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(next.await.unwrap().status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +167,7 @@ async fn what_kubernetes_has_no_room_for_is_answered_by_helios_and_held_against_
     assert_eq!(first.await.unwrap().text(), "kubernetes");
     let full = ["side=\"kubernetes\"", "outcome=\"in_flight_limit\"", "fault=\"proxy\""];
     proxy.counted(TRIES, &full, 2.0).await;
-    proxy.counted(TRIES, &["fault=\"side\""], 0.0).await;
+    proxy.never(TRIES, &["fault=\"side\""]).await;
     proxy.counted("switchback_rescues_total", &["result=\"rescued\""], 2.0).await;
     assert_eq!(kubernetes.hits(), 1);
 }
@@ -184,11 +210,12 @@ async fn a_service_has_its_quota_and_more_is_refused_in_the_words_of_its_protoco
     }
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(refused.json()["reason"], "rate_limit");
+    assert_eq!(refused.json()["service"], "a", "who is over the limit is told");
     eventually("they are counted", async || {
         proxy.metric(REFUSED, &["reason=\"rate_limit\"", "service=\"a\""]).await >= 3.0
     })
     .await;
-    proxy.counted(TRIES, &["fault=\"proxy\""], 0.0).await;
+    proxy.never(TRIES, &["fault=\"proxy\""]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,6 +236,7 @@ async fn the_process_has_a_bound_on_requests_in_flight() {
     let mut client = Client::of_http2(sender);
     let refused = client.get("a.test", "/").await;
     assert_eq!((refused.status.as_u16(), &refused.json()["reason"]), (503, &"overloaded".into()));
+    assert_eq!(refused.json()["service"], "a");
     gate.add_permits(2);
     assert_eq!(first.await.unwrap().status, 200);
     assert_eq!(client.get("a.test", "/").await.status, 200);

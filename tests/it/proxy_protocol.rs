@@ -87,6 +87,7 @@ async fn a_listed_load_balancer_that_tells_nothing_or_nonsense_is_not_served() {
         let said = exchange(&proxy, [header, GET]).await;
         assert_eq!(said, "", "{}", String::from_utf8_lossy(header));
     }
+    proxy.counted("switchback_refused_requests_total", &["reason=\"not_announced\""], 8.0).await;
     assert_eq!(endpoint.hits(), 0, "no byte of it has reached an endpoint");
 }
 
@@ -160,4 +161,59 @@ async fn endpoints_are_told_in_the_version_that_they_ask_for_and_share_no_connec
         assert_eq!(told, [&expected; 3].map(String::as_str).join("\n"));
         assert_eq!(endpoint.connections(), 3);
     }
+}
+
+/// Were a connection kept for the next request, that one would go as somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_reaches_its_endpoint_as_its_own_clients() {
+    for protocol in ["http/1.1", "http/2"] {
+        let endpoint = repeating().await;
+        let service = Service::new("a").helios(endpoint.address).sides("proxy-protocol = \"v2\"", "");
+        let service = service.protocols(protocol, "http/1.1");
+        let folder = Folder::with(&[service]);
+        folder.add_to_listener("proxy-protocol-from = [\"127.0.0.0/8\"]");
+        let proxy = Proxy::start_in(folder);
+        let one = told("203.0.113.1:1001", &proxy).await;
+        let two = told("203.0.113.2:1002", &proxy).await;
+        let (mut one, mut two) = (one, two);
+        for _ in 0..3 {
+            for (client, expected) in [(&mut one, "203.0.113.1:1001"), (&mut two, "203.0.113.2:1002")] {
+                let got = client.get("a.test", "/").await;
+                assert_eq!(got.text(), expected, "{protocol}");
+            }
+        }
+    }
+}
+
+/// A client of whom a load balancer tells this address.
+async fn told(client: &str, proxy: &Proxy) -> Client {
+    let header =
+        HeaderBuilder::v2_proxy(client.parse().unwrap(), "198.51.100.1:443".parse().unwrap()).build();
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(&header).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    Client::of_http1(sender)
+}
+
+/// An endpoint that answers every request with whom its connection was announced for.
+async fn repeating() -> Endpoint {
+    Endpoint::raw(async move |mut stream| {
+        let mut header = Vec::new();
+        let client = loop {
+            let Ok(byte) = stream.read_u8().await else { return };
+            header.push(byte);
+            if let Ok((told, _)) = parse(&header) {
+                break told.source_inet().unwrap().to_string();
+            }
+        };
+        let service = service_fn(move |_| {
+            let client = client.clone();
+            async move { Ok::<_, std::convert::Infallible>(answer(200, client)) }
+        });
+        let server = auto::Builder::new(TokioExecutor::new());
+        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    })
+    .await
 }

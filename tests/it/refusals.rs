@@ -183,13 +183,13 @@ async fn what_is_refused_has_no_body_for_head() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clients_time_is_not_the_endpoints() {
     let endpoint = Endpoint::start(async |seen| answer(200, seen.body)).await;
-    let timeouts = "[timeouts]\nheader = \"300ms\"\nrequest = \"400ms\"";
+    let timeouts = "[timeouts]\nheader = \"1s\"\nrequest = \"1s\"";
     let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address).rest(timeouts)]);
     let head = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\nConnection: close\r\n\r\n";
     let mut stream = TcpStream::connect(proxy.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     for piece in "unhurried".as_bytes()[..8].chunks(1) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
         stream.write_all(piece).await.unwrap();
     }
     let mut got = String::new();
@@ -200,5 +200,5 @@ async fn the_clients_time_is_not_the_endpoints() {
     let mut got = String::new();
     silent.read_to_string(&mut got).await.unwrap();
     assert!(got.starts_with("HTTP/1.1 400") && got.contains("client_body"), "{got}");
-    assert!(proxy.metric("switchback_tries_total", &["fault=\"side\""]).await.abs() < 1e-9);
+    proxy.never("switchback_tries_total", &["fault=\"side\""]).await;
 }

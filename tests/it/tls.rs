@@ -392,6 +392,74 @@ async fn whom_to_trust_among_endpoints_changes_with_its_file() {
     eventually("the new authority is trusted", async || proxy.get("a.test", "/").await.status == 200).await;
 }
 
+/// A changed file brings settings that are the same, and what is in use must stay what is kept in step.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_to_trust_changes_with_its_file_also_after_the_service_has_changed() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let server = TlsServer { pair: new.sign(&["127.0.0.1"]), alpn: &["http/1.1"], clients: None };
+    let helios = endpoint(server, async |_| answer(200, "helios")).await;
+    let rest = "[helios.tls]\nauthorities = \"mesh.pem\"\n";
+    let service = Service::new("a").helios(helios.address).rest(rest);
+    let folder = Folder::with(&[service]);
+    old.write(&folder.path().join("mesh.pem"));
+    let proxy = Proxy::start_in(folder);
+    let announced = Announced::by(&proxy).await;
+    assert_eq!(proxy.get("a.test", "/").await.status, 502);
+    let changed = format!("{rest}[timeouts]\nheader = \"14s\"\n");
+    proxy.folder.write(&Service::new("a").helios(helios.address).rest(&changed));
+    eventually("the change is in force", async || announced.texts("config-loaded").len() == 1).await;
+    assert_eq!(proxy.get("a.test", "/").await.status, 502);
+    new.write(&proxy.folder.path().join("mesh.pem"));
+    eventually("the new authority is trusted", async || proxy.get("a.test", "/").await.status == 200).await;
+}
+
+/// While a certificate is half renewed, or gone, people still steer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_certificate_file_keeps_no_other_change_out() {
+    let authority = Authority::new("ours");
+    let (helios, kubernetes) = (Endpoint::named("helios").await, Endpoint::named("kubernetes").await);
+    let service = || Service::new("a").helios(helios.address).kubernetes(kubernetes.address);
+    let folder = folder(&[service().weight(100.0)], &certificates(&["site"]));
+    authority.sign(&["a.test"]).write(folder.path(), "site");
+    let proxy = Proxy::start_in(folder);
+    assert_eq!(proxy.get("a.test", "/").await.text(), "kubernetes");
+    std::fs::remove_file(proxy.folder.path().join("site.key")).unwrap();
+    proxy.folder.write(&service().weight(0.0));
+    eventually("the weight is in force", async || proxy.get("a.test", "/").await.text() == "helios").await;
+    let mut client = authority.client().connect(proxy.https(), "a.test", Over::Http1).await.unwrap().0;
+    assert_eq!(get(&mut client, Over::Http1).await.text(), "helios");
+}
+
+/// Who is resumed is not verified again, so nobody is who must say who it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_resumed_across_renewals_but_not_where_clients_are_asked_who_they_are() {
+    let (ours, callers) = (Authority::new("ours"), Authority::new("callers"));
+    let endpoint = Endpoint::named("helios").await;
+    for (clients, is_resumed) in [("", true), ("clients = { authorities = \"callers.pem\" }", false)] {
+        let tls = format!("{}\n{clients}", certificates(&["site"]));
+        let folder = folder(&[Service::new("a").helios(endpoint.address)], &tls);
+        ours.sign(&["a.test"]).write(folder.path(), "site");
+        callers.write(&folder.path().join("callers.pem"));
+        let proxy = Proxy::start_in(folder);
+        for versions in [ONLY_12, ONLY_13] {
+            let client = ours.client().showing(&callers.sign(&["caller.test"])).only(versions);
+            let resumed = client.resumes(proxy.https(), "a.test", 4).await;
+            assert_eq!(resumed, [false, is_resumed, is_resumed, is_resumed], "{clients} {versions:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_nobody_could_get_is_a_fault() {
+    let authority = Authority::new("ours");
+    let endpoint = Endpoint::named("helios").await;
+    let folder = folder(&[Service::new("a").helios(endpoint.address)], &certificates(&["site", "nameless"]));
+    authority.sign(&["a.test"]).write(folder.path(), "site");
+    authority.sign(&["127.0.0.1"]).write(folder.path(), "nameless");
+    let faults = switchback::config::load(folder.path()).unwrap_err();
+    assert!(faults.iter().any(|fault| fault.label().contains("no client would ever get it")), "{faults:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn when_a_certificate_ends_is_a_metric_and_a_warning() {
     let authority = Authority::new("ours");

@@ -6,6 +6,8 @@ use serde_json::Value;
 use switchback::app::{Ending, Running, build};
 use switchback::model::Address;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::client::{self, Answer, Over, request};
 use super::eventually;
@@ -233,6 +235,28 @@ impl Proxy {
     pub(crate) async fn counted(&self, name: &str, labels: &[&str], wanted: f64) {
         let what = format!("{name}{labels:?} is {wanted}");
         eventually(&what, async || (self.metric(name, labels).await - wanted).abs() < 1e-9).await;
+    }
+
+    /// Sees that this was not counted, also not by a worker that has not told yet: all workers have told of something later.
+    pub(crate) async fn never(&self, name: &str, labels: &[&str]) {
+        // However connections are dealt out, that none of so many comes to a worker is next to impossible. A listener that
+        // speaks TLS counts what does not.
+        const LATER: u8 = 20;
+        let told = async || {
+            let strange = self.metric("switchback_refused_requests_total", &["reason=\"no_service\""]).await;
+            strange + self.metric("switchback_tls_handshake_failures_total", &[]).await
+        };
+        let before = told().await;
+        for _ in 0..LATER {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let asked = b"GET / HTTP/1.1\r\nHost: never.invalid\r\nConnection: close\r\n\r\n";
+            stream.write_all(asked).await.unwrap();
+            let mut said = Vec::new();
+            let _ = stream.read_to_end(&mut said).await;
+        }
+        eventually("workers have told", async || told().await >= before + f64::from(LATER)).await;
+        let counted = self.metric(name, labels).await;
+        assert!(counted.abs() < 1e-9, "{name}{labels:?} is {counted}");
     }
 
     /// Ends the program as SIGTERM does, and gives its folder back.

@@ -18,7 +18,8 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -130,13 +131,7 @@ impl TlsClient {
         self
     }
 
-    /// Connects to a host, and speaks what the two agree on. Gives the certificate that was shown, too.
-    pub(crate) async fn connect(
-        &self,
-        address: SocketAddr,
-        host: &str,
-        over: Over,
-    ) -> std::io::Result<(Client, CertificateDer<'static>)> {
+    fn config(&self, alpn: &[u8]) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(self.versions)
@@ -149,11 +144,40 @@ impl TlsClient {
                 builder.with_client_auth_cert(chain, key).unwrap()
             }
         };
+        config.alpn_protocols = vec![alpn.to_vec()];
+        Arc::new(config)
+    }
+
+    /// Connects so many times, one after the other, and asks for something each time. Tells whether each session was the one
+    /// before it, resumed.
+    pub(crate) async fn resumes(&self, address: SocketAddr, host: &str, times: usize) -> Vec<bool> {
+        let config = self.config(b"http/1.1");
+        let mut resumed = Vec::new();
+        for _ in 0..times {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from(host.to_owned()).unwrap();
+            let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await.unwrap();
+            let asked = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            stream.write_all(asked.as_bytes()).await.unwrap();
+            let mut said = Vec::new();
+            let _ = stream.read_to_end(&mut said).await;
+            assert!(said.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&said));
+            resumed.push(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed));
+        }
+        resumed
+    }
+
+    /// Connects to a host, and speaks what the two agree on. Gives the certificate that was shown, too.
+    pub(crate) async fn connect(
+        &self,
+        address: SocketAddr,
+        host: &str,
+        over: Over,
+    ) -> std::io::Result<(Client, CertificateDer<'static>)> {
         let wanted: &[u8] = if over == Over::Http2 { b"h2" } else { b"http/1.1" };
-        config.alpn_protocols = vec![wanted.to_vec()];
         let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from(host.to_owned()).unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        let stream = TlsConnector::from(self.config(wanted)).connect(name, stream).await?;
         let (_, session) = stream.get_ref();
         assert_eq!(session.alpn_protocol(), Some(wanted));
         let certificate = session.peer_certificates().unwrap()[0].clone().into_owned();
