@@ -365,13 +365,8 @@ fn trust(
     files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<Arc<Connector>> {
-    let settings = ConnectSettings {
-        roots: None,
-        name: None,
-        identities: Vec::new(),
-        certificate: None,
-        http2: false,
-    };
+    let settings =
+        ConnectSettings { roots: None, name: None, identities: Vec::new(), certificate: None, http2: false };
     match masters {
         Masters::Listed(masters) if !masters.iter().any(|master| master.tls) => None,
         Masters::Listed(_) => Some(check_tls::connector(settings, span, files, faults)),

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use crate::config::{JudgeMode, ServiceConfig};
-use crate::model::{Endpoint, Millis, PerSide, Side, UnixMillis, Weight};
+use crate::model::{Millis, PerSide, Side, UnixMillis, Weight};
 use crate::rollout::{self, Rollout, State, Word};
-use crate::snapshot::{Gates, ServiceId, ServiceView};
+use crate::snapshot::{Candidate, Gates, ServiceId, ServiceView};
 use crate::splitter::Plan;
 use crate::tally::{RouteReport, ServiceReport};
 use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
@@ -99,7 +99,7 @@ impl Entry {
     }
 
     /// Whom a side's workers ask.
-    pub(super) fn offered(&self, side: Side) -> Arc<[Endpoint]> {
+    pub(super) fn offered(&self, side: Side) -> Arc<[Candidate]> {
         self.rosters[side].as_ref().map(|roster| roster.offered().clone()).unwrap_or_default()
     }
 
@@ -170,7 +170,7 @@ impl Entry {
         let mut changed = false;
         for (endpoint, _) in refused {
             for (_, roster) in self.rosters.iter_mut() {
-                changed |= roster.as_mut().is_some_and(|roster| roster.refused(endpoint));
+                changed |= roster.as_mut().is_some_and(|roster| roster.refused(endpoint, now));
             }
         }
         changed

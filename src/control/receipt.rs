@@ -28,7 +28,7 @@ pub(super) fn write(
     let mut blamed: Vec<BlamedRecord> = sums
         .blamed
         .iter()
-        .filter(|((endpoint, _), _)| !helios.contains(endpoint))
+        .filter(|((endpoint, _), _)| !helios.iter().any(|other| other.endpoint == *endpoint))
         .map(|((endpoint, cause), count)| BlamedRecord {
             endpoint: endpoint.to_string(),
             cause: cause.as_str().to_owned(),

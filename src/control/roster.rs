@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::config::Source;
 use crate::model::{Endpoint, Millis};
+use crate::snapshot::Candidate;
 
 use super::discovery::{Sighting, SourceId, Standing};
 
@@ -28,7 +29,7 @@ pub(super) struct Roster {
     counts: VecDeque<(Millis, usize)>,
     /// The members are what another source had said: this one's first word replaces them.
     borrowed: bool,
-    offered: Arc<[Endpoint]>,
+    offered: Arc<[Candidate]>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,7 +100,7 @@ impl Roster {
             let member = Member { trusted: true, kept: true, sighting };
             self.members.insert(member.sighting.endpoint.clone(), member);
         }
-        self.offer();
+        self.offer(Millis::default());
     }
 
     /// Goes by what another source has said, until this one has spoken.
@@ -138,17 +139,17 @@ impl Roster {
     }
 
     /// An endpoint refuses connections. If its source does not vouch for it, it goes; tells whether workers are to go by others.
-    pub(super) fn refused(&mut self, endpoint: &Endpoint) -> bool {
+    pub(super) fn refused(&mut self, endpoint: &Endpoint, now: Millis) -> bool {
         if self.word.is_none() {
             return false;
         }
         let Some(member) = self.members.get_mut(endpoint) else { return false };
         if member.kept {
             self.members.remove(endpoint);
-            return self.offer();
+            return self.offer(now);
         }
         let lost_sight = member.sighting.standing == Standing::Unknown;
-        lost_sight && std::mem::take(&mut member.trusted) && self.offer()
+        lost_sight && std::mem::take(&mut member.trusted) && self.offer(now)
     }
 
     pub(super) fn id(&self) -> SourceId {
@@ -160,7 +161,7 @@ impl Roster {
     }
 
     /// Whom workers are to ask.
-    pub(super) fn offered(&self) -> &Arc<[Endpoint]> {
+    pub(super) fn offered(&self) -> &Arc<[Candidate]> {
         &self.offered
     }
 
@@ -254,29 +255,31 @@ impl Roster {
         if self.counts.back().is_none_or(|(_, last)| *last != count) {
             self.counts.push_back((now, count));
         }
-        self.offer()
+        self.offer(now)
     }
 
     /// Chooses whom workers are to ask; tells whether that is somebody else.
-    fn offer(&mut self) -> bool {
-        let Some(best) = self.members.values().filter_map(Member::rank).min() else {
-            return self.replace_offered(Vec::new());
-        };
+    fn offer(&mut self, now: Millis) -> bool {
+        let best = self.members.values().filter_map(Member::rank).min();
         let chosen: Vec<&Sighting> = self
             .members
             .values()
-            .filter(|member| member.rank() == Some(best))
+            .filter(|member| best.is_some() && member.rank() == best)
             .map(|member| &member.sighting)
             .collect();
         // All or nothing, as kube-proxy has it: a hint counts only where everybody has one, and somebody is meant for us.
         let hinted = chosen.iter().all(|seen| seen.for_us.is_some())
             && chosen.iter().any(|seen| seen.for_us == Some(true));
-        let offered = chosen.into_iter().filter(|seen| !hinted || seen.for_us == Some(true));
-        let offered = offered.map(|seen| seen.endpoint.clone()).collect();
-        self.replace_offered(offered)
-    }
-
-    fn replace_offered(&mut self, offered: Vec<Endpoint>) -> bool {
+        // Both lists are in order.
+        let mut before = self.offered.iter().peekable();
+        let came = (!self.offered.is_empty()).then_some(now);
+        let offered = chosen.into_iter().filter(|seen| !hinted || seen.for_us == Some(true)).map(|seen| {
+            while before.next_if(|known| known.endpoint < seen.endpoint).is_some() {}
+            let known = before.next_if(|known| known.endpoint == seen.endpoint);
+            let since = known.map_or(came, |known| known.since);
+            Candidate { endpoint: seen.endpoint.clone(), weight: seen.weight.max(1), since }
+        });
+        let offered: Vec<Candidate> = offered.collect();
         let differs = *self.offered != *offered;
         if differs {
             self.offered = offered.into();
@@ -347,7 +350,7 @@ mod tests {
     }
 
     fn offered(roster: &Roster) -> Vec<u8> {
-        let number = |endpoint: &Endpoint| match endpoint.address.tcp().unwrap().ip() {
+        let number = |candidate: &Candidate| match candidate.endpoint.address.tcp().unwrap().ip() {
             std::net::IpAddr::V4(address) => address.octets()[3],
             std::net::IpAddr::V6(_) => 0,
         };
@@ -444,14 +447,14 @@ mod tests {
     #[test]
     fn who_is_kept_and_refuses_goes_at_once_and_nobody_else_does() {
         let mut roster = with(1..=5);
-        assert!(!roster.refused(&endpoint(1)), "the source vouches for it");
+        assert!(!roster.refused(&endpoint(1), at(2)), "the source vouches for it");
         roster.look(at(1), Ok(live([1])));
-        assert!(roster.refused(&endpoint(4)));
-        assert!(!roster.refused(&endpoint(4)));
-        assert!(!roster.refused(&endpoint(1)));
+        assert!(roster.refused(&endpoint(4), at(2)));
+        assert!(!roster.refused(&endpoint(4), at(2)));
+        assert!(!roster.refused(&endpoint(1), at(2)));
         assert_eq!(offered(&roster), [1, 2, 3, 5]);
         for number in [2, 3, 5] {
-            roster.refused(&endpoint(number));
+            roster.refused(&endpoint(number), at(2));
         }
         assert_eq!(offered(&roster), [1]);
     }
@@ -462,7 +465,7 @@ mod tests {
         let mut half_down = live([1, 2]);
         half_down.extend(seen([3, 4], Standing::Unknown));
         assert_eq!(roster.look(at(1), Ok(half_down.clone())), Change::default());
-        assert!(roster.refused(&endpoint(3)));
+        assert!(roster.refused(&endpoint(3), at(2)));
         assert_eq!(offered(&roster), [1, 2, 4]);
         roster.look(at(2), Ok(half_down));
         assert_eq!(offered(&roster), [1, 2, 4], "and it stays so");
@@ -519,9 +522,19 @@ mod tests {
             }
             let mut roster = self::roster();
             roster.look(at(0), Ok(both));
-            assert_eq!(roster.offered()[0].instance.as_deref(), Some("new"));
+            assert_eq!(roster.offered()[0].endpoint.instance.as_deref(), Some("new"));
             assert_eq!(roster.offered().len(), 1);
         }
+    }
+
+    #[test]
+    fn who_comes_to_others_is_known_by_when_it_came() {
+        let mut roster = with([1, 2]);
+        assert!(roster.offered().iter().all(|candidate| candidate.since.is_none()));
+        roster.look(at(5), Ok(live([1, 2, 3])));
+        roster.look(at(9), Ok(live([2, 3, 4])));
+        let since: Vec<_> = roster.offered().iter().map(|candidate| candidate.since).collect();
+        assert_eq!(since, [None, Some(at(5)), Some(at(9))]);
     }
 
     #[test]
@@ -531,7 +544,7 @@ mod tests {
         roster.remember(live(1..=4));
         assert!(roster.is_known() && roster.spoke().is_none());
         roster.look(at(1), Err("down".into()));
-        assert!(!roster.refused(&endpoint(1)), "nobody says that it is gone");
+        assert!(!roster.refused(&endpoint(1), at(2)), "nobody says that it is gone");
         assert_eq!(offered(&roster), [1, 2, 3, 4]);
         assert!(roster.look(at(2), Ok(live([1]))).doubted, "it was four a moment ago");
         assert!(roster.look(at(3), Ok(live([1, 2, 5]))).offered);

@@ -119,6 +119,10 @@ impl Try {
         if let Some(trace) = &self.trace {
             trace.answered_in(now.since(self.begun));
         }
+        // A failure may be quick: it must not make an endpoint look good.
+        if let Some(endpoint) = self.endpoint.as_ref().filter(|_| !failed) {
+            endpoint.took(now.since(self.begun), now);
+        }
         if self.counts == Counts::AsEvidence && !failed {
             let latency = Latency::of(now.since(self.begun));
             self.service.tally.borrow_mut().sides[self.side].answered_in(self.stratum, latency);

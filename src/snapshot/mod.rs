@@ -11,7 +11,7 @@ mod routes;
 use std::sync::Arc;
 
 use crate::config::ServiceConfig;
-use crate::model::{Endpoint, PerSide};
+use crate::model::{Endpoint, Millis, PerSide};
 use crate::splitter::Plan;
 use crate::verdict::Groups;
 
@@ -39,11 +39,22 @@ pub(crate) struct ServiceView {
     pub(crate) held: bool,
     /// Requests are evidence.
     pub(crate) judged: bool,
-    pub(crate) endpoints: PerSide<Arc<[Endpoint]>>,
+    pub(crate) endpoints: PerSide<Arc<[Candidate]>>,
     /// What bounds its requests, if anything does.
     pub(crate) gates: Option<Arc<Gates>>,
     /// How requests are grouped for the judge, and when they vote.
     pub(crate) groups: Arc<Groups>,
+}
+
+/// An endpoint that may be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) endpoint: Endpoint,
+    /// How large its share is, beside others'. Not 0.
+    pub(crate) weight: u16,
+    /// Since when it is among the others; `None` if it has been for as long as they. It is told by control, so that all
+    /// workers are as careful with it as one.
+    pub(crate) since: Option<Millis>,
 }
 
 /// A service among those of this process.

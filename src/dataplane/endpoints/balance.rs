@@ -1,17 +1,29 @@
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::model::Micros;
 
 use super::EndpointState;
 
-/// Draws before giving up on finding two endpoints that are not passed over. Where three in four are, four
-/// draws miss the rest once in three picks, and the list is searched.
-const DRAWS: usize = 4;
+/// Draws before giving up on finding two endpoints to choose from. Where three in four are passed over, so many draws miss the
+/// rest once in ten picks, and the list is searched.
+const DRAWS: usize = 8;
 
-/// Power of two choices: of two drawn at random, the one with fewer requests in flight (M. Mitzenmacher, *The
-/// power of two choices in randomized load balancing*, 2001).
+/// An endpoint that has just come gets its whole share only after this: what it has to load it loads meanwhile.
+pub(super) const SLOW_START: Duration = Duration::from_secs(10);
+/// The share that it begins with.
+const FIRST_SHARE: f64 = 0.1;
+
+/// Answers that take so many times as long count as slower. Less is noise where a worker sees few answers of each endpoint,
+/// and following it would spread load unevenly.
+const SLOWER: f32 = 2.0;
+
+/// Power of two choices (M. Mitzenmacher, *The power of two choices in randomized load balancing*, 2001): of two drawn at
+/// random, by their shares, the one that would be done sooner: with fewer requests in flight, or that answers much faster.
+/// Whoever looks best is asked at most twice as often as by its share, so workers do not herd.
 pub(super) fn pick(
     list: &[Rc<EndpointState>],
+    heaviest: u16,
     now: Micros,
     mut draw: impl FnMut(u32) -> u32,
 ) -> Option<&Rc<EndpointState>> {
@@ -19,18 +31,47 @@ pub(super) fn pick(
     if count <= 1 {
         return list.first();
     }
-    let is_ready = |endpoint: &&Rc<EndpointState>| endpoint.passed_over_until() <= now;
     let mut found: Option<&Rc<EndpointState>> = None;
     for _ in 0..DRAWS {
-        let Some(drawn) = list.get(draw(count) as usize).filter(is_ready) else { continue };
+        let Some(drawn) = list.get(draw(count) as usize) else { continue };
+        if drawn.passed_over_until() > now || !is_its_turn(drawn, heaviest, now, &mut draw) {
+            continue;
+        }
         match found {
             None => found = Some(drawn),
             Some(first) if Rc::ptr_eq(first, drawn) => {}
-            Some(first) if drawn.in_flight() < first.in_flight() => return Some(drawn),
-            Some(first) => return Some(first),
+            Some(first) => return Some(if is_sooner(drawn, first, now) { drawn } else { first }),
         }
     }
     found.or_else(|| search(list, now, draw(count) as usize))
+}
+
+/// Whether an endpoint that was drawn is taken: as often as its share asks, beside the largest one.
+fn is_its_turn(drawn: &EndpointState, heaviest: u16, now: Micros, draw: &mut impl FnMut(u32) -> u32) -> bool {
+    const FINE: u32 = 1 << 16;
+    let youth = drawn.youth(now);
+    if drawn.weight() >= heaviest && youth >= 1.0 {
+        return true;
+    }
+    let share = youth * f64::from(drawn.weight()) / f64::from(heaviest);
+    f64::from(draw(FINE)) < share * f64::from(FINE)
+}
+
+/// Whether `one` would be done sooner than `other`.
+fn is_sooner(one: &EndpointState, other: &EndpointState, now: Micros) -> bool {
+    let (first, second) = (one.load(), other.load());
+    match (one.pace(now), other.pace(now)) {
+        (Some(own), Some(its)) if own > its * SLOWER || its > own * SLOWER => {
+            (first + 1) as f32 * own < (second + 1) as f32 * its
+        }
+        _ => first < second,
+    }
+}
+
+/// How much of its share an endpoint gets that came so long ago.
+pub(super) fn youth(age: Duration) -> f64 {
+    let grown = age.as_secs_f64() / SLOW_START.as_secs_f64();
+    FIRST_SHARE + (1.0 - FIRST_SHARE) * grown.min(1.0)
 }
 
 /// The first from a random place on that is not passed over; if all are, the one whose time is up first.
@@ -43,16 +84,33 @@ fn search(list: &[Rc<EndpointState>], now: Micros, start: usize) -> Option<&Rc<E
 mod tests {
     use super::*;
     use crate::config::SideConfig;
-    use crate::model::{Address, Endpoint};
+    use crate::model::{Address, Endpoint, Millis};
+    use crate::snapshot::Candidate;
+
+    fn candidate(number: u16) -> Candidate {
+        let [high, low] = number.to_be_bytes();
+        let endpoint = Endpoint::at(Address::Tcp(([10, 0, high, low], 80).into()));
+        Candidate { endpoint, weight: 1, since: None }
+    }
+
+    fn made(candidates: impl IntoIterator<Item = Candidate>) -> Vec<Rc<EndpointState>> {
+        let side = SideConfig::default();
+        candidates.into_iter().map(|candidate| Rc::new(EndpointState::new(&candidate, &side))).collect()
+    }
 
     fn endpoints(count: u16) -> Vec<Rc<EndpointState>> {
-        let side = SideConfig::default();
-        (0..count)
-            .map(|port| {
-                let address = ([127, 0, 0, 1], 9_000 + port).into();
-                Rc::new(EndpointState::new(&Endpoint::at(Address::Tcp(address)), &side))
-            })
-            .collect()
+        made((0..count).map(candidate))
+    }
+
+    /// How often each is picked, of so many picks at one moment with nothing in flight.
+    fn shares(list: &[Rc<EndpointState>], heaviest: u16, now: Micros, picks: usize) -> Vec<f64> {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut counts = vec![0_usize; list.len()];
+        for _ in 0..picks {
+            let picked = pick(list, heaviest, now, |n| rng.u32(..n)).unwrap();
+            counts[list.iter().position(|endpoint| Rc::ptr_eq(endpoint, picked)).unwrap()] += 1;
+        }
+        counts.into_iter().map(|count| count as f64 / picks as f64).collect()
     }
 
     #[test]
@@ -61,29 +119,30 @@ mod tests {
         list[0].enter();
         let mut to_the_idle = 0;
         for _ in 0..1_000 {
-            let picked = pick(&list, Micros(0), |n| rng.u32(..n)).unwrap();
+            let picked = pick(&list, 1, Micros(0), |n| rng.u32(..n)).unwrap();
             to_the_idle += u32::from(Rc::ptr_eq(picked, &list[1]));
         }
-        // Four draws see both endpoints seven times in eight; else it is the one that was drawn.
-        assert!(to_the_idle > 900, "{to_the_idle}");
+        // Eight draws see both endpoints 127 times in 128; else it is the one that was drawn.
+        assert!(to_the_idle > 980, "{to_the_idle}");
     }
 
     #[test]
     fn load_spreads_evenly() {
         let (list, mut rng) = (endpoints(10), fastrand::Rng::with_seed(2));
         for _ in 0..1_000 {
-            pick(&list, Micros(0), |n| rng.u32(..n)).unwrap().enter();
+            pick(&list, 1, Micros(0), |n| rng.u32(..n)).unwrap().enter();
         }
         for endpoint in &list {
-            assert!((90..=110).contains(&endpoint.in_flight()), "{}", endpoint.in_flight());
+            assert!((90..=110).contains(&endpoint.load()), "{}", endpoint.load());
         }
     }
 
     #[test]
     fn who_refuses_is_passed_over_for_a_while_and_longer_each_time() {
         let (list, mut rng) = (endpoints(3), fastrand::Rng::with_seed(3));
-        let mut asked =
-            |now| (0..200).any(|_| Rc::ptr_eq(pick(&list, Micros(now), |n| rng.u32(..n)).unwrap(), &list[0]));
+        let mut asked = |now| {
+            (0..200).any(|_| Rc::ptr_eq(pick(&list, 1, Micros(now), |n| rng.u32(..n)).unwrap(), &list[0]))
+        };
         list[0].refused(Micros(0));
         assert!(!asked(999_999));
         assert!(asked(1_000_000));
@@ -100,8 +159,100 @@ mod tests {
         for (i, endpoint) in list.iter().enumerate() {
             endpoint.refused(Micros(1_000 * (3 - i as u64)));
         }
-        let picked = pick(&list, Micros(5_000), |n| rng.u32(..n)).unwrap();
+        let picked = pick(&list, 1, Micros(5_000), |n| rng.u32(..n)).unwrap();
         assert!(Rc::ptr_eq(picked, &list[2]), "the one whose time is up first");
-        assert!(pick(&[], Micros(0), |_| 0).is_none());
+        assert!(pick(&[], 1, Micros(0), |_| 0).is_none());
+    }
+
+    #[test]
+    fn shares_are_as_weights_say() {
+        let list =
+            made([(0, 1), (1, 2), (2, 5)].map(|(number, weight)| Candidate { weight, ..candidate(number) }));
+        let shares = shares(&list, 5, Micros(0), 40_000);
+        // Of two that are drawn by weight and are equally busy, the first is asked: so shares are those of the draw.
+        for (share, expected) in shares.iter().zip([1.0 / 8.0, 2.0 / 8.0, 5.0 / 8.0]) {
+            assert!((share - expected).abs() < 0.03, "{shares:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_just_come_gets_little_at_first_and_its_share_in_the_end() {
+        let mut candidates: Vec<Candidate> = (0..10).map(candidate).collect();
+        candidates[3].since = Some(Millis(60_000));
+        let list = made(candidates);
+        let share = |second: u64| shares(&list, 1, Micros(second * 1_000_000), 20_000)[3];
+        assert!(share(60) < 0.02, "{}", share(60));
+        assert!((0.03..0.08).contains(&share(65)), "{}", share(65));
+        assert!((0.08..0.12).contains(&share(70)), "{}", share(70));
+    }
+
+    #[test]
+    fn who_answers_much_slower_is_asked_less_and_is_forgiven_in_time() {
+        let list = endpoints(10);
+        for (number, endpoint) in list.iter().enumerate() {
+            // A spread of half as much again is noise.
+            let micros = if number == 4 { 100_000 } else { 10_000 + 500 * number as u64 };
+            endpoint.took(Micros(micros), Micros(0));
+        }
+        let early = shares(&list, 1, Micros(1), 20_000);
+        assert!(early[4] < 0.02, "{early:?}");
+        for (number, share) in early.iter().enumerate().filter(|(number, _)| *number != 4) {
+            assert!((0.09..0.14).contains(share), "{number}: {early:?}");
+        }
+        for endpoint in list.iter().filter(|endpoint| !Rc::ptr_eq(endpoint, &list[4])) {
+            endpoint.took(Micros(10_000), Micros(600_000_000));
+        }
+        let late = shares(&list, 1, Micros(600_000_000), 20_000);
+        assert!(late[4] > 0.08, "it is asked again, and may have mended: {late:?}");
+    }
+
+    /// Eight workers with views of their own, a thousand endpoints, answers of very different lengths.
+    #[test]
+    fn load_of_many_workers_spreads_within_1_3_of_even_and_a_new_endpoint_is_not_herded_to() {
+        const WORKERS: usize = 8;
+        const ENDPOINTS: u16 = 1_000;
+        const NEW: usize = 500;
+        let mut candidates: Vec<Candidate> = (0..ENDPOINTS).map(candidate).collect();
+        candidates[NEW].since = Some(Millis(20_000));
+        let workers: Vec<_> = (0..WORKERS).map(|_| made(candidates.clone())).collect();
+        let mut rng = fastrand::Rng::with_seed(11);
+        let mut counts = vec![0_u32; usize::from(ENDPOINTS)];
+        let mut in_first_seconds = vec![0_u32; usize::from(ENDPOINTS)];
+        // Ends of requests, by the ten milliseconds in which they come: (worker, endpoint, how long).
+        let mut ends: Vec<Vec<(usize, usize, u64)>> = vec![Vec::new(); 4_000];
+        for step in 0..4_000_usize {
+            let now = Micros(step as u64 * 10_000);
+            for (worker, place, micros) in std::mem::take(&mut ends[step]) {
+                workers[worker][place].leave();
+                workers[worker][place].took(Micros(micros), now);
+            }
+            // 20,000 requests a second in all.
+            for _ in 0..200 {
+                let worker = rng.usize(..WORKERS);
+                let list = &workers[worker];
+                let picked = pick(list, 1, now, |n| rng.u32(..n)).unwrap();
+                picked.enter();
+                let place = list.iter().position(|endpoint| Rc::ptr_eq(endpoint, picked)).unwrap();
+                // Log-normal, with a median of 20 ms and a long tail.
+                let normal = (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0;
+                let time = Duration::from_secs_f64(0.02 * (0.8 * normal).exp());
+                let steps = usize::try_from(time.as_millis() / 10).unwrap();
+                let end = (step + 1 + steps).min(3_999);
+                ends[end].push((worker, place, u64::try_from(time.as_micros()).unwrap()));
+                if step >= 1_000 {
+                    counts[place] += 1;
+                }
+                if (2_000..3_000).contains(&step) {
+                    in_first_seconds[place] += 1;
+                }
+            }
+        }
+        let even = 20_000.0 * 30.0 / f64::from(ENDPOINTS);
+        for (place, count) in counts.iter().enumerate().filter(|(place, _)| *place != NEW) {
+            let share = f64::from(*count) / even;
+            assert!((1.0 / 1.3..1.3).contains(&share), "endpoint {place} has {share:.2} of its share");
+        }
+        let share = f64::from(in_first_seconds[NEW]) / (20_000.0 * 10.0 / f64::from(ENDPOINTS));
+        assert!(share < 2.0, "a new endpoint has {share:.2} of its share in its first ten seconds");
     }
 }

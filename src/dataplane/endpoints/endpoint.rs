@@ -3,9 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{ProxyProtocol, SideConfig};
-use crate::model::{Endpoint, Micros};
+use crate::model::{Endpoint, Micros, Millis};
+use crate::snapshot::Candidate;
 use crate::tls::Connector;
 
+use super::balance::{SLOW_START, youth};
 use super::pool::Pool;
 
 /// One endpoint as one worker sees it.
@@ -16,11 +18,23 @@ pub(in crate::dataplane) struct EndpointState {
     pub(super) tls: Option<Arc<Connector>>,
     /// How it is told where a connection comes from, if it is: then no connection is shared.
     pub(in crate::dataplane) announced: Option<ProxyProtocol>,
+    weight: Cell<u16>,
+    /// When it came to the others; `None` if it was there from the beginning, or has had its slow start.
+    came: Cell<Option<Millis>>,
     in_flight: Cell<u32>,
+    /// How long its answers take, in microseconds; nothing is known yet if it is 0.
+    pace: Cell<f32>,
+    /// When that was.
+    paced: Cell<Micros>,
     /// Connections that failed in a row.
     refusals: Cell<u32>,
     passed_over_until: Cell<Micros>,
 }
+
+/// How much of what was known before an answer is kept.
+const PEAK_KEPT: f32 = 0.8;
+/// After this, half as much is known of how long answers take.
+const FORGET: Duration = Duration::from_secs(10);
 
 /// How long an endpoint is passed over after its first refusal; twice as long after each further one …
 const PASS_OVER: Duration = Duration::from_secs(1);
@@ -28,22 +42,67 @@ const PASS_OVER: Duration = Duration::from_secs(1);
 const PASS_OVER_MOST: Duration = Duration::from_secs(15);
 
 impl EndpointState {
-    pub(super) fn new(endpoint: &Endpoint, side: &SideConfig) -> Self {
+    pub(super) fn new(candidate: &Candidate, side: &SideConfig) -> Self {
         Self {
             // Told of in the access log: workers counting on one path would be fighting over a cache line.
-            endpoint: endpoint.own(),
+            endpoint: candidate.endpoint.own(),
             pool: Pool::new(side.protocol),
             tls: side.tls.clone(),
             announced: side.proxy_protocol,
+            weight: Cell::new(candidate.weight),
+            came: Cell::new(candidate.since),
             in_flight: Cell::new(0),
+            pace: Cell::new(0.0),
+            paced: Cell::new(Micros(0)),
             refusals: Cell::new(0),
             passed_over_until: Cell::new(Micros(0)),
         }
     }
 
     /// Tries in flight.
-    pub(in crate::dataplane) fn in_flight(&self) -> u32 {
+    pub(super) fn load(&self) -> u32 {
         self.in_flight.get()
+    }
+
+    pub(super) fn weight(&self) -> u16 {
+        self.weight.get()
+    }
+
+    /// Its share has changed.
+    pub(super) fn weighs(&self, weight: u16) {
+        self.weight.set(weight);
+    }
+
+    /// How much of its share it gets: little at first, all of it after a slow start.
+    pub(super) fn youth(&self, now: Micros) -> f64 {
+        let Some(came) = self.came.get() else { return 1.0 };
+        let age = Duration::from_micros(now.0.saturating_sub(came.0 * 1_000));
+        if age >= SLOW_START {
+            self.came.set(None);
+        }
+        youth(age)
+    }
+
+    /// How long its answers take, as far as that is known; what is long ago counts less and less.
+    pub(super) fn pace(&self, now: Micros) -> Option<f32> {
+        let pace = self.pace.get();
+        (pace > 0.0).then(|| pace * self.remembered(now))
+    }
+
+    /// An answer took so long: a fifth of what is known is the last one, and what is long ago is forgotten.
+    pub(in crate::dataplane) fn took(&self, time: Micros, now: Micros) {
+        let (took, before) = ((time.0 as f32).max(1.0), self.pace.get());
+        let remembered = self.remembered(now);
+        self.paced.set(now);
+        let known = before * remembered;
+        self.pace.set(if before <= 0.0 { took } else { took + (known - took) * PEAK_KEPT }.max(0.0));
+    }
+
+    /// What is left of what was known a while ago.
+    fn remembered(&self, now: Micros) -> f32 {
+        let age = now.since(self.paced.get()).0 as f32;
+        let half = FORGET.as_micros() as f32;
+        half / (half + age)
     }
 
     /// A try begins here.

@@ -11,11 +11,13 @@ mod pool;
 mod settings;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::{Protocol, ProxyProtocol, SideConfig};
 use crate::model::{Endpoint, Micros};
+use crate::snapshot::Candidate;
 use crate::tls::Connector;
 
 pub(super) use endpoint::EndpointState;
@@ -31,29 +33,30 @@ pub(super) struct Endpoints {
 struct Known {
     source: Option<Source>,
     list: Vec<Rc<EndpointState>>,
+    /// The largest share among them.
+    heaviest: u16,
 }
 
 /// What the list was made from.
 struct Source {
-    endpoints: Arc<[Endpoint]>,
+    endpoints: Arc<[Candidate]>,
     protocol: Protocol,
     tls: Option<Arc<Connector>>,
     announced: Option<ProxyProtocol>,
 }
 
 impl Endpoints {
-    /// The endpoint for the next try: of two drawn at random, the one with fewer requests in flight. `None`
-    /// if there is none at all. `draw` gives an even number below its argument.
+    /// The endpoint for the next try: of two drawn at random, the one that would be done sooner. `None` if there is none at all. `draw` gives an even number below its argument.
     pub(super) fn pick(
         &self,
         now: Micros,
-        endpoints: &Arc<[Endpoint]>,
+        endpoints: &Arc<[Candidate]>,
         side: &SideConfig,
         draw: impl FnMut(u32) -> u32,
     ) -> Option<Rc<EndpointState>> {
         let mut known = self.known.borrow_mut();
         known.adopt(endpoints, side);
-        balance::pick(&known.list, now, draw).cloned()
+        balance::pick(&known.list, known.heaviest, now, draw).cloned()
     }
 
     /// Closes connections that have been idle for too long.
@@ -66,7 +69,7 @@ impl Endpoints {
 
 impl Known {
     /// Takes over a changed list. Who stays keeps connections and counts.
-    fn adopt(&mut self, endpoints: &Arc<[Endpoint]>, side: &SideConfig) {
+    fn adopt(&mut self, endpoints: &Arc<[Candidate]>, side: &SideConfig) {
         let spoken = |source: &Source| {
             // The same one, nearly always.
             let same_tls = match (&source.tls, &side.tls) {
@@ -81,13 +84,18 @@ impl Known {
             return;
         }
         let before = std::mem::take(&mut self.list);
-        self.list = endpoints
-            .iter()
-            .map(|endpoint| {
-                let known = before.iter().find(|known| known.endpoint == *endpoint).filter(|_| stays);
-                known.cloned().unwrap_or_else(|| Rc::new(EndpointState::new(endpoint, side)))
-            })
-            .collect();
+        let before = if stays { &before[..] } else { &[] };
+        let before: HashMap<&Endpoint, &Rc<EndpointState>> =
+            before.iter().map(|known| (&known.endpoint, known)).collect();
+        let known = |candidate: &Candidate| match before.get(&candidate.endpoint) {
+            None => Rc::new(EndpointState::new(candidate, side)),
+            Some(known) => {
+                known.weighs(candidate.weight);
+                (*known).clone()
+            }
+        };
+        self.list = endpoints.iter().map(known).collect();
+        self.heaviest = endpoints.iter().map(|candidate| candidate.weight).max().unwrap_or(1);
         self.source = Some(Source {
             endpoints: endpoints.clone(),
             protocol: side.protocol,
