@@ -77,6 +77,24 @@ pub(crate) struct ServiceTally {
     pub(crate) answers: [u64; 5],
     /// Where failures happened.
     pub(crate) blamed: HashMap<(Endpoint, Cause), u64>,
+    /// How each endpoint did that was asked.
+    pub(crate) endpoints: PerSide<Vec<EndpointTally>>,
+}
+
+/// How one endpoint did.
+#[derive(Clone, Debug)]
+pub(crate) struct EndpointTally {
+    pub(crate) endpoint: Endpoint,
+    /// Tries that ended well.
+    pub(crate) ok: u32,
+    /// Tries that failed by its fault.
+    pub(crate) failed: u32,
+    /// Answers whose time is known, …
+    pub(crate) timed: u32,
+    /// … the sum of the logarithms to base 2 of their microseconds, …
+    pub(crate) logs: f32,
+    /// … and of the logarithms' squares.
+    pub(crate) squares: f32,
 }
 
 /// Tries on one side.
@@ -121,6 +139,33 @@ impl ServiceTally {
             && quiet(&self.sides.kubernetes)
             && self.refused.total() == 0
             && self.rescued + self.unrescued + self.over_budget + self.answers.iter().sum::<u64>() == 0
+    }
+}
+
+impl EndpointTally {
+    pub(crate) const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, ok: 0, failed: 0, timed: 0, logs: 0.0, squares: 0.0 }
+    }
+
+    pub(crate) fn ended_well(&mut self) {
+        self.ok = self.ok.saturating_add(1);
+    }
+
+    pub(crate) fn failed(&mut self) {
+        self.failed = self.failed.saturating_add(1);
+    }
+
+    /// An answer took so many microseconds.
+    pub(crate) fn took(&mut self, micros: f32) {
+        let log = micros.max(1.0).log2();
+        self.timed += 1;
+        self.logs += log;
+        self.squares += log * log;
+    }
+
+    /// Whether nothing was counted.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.ok == 0 && self.failed == 0 && self.timed == 0
     }
 }
 

@@ -191,7 +191,9 @@ fn found(side: &SideStatus) -> String {
         None => facts.push("not heard of since the start".to_owned()),
     }
     let others = source.standing.iter().filter(|(standing, count)| *standing != "live" && **count > 0);
-    let others: Vec<_> = others.map(|(standing, count)| format!("{count} {standing}")).collect();
+    let ejected = (side.ejected > 0).then(|| format!("{} not asked for a while", side.ejected));
+    let others: Vec<_> =
+        others.map(|(standing, count)| format!("{count} {standing}")).chain(ejected).collect();
     let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
     format!("{} ({}{others})", side.endpoints, facts.join(", "))
 }

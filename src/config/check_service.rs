@@ -13,7 +13,7 @@ use super::check_addresses;
 use super::check_failures;
 use super::check_headers::{self, Written, header_name};
 use super::check_limits;
-use super::check_process::duration;
+use super::check_process::{duration, within};
 use super::check_sources;
 use super::check_tls::{self, Files};
 use super::checked::{
@@ -23,8 +23,8 @@ use super::checked::{
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_service::{
-    RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawProxyProtocol, RawRescue, RawService,
-    RawSide, RawSticky, RawStreams, RawTimeouts,
+    RawEjection, RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawProxyProtocol, RawRescue,
+    RawService, RawSide, RawSticky, RawStreams, RawTimeouts,
 };
 use super::units;
 
@@ -72,6 +72,7 @@ pub(super) fn check(
         rescue: rescue(raw.rescue.unwrap_or_default(), faults),
         limits: check_limits::service(raw.limits.unwrap_or_default(), faults),
         changes,
+        most_ejected: ejection(raw.ejection.unwrap_or_default(), faults),
         judge: judge(raw.judge.unwrap_or_default(), faults),
     };
     (service, host_places)
@@ -436,6 +437,11 @@ fn rescue(raw: RawRescue, faults: &mut Faults<'_>) -> RescueConfig {
     let enabled = raw.enabled.is_none_or(|enabled| enabled.value);
     let hedge = raw.hedge.is_some_and(|hedge| hedge.value);
     RescueConfig { enabled, body_bytes, grpc, hedge, budget }
+}
+
+fn ejection(raw: RawEjection, faults: &mut Faults<'_>) -> u8 {
+    let most = raw.most.and_then(|raw| within(&raw, 0..=100, "percent of a side's endpoints", faults));
+    most.and_then(|most| u8::try_from(most).ok()).unwrap_or(ServiceConfig::MOST_EJECTED)
 }
 
 fn judge(raw: RawJudge, faults: &mut Faults<'_>) -> JudgeConfig {

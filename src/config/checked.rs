@@ -108,6 +108,9 @@ pub struct ServiceConfig {
     pub limits: ServiceLimits,
     /// What is changed on the way; `None` if nothing is.
     pub changes: Option<Box<ChangesConfig>>,
+    /// Of a side's endpoints, the percentage that may be let out for a while because they do much worse than its others; 0 if
+    /// none is.
+    pub most_ejected: u8,
     /// When the service is taken back.
     pub judge: JudgeConfig,
 }
@@ -348,6 +351,11 @@ impl Default for TimeoutsConfig {
             stream_idle: Duration::from_hours(1),
         }
     }
+}
+
+impl ServiceConfig {
+    /// Half of a side may be let out unless it is said: the others must carry the load.
+    pub const MOST_EJECTED: u8 = 50;
 }
 
 impl Default for RescueConfig {

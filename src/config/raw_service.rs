@@ -39,8 +39,18 @@ pub(super) struct RawService {
     pub(super) rewrite: Option<RawRewrite>,
     /// Traces.
     pub(super) trace: Option<RawTrace>,
+    /// Endpoints that do much worse than their side's others, and are let out for a while.
+    pub(super) ejection: Option<RawEjection>,
     /// When the service is taken back.
     pub(super) judge: Option<RawJudge>,
+}
+
+/// Endpoints that do much worse than their side's others.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawEjection {
+    /// At most this percentage of a side's endpoints is let out at once; 0 for none. Default: 50.
+    pub(super) most: Option<At<i64>>,
 }
 
 /// What a service's requests may take up.

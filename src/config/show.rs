@@ -153,6 +153,7 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
         statuses(&s.failures.statuses),
         s.failures.grpc.iter().map(GrpcCode::as_str).collect::<Vec<_>>()
     );
+    let _ = writeln!(out, "\n[ejection]\nmost = {}", s.most_ejected);
     let _ = writeln!(
         out,
         "\n[rescue]\nenabled = {}\nbody = \"{}B\"\ngrpc = {:?}\nhedge = {}\nbudget = {:?}",

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::config::{JudgeMode, ServiceConfig};
-use crate::model::{Millis, PerSide, Side, UnixMillis, Weight};
+use crate::model::{Endpoint, Millis, PerSide, Side, UnixMillis, Weight};
 use crate::rollout::{self, Rollout, State, Word};
 use crate::snapshot::{Candidate, Gates, ServiceId, ServiceView};
 use crate::splitter::Plan;
@@ -9,6 +9,7 @@ use crate::tally::{RouteReport, ServiceReport};
 use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
 
 use super::discovery::{Sighting, SourceId};
+use super::ejection::{Ejector, Reason};
 use super::event::Now;
 use super::journal::{EndpointsRecord, ReceiptRecord};
 use super::receipt::finding_record;
@@ -33,6 +34,8 @@ pub(super) struct Entry {
     gates: Option<Arc<Gates>>,
     /// The endpoints of the sides that it is on.
     pub(super) rosters: PerSide<Option<Roster>>,
+    /// Who of them is let out for a while.
+    ejectors: PerSide<Ejector>,
     /// When they were written for the next process.
     endpoints_kept: Option<Millis>,
     advised: Option<Millis>,
@@ -75,6 +78,7 @@ impl Entry {
             advised: None,
             course: Vec::new(),
             rosters: PerSide::default(),
+            ejectors: PerSide::default(),
             endpoints_kept: None,
         }
     }
@@ -98,9 +102,41 @@ impl Entry {
         }
     }
 
-    /// Whom a side's workers ask.
+    /// Whom a side's workers ask: those on its roster, but for who is let out.
     pub(super) fn offered(&self, side: Side) -> Arc<[Candidate]> {
-        self.rosters[side].as_ref().map(|roster| roster.offered().clone()).unwrap_or_default()
+        let Some(roster) = &self.rosters[side] else { return Arc::default() };
+        let (offered, ejector) = (roster.offered(), &self.ejectors[side]);
+        if ejector.is_quiet() {
+            return offered.clone();
+        }
+        let inside = offered.iter().filter(|candidate| !ejector.is_out(&candidate.endpoint));
+        // Who is let in again starts slowly, as who is new does.
+        let inside = inside.map(|candidate| {
+            let since = ejector.back(&candidate.endpoint).max(candidate.since);
+            Candidate { since, ..candidate.clone() }
+        });
+        inside.collect()
+    }
+
+    /// Looks who of a side's endpoints is to be let out, and who may come in again: tells who was let out, of which side, and
+    /// whether workers are to go by others.
+    pub(super) fn eject(&mut self, now: Millis) -> (Vec<(Side, Endpoint, Reason)>, bool) {
+        let (mut ejected, mut changed) = (Vec::new(), false);
+        for (side, ejector) in self.ejectors.iter_mut() {
+            let Some(roster) = self.rosters[side].as_ref().filter(|_| !ejector.is_quiet()) else { continue };
+            let (out, came_back) = ejector.look(now, roster.offered(), self.config.most_ejected);
+            changed |= came_back || !out.is_empty();
+            ejected.extend(out.into_iter().map(|(endpoint, reason)| (side, endpoint, reason)));
+        }
+        (ejected, changed)
+    }
+
+    /// Whether time alone may change whom workers ask.
+    pub(super) fn waits(&self) -> bool {
+        let doubted =
+            |roster: &Option<Roster>| roster.as_ref().is_some_and(|roster| roster.doubted().is_some());
+        self.rosters.iter().any(|(_, roster)| doubted(roster))
+            || self.ejectors.iter().any(|(_, ejector)| ejector.out() > 0)
     }
 
     /// Takes in what a source has said; tells what became of it, and of which side it is.
@@ -166,6 +202,9 @@ impl Entry {
             self.watch.came(now, key.0, *requests, || name.clone());
         }
         self.traffic.add(now, tally);
+        for (side, ejector) in self.ejectors.iter_mut() {
+            ejector.add(now, &tally.endpoints[side]);
+        }
         let refused = tally.blamed.keys().filter(|(_, cause)| cause.is_no_connection());
         let mut changed = false;
         for (endpoint, _) in refused {
@@ -354,6 +393,7 @@ impl Entry {
             let latency = self.traffic.p50_p99_ms(side, now);
             SideStatus {
                 endpoints: self.rosters[side].as_ref().map_or(0, |roster| roster.offered().len()),
+                ejected: self.ejectors[side].out(),
                 source: self.rosters[side].as_ref().map(|roster| SourceStatus::of(roster, now)),
                 per_second,
                 failed,

@@ -157,7 +157,7 @@ pub struct Announcement {
 }
 
 /// Kinds of announcements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Happening {
     /// Switchback has started.
@@ -186,6 +186,8 @@ pub enum Happening {
     SourceBack,
     /// A source suddenly knows much less than there was, and is not believed yet.
     SourceDoubted,
+    /// An endpoint does much worse than its side's others, and is not asked for a while.
+    Ejected,
     /// A record could not be written.
     NotWritten,
     /// A record could not be read: the service is held.

@@ -180,6 +180,7 @@ impl Meters {
             | Happening::SourceFailing
             | Happening::SourceBack
             | Happening::SourceDoubted
+            | Happening::Ejected
             | Happening::Unreadable => {}
         }
     }

@@ -11,6 +11,7 @@
 
 mod certificates;
 mod discovery;
+mod ejection;
 mod entry;
 mod event;
 mod journal;

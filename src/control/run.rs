@@ -335,6 +335,7 @@ impl Loop {
             | Happening::CertificateEnding
             | Happening::SourceFailing
             | Happening::SourceDoubted
+            | Happening::Ejected
             | Happening::NotWritten
             | Happening::Unreadable => warn!("{text}"),
         }

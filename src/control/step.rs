@@ -1,5 +1,6 @@
 //! What follows from what has happened. Pure: no clock, no I/O, no logging.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +28,11 @@ pub(super) fn step(state: &mut State, event: Event, now: Now) -> Vec<Effect> {
         Event::Tick => tick(state, &mut todo),
         Event::Report(report) => count(state, &report, &mut todo),
         Event::Looked(looks) => {
+            let mut news = News::new();
             for look in looks {
-                looked(state, look, &mut todo);
+                looked(state, look, &mut news, &mut todo);
             }
+            tell_of_sources(news, &mut todo);
         }
         Event::Config(Ok(loaded)) => reconfigure(state, loaded, &mut todo),
         Event::Config(Err(faults)) => refuse_configuration(state, &faults, &mut todo),
@@ -85,6 +88,7 @@ impl Todo {
 fn tick(state: &mut State, todo: &mut Todo) {
     let now = todo.now;
     for slot in std::mem::take(&mut state.to_judge) {
+        eject(state, slot, todo);
         let Some(entry) = state.entry(slot) else { continue };
         if entry.learn(now.mono) {
             state.refresh(slot);
@@ -125,43 +129,57 @@ fn count(state: &mut State, report: &Report, todo: &mut Todo) {
     }
 }
 
+/// What there is to tell of sources: of which services, and how many endpoints they have. What concerns many is told once.
+type News = BTreeMap<(Happening, Side, String), Vec<(ServiceName, usize)>>;
+
 /// A source has said something, or failed to.
-fn looked(state: &mut State, look: Look, todo: &mut Todo) {
+fn looked(state: &mut State, look: Look, news: &mut News, todo: &mut Todo) {
     let Some(slot) = state.slot_of(look.source) else { return };
     let Some(entry) = state.entry(slot) else { return };
     let Some((side, change)) = entry.look(todo.now.mono, look.source, look.seen) else { return };
     let Some(roster) = &entry.rosters[side] else { return };
-    let (name, kind) = (entry.config.name.clone(), roster.source().kind());
-    let title = side.title();
-    if change.trouble {
-        let text = match roster.trouble() {
-            Some(trouble) => {
-                let offered = roster.offered().len();
-                format!(
-                    "{name}: endpoints on {title} cannot be looked for ({kind}): {}; {offered} are kept",
-                    trouble.why
-                )
-            }
-            None => {
-                format!("{name}: endpoints on {title} are known again ({kind}): {}", roster.offered().len())
-            }
-        };
-        let happening =
-            if roster.trouble().is_some() { Happening::SourceFailing } else { Happening::SourceBack };
-        todo.announce(happening, Some(&name), text);
+    let (kind, service) = (roster.source().kind(), (entry.config.name.clone(), roster.offered().len()));
+    let mut tell = |happening, what: String| {
+        news.entry((happening, side, what)).or_default().push(service.clone());
+    };
+    match roster.trouble() {
+        Some(trouble) if change.trouble => {
+            tell(Happening::SourceFailing, format!("({kind}): {}", trouble.why));
+        }
+        None if change.trouble => tell(Happening::SourceBack, format!("({kind})")),
+        Some(_) | None => {}
     }
     if change.doubted {
-        let offered = roster.offered().len();
-        let text = format!(
-            "{name}: {kind} suddenly knows much fewer endpoints on {title} than there were; {offered} are kept until it stands by that, or they refuse"
-        );
-        todo.announce(Happening::SourceDoubted, Some(&name), text);
+        tell(Happening::SourceDoubted, format!("({kind})"));
     }
     if roster.doubted().is_some() {
         state.waits.insert(slot);
     }
     if change.offered {
         go_by_others(state, slot, todo);
+    }
+}
+
+fn tell_of_sources(news: News, todo: &mut Todo) {
+    for ((happening, side, what), services) in news {
+        let title = side.title();
+        let endpoints: usize = services.iter().map(|(_, endpoints)| endpoints).sum();
+        let (service, whose) = match services.as_slice() {
+            [(name, _)] => (Some(name), name.to_string()),
+            many => (None, format!("{} services", many.len())),
+        };
+        let text = match happening {
+            Happening::SourceFailing => {
+                format!("{whose}: endpoints on {title} cannot be looked for {what}; {endpoints} are kept")
+            }
+            Happening::SourceBack => {
+                format!("{whose}: endpoints on {title} are known again {what}: {endpoints}")
+            }
+            _ => format!(
+                "{whose}: suddenly much fewer endpoints on {title} are known {what}; {endpoints} are kept until that lasts, or they refuse"
+            ),
+        };
+        todo.announce(happening, service, text);
     }
 }
 
@@ -172,21 +190,34 @@ fn go_by_others(state: &mut State, slot: usize, todo: &mut Todo) {
     todo.publish = true;
 }
 
+/// Lets out endpoints that do much worse than the others, and lets them in again.
+fn eject(state: &mut State, slot: usize, todo: &mut Todo) {
+    let Some(entry) = state.entry(slot) else { return };
+    let (ejected, changed) = entry.eject(todo.now.mono);
+    let (name, waits) = (entry.config.name.clone(), entry.waits());
+    for (side, endpoint, reason) in ejected {
+        let title = side.title();
+        let text = format!("{name}: {endpoint} on {title} is not asked for a while: {reason}");
+        todo.announce(Happening::Ejected, Some(&name), text);
+    }
+    if waits {
+        state.waits.insert(slot);
+    }
+    if changed {
+        state.refresh(slot);
+        todo.publish = true;
+    }
+}
+
 fn follow_rosters(state: &mut State, todo: &mut Todo) {
     let now = todo.now;
     for slot in std::mem::take(&mut state.waits) {
         let Some(entry) = state.entry(slot) else { continue };
         let others = entry.tick_rosters(now.mono);
-        if entry
-            .rosters
-            .iter()
-            .any(|(_, roster)| roster.as_ref().is_some_and(|roster| roster.doubted().is_some()))
-        {
-            state.waits.insert(slot);
-        }
         if others {
             go_by_others(state, slot, todo);
         }
+        eject(state, slot, todo);
     }
     for slot in state.unsaved.clone() {
         let Some(entry) = state.entry(slot) else { continue };

@@ -62,6 +62,9 @@ pub struct ServiceStatus {
 pub struct SideStatus {
     /// Endpoints that are asked.
     pub endpoints: usize,
+    /// Endpoints that are not asked for a while, because they did much worse than the others.
+    #[serde(default)]
+    pub ejected: usize,
     /// Where they come from; absent if the service is not on this side.
     #[serde(default)]
     pub source: Option<SourceStatus>,

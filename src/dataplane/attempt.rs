@@ -105,6 +105,7 @@ impl Try {
     pub(super) fn blame(&self, cause: Cause) {
         if let Some(endpoint) = &self.endpoint {
             self.service.tally.borrow_mut().blame(&endpoint.endpoint, cause);
+            endpoint.failed();
         }
     }
 
@@ -169,6 +170,9 @@ impl Try {
                 Outcome::Ok => tally.sides[self.side].ok += 1,
                 Outcome::Failed(cause) => tally.sides[self.side].failed.count(cause),
             }
+        }
+        if let Some(endpoint) = self.endpoint.as_ref().filter(|_| outcome == Outcome::Ok) {
+            endpoint.ended_well();
         }
         let evidence = self.ticket.take().is_some_and(|ticket| self.vote(ticket, outcome));
         if let Some(trace) = self.trace.take() {

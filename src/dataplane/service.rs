@@ -103,6 +103,7 @@ impl Service {
         if block.is_empty() && tally.is_empty() {
             return None;
         }
+        tally.endpoints = PerSide::from_fn(|side| self.sides[side].report());
         let routes = self.routes.borrow_mut().take();
         Some(ServiceReport { id: self.id, block, tally: std::mem::take(&mut *tally), routes })
     }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// Where a request may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// The platform that is being left, and the one that every doubt resolves to.
     Helios,

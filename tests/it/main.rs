@@ -12,6 +12,7 @@ mod cancelling;
 mod command_line;
 mod configuration;
 mod demo;
+mod ejection;
 mod failures;
 mod grpc;
 mod header_rules;

@@ -1,10 +1,11 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{ProxyProtocol, SideConfig};
 use crate::model::{Endpoint, Micros, Millis};
 use crate::snapshot::Candidate;
+use crate::tally::EndpointTally;
 use crate::tls::Connector;
 
 use super::balance::{SLOW_START, youth};
@@ -22,6 +23,8 @@ pub(in crate::dataplane) struct EndpointState {
     /// When it came to the others; `None` if it was there from the beginning, or has had its slow start.
     came: Cell<Option<Millis>>,
     in_flight: Cell<u32>,
+    /// How it has done since the last report.
+    tally: RefCell<EndpointTally>,
     /// How long its answers take, in microseconds; nothing is known yet if it is 0.
     pace: Cell<f32>,
     /// When that was.
@@ -52,6 +55,7 @@ impl EndpointState {
             weight: Cell::new(candidate.weight),
             came: Cell::new(candidate.since),
             in_flight: Cell::new(0),
+            tally: RefCell::new(EndpointTally::new(candidate.endpoint.clone())),
             pace: Cell::new(0.0),
             paced: Cell::new(Micros(0)),
             refusals: Cell::new(0),
@@ -92,10 +96,31 @@ impl EndpointState {
     /// An answer took so long: a fifth of what is known is the last one, and what is long ago is forgotten.
     pub(in crate::dataplane) fn took(&self, time: Micros, now: Micros) {
         let (took, before) = ((time.0 as f32).max(1.0), self.pace.get());
+        self.tally.borrow_mut().took(took);
         let remembered = self.remembered(now);
         self.paced.set(now);
         let known = before * remembered;
         self.pace.set(if before <= 0.0 { took } else { took + (known - took) * PEAK_KEPT }.max(0.0));
+    }
+
+    /// A try has ended well.
+    pub(in crate::dataplane) fn ended_well(&self) {
+        self.tally.borrow_mut().ended_well();
+    }
+
+    /// A try has failed by its fault.
+    pub(in crate::dataplane) fn failed(&self) {
+        self.tally.borrow_mut().failed();
+    }
+
+    /// How it has done since the last time, if it was asked.
+    pub(super) fn report(&self) -> Option<EndpointTally> {
+        let mut tally = self.tally.borrow_mut();
+        if tally.is_empty() {
+            return None;
+        }
+        let new = EndpointTally::new(tally.endpoint.clone());
+        Some(std::mem::replace(&mut tally, new))
     }
 
     /// What is left of what was known a while ago.

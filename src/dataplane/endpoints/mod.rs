@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::config::{Protocol, ProxyProtocol, SideConfig};
 use crate::model::{Endpoint, Micros};
 use crate::snapshot::Candidate;
+use crate::tally::EndpointTally;
 use crate::tls::Connector;
 
 pub(super) use endpoint::EndpointState;
@@ -57,6 +58,11 @@ impl Endpoints {
         let mut known = self.known.borrow_mut();
         known.adopt(endpoints, side);
         balance::pick(&known.list, known.heaviest, now, draw).cloned()
+    }
+
+    /// How each has done that was asked since the last time.
+    pub(super) fn report(&self) -> Vec<EndpointTally> {
+        self.known.borrow().list.iter().filter_map(|endpoint| endpoint.report()).collect()
     }
 
     /// Closes connections that have been idle for too long.
