@@ -79,7 +79,9 @@ pub(super) fn address(raw: &At<String>, faults: &mut Faults<'_>) -> Option<Socke
             }
             Some((host, _)) if ip(host) => "the port is a number, 1 to 65535",
             None if ip(raw.value.trim()) => "the port is missing",
-            Some(_) | None => "write the IP address: host names are not resolved here",
+            Some(_) | None => {
+                "write an IP address; endpoints may have host names, of letters, digits and hyphens"
+            }
         };
         faults
             .at(&raw.span, "not an address and port", "such as 10.4.1.17:8080 or [fd00::7]:8080")

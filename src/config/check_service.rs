@@ -338,9 +338,7 @@ fn side(
         return SideConfig::default();
     };
     let sockets = tls.as_ref().and(written.value.addresses.clone());
-    let Some(source) = check_sources::source(written, side, lost, process, files, faults) else {
-        return SideConfig::default();
-    };
+    let source = check_sources::source(written, side, lost, process, files, faults);
     if let (Some(connector), Some(addresses)) = (&tls, sockets) {
         check_addresses::has_name(connector, &addresses.value, faults);
     }

@@ -27,8 +27,19 @@ use super::units::in_words;
 /// How often masters may be asked: seldom enough for them, and often enough for who is asked for.
 const POLL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(1);
 
-/// Checks where a side's endpoints come from; `None` if that is at fault.
+/// Checks where a side's endpoints come from. What is at fault is a source all the same: the side is meant to be there.
 pub(super) fn source(
+    raw: At<RawSource>,
+    side: Side,
+    lost: &Lost,
+    process: &ProcessConfig,
+    files: Files<'_>,
+    faults: &mut Faults<'_>,
+) -> Source {
+    found(raw, side, lost, process, files, faults).unwrap_or(Source::Listed(Listed::default()))
+}
+
+fn found(
     raw: At<RawSource>,
     side: Side,
     lost: &Lost,
@@ -37,7 +48,6 @@ pub(super) fn source(
     faults: &mut Faults<'_>,
 ) -> Option<Source> {
     let At { value: raw, span } = raw;
-    let before = faults.count();
     no_strangers(&raw, side, faults);
     let ways = [raw.addresses.is_some(), raw.srv.is_some(), raw.service.is_some(), raw.job.is_some()];
     let found = match ways.iter().filter(|way| **way).count() {
@@ -53,7 +63,7 @@ pub(super) fn source(
         }
         return None;
     }
-    let source = if let Some(addresses) = raw.addresses {
+    if let Some(addresses) = raw.addresses {
         listed(&addresses, side, process, faults).map(Source::Listed)
     } else if let Some(srv) = raw.srv {
         srv_name(&srv, faults).map(Source::Srv)
@@ -64,8 +74,7 @@ pub(super) fn source(
         published(&raw, &span, faults).and_then(|what| {
             Some(Source::Kubernetes(cluster(raw.cluster.as_ref(), &span, process, faults)?, what))
         })
-    };
-    source.filter(|_| faults.count() == before)
+    }
 }
 
 /// How a side's source can be written.

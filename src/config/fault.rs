@@ -71,11 +71,6 @@ impl<'a> Faults<'a> {
         folder.parent().filter(|_| is_below).unwrap_or(folder)
     }
 
-    /// How many have been found so far.
-    pub(super) fn count(&self) -> usize {
-        self.found.len()
-    }
-
     /// Notes a fault at a place of the file.
     pub(super) fn at(&mut self, span: &Range<usize>, message: &str, label: impl Into<String>) -> &mut Fault {
         self.push(Some(span.clone()), message, label.into())
