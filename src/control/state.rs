@@ -11,6 +11,7 @@ use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
 use super::event::{Announcement, Ask, Happening};
 use super::journal::{ActorRecord, EndpointsRecord, Kept, ReceiptRecord};
+use super::roster::Roster;
 
 /// Everything that control knows.
 pub(super) struct State {
@@ -262,7 +263,8 @@ impl State {
         let views = self.views.iter().flatten();
         let ours = views.flat_map(|view| Side::ALL.map(|side| view.config.sides[side].tls.clone())).flatten();
         let masters = self.entries().flat_map(|entry| {
-            Side::ALL.map(|side| match &entry.config.sides[side].source {
+            // As the roster has it: a configuration that says the same does not replace what is being used.
+            Side::ALL.map(|side| match entry.rosters[side].as_ref().map(Roster::source) {
                 Some(Source::Helios(masters, _)) => masters.tls.clone(),
                 Some(Source::Listed(_) | Source::Srv(_) | Source::Kubernetes(..)) | None => None,
             })

@@ -16,6 +16,7 @@ mod failures;
 mod grpc;
 mod header_rules;
 mod hedging;
+mod helios;
 mod holds;
 mod interop;
 mod judge;
