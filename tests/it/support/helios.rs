@@ -399,5 +399,5 @@ async fn cut(whole: Answer) -> Answer {
     let frames = stream::iter([Ok(Frame::data(half))])
         .chain(stream::once(async { Err(std::io::Error::other("cut")) }));
 
-    Answer::from_parts(head, StreamBody::new(frames).boxed())
+    Answer::from_parts(head, BodyExt::boxed(StreamBody::new(frames)))
 }
