@@ -49,7 +49,7 @@ pub(super) fn check(
         helios: side(raw.helios, Side::Helios, lost, process, files, faults),
         kubernetes: side(raw.kubernetes, Side::Kubernetes, lost, process, files, faults),
     };
-    let weight = weight(split.kubernetes.as_ref(), &are_written, lost, faults);
+    let weight = weight(split.kubernetes.as_ref(), are_written, lost, faults);
     let rehosts = sides.iter().any(|(_, side)| side.host.is_some());
     let written = Written { headers: raw.headers, rewrite: raw.rewrite, trace: raw.trace, rehosts };
     let changes = check_headers::check(written, &matches.paths, faults);
@@ -204,12 +204,7 @@ pub(super) fn path_prefix(raw: &At<String>, faults: &mut Faults<'_>) -> Option<P
     None
 }
 
-fn weight(
-    raw: Option<&At<f64>>,
-    are_written: &PerSide<bool>,
-    lost: &Lost,
-    faults: &mut Faults<'_>,
-) -> Weight {
+fn weight(raw: Option<&At<f64>>, are_written: PerSide<bool>, lost: &Lost, faults: &mut Faults<'_>) -> Weight {
     let weight = raw.map_or(Some(Weight::ZERO), |raw| percentage(raw, faults));
     let Some(weight) = weight.filter(|_| !lost.has("kubernetes") || raw.is_some()) else {
         return Weight::ZERO;

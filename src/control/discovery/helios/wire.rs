@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 /// The answer to `POST /hosts/statuses`: what each host is to run, and what runs there.
@@ -52,7 +53,7 @@ pub(super) struct Job {
 pub(super) struct ServicePorts {
     /// By the port's name.
     #[serde(default, deserialize_with = "or_default")]
-    pub(super) ports: BTreeMap<Box<str>, serde::de::IgnoredAny>,
+    pub(super) ports: BTreeMap<Box<str>, Option<IgnoredAny>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
