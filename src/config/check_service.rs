@@ -44,11 +44,12 @@ pub(super) fn check(
     let team = team(raw.team, lost, faults);
     let (matches, host_places) = matches(raw.matches, lost, process, faults);
     let split = raw.split.unwrap_or_default();
+    let are_written = PerSide { helios: raw.helios.is_some(), kubernetes: raw.kubernetes.is_some() };
     let sides = PerSide {
         helios: side(raw.helios, Side::Helios, lost, process, files, faults),
         kubernetes: side(raw.kubernetes, Side::Kubernetes, lost, process, files, faults),
     };
-    let weight = weight(split.kubernetes.as_ref(), &sides, lost, faults);
+    let weight = weight(split.kubernetes.as_ref(), are_written, lost, faults);
     let rehosts = sides.iter().any(|(_, side)| side.host.is_some());
     let written = Written { headers: raw.headers, rewrite: raw.rewrite, trace: raw.trace, rehosts };
     let changes = check_headers::check(written, &matches.paths, faults);
@@ -204,12 +205,7 @@ pub(super) fn path_prefix(raw: &At<String>, faults: &mut Faults<'_>) -> Option<P
     None
 }
 
-fn weight(
-    raw: Option<&At<f64>>,
-    sides: &PerSide<SideConfig>,
-    lost: &Lost,
-    faults: &mut Faults<'_>,
-) -> Weight {
+fn weight(raw: Option<&At<f64>>, are_written: PerSide<bool>, lost: &Lost, faults: &mut Faults<'_>) -> Weight {
     let weight = raw.map_or(Some(Weight::ZERO), |raw| percentage(raw, faults));
     let Some(weight) = weight.filter(|_| !lost.has("kubernetes") || raw.is_some()) else {
         return Weight::ZERO;
@@ -217,9 +213,8 @@ fn weight(
     for (side, has_share) in
         [(Side::Kubernetes, weight > Weight::ZERO), (Side::Helios, weight < Weight::FULL)]
     {
-        let explained =
-            ["source", "addresses", "srv", "service", "job", side.as_str()].iter().any(|key| lost.has(key));
-        if !has_share || sides[side].source.is_some() || explained {
+        // What is wrong with a side that is written has been told.
+        if !has_share || are_written[side] || lost.has(side.as_str()) {
             continue;
         }
         let message = format!("weight for a side that is not there: {side}");
@@ -337,11 +332,10 @@ fn side(
         }
         return SideConfig::default();
     };
-    let sockets = tls.as_ref().and(written.value.addresses.clone());
-    let source = check_sources::source(written, side, lost, process, files, faults);
-    if let (Some(connector), Some(addresses)) = (&tls, sockets) {
+    if let (Some(connector), Some(addresses)) = (&tls, &written.value.addresses) {
         check_addresses::has_name(connector, &addresses.value, faults);
     }
+    let source = check_sources::source(written, side, lost, process, files, faults);
     let proxy_protocol = raw.value.proxy_protocol.map(|version| match version.value {
         RawProxyProtocol::V1 => ProxyProtocol::V1,
         RawProxyProtocol::V2 => ProxyProtocol::V2,

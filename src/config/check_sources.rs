@@ -330,17 +330,17 @@ pub(super) fn helios(
 ) -> Option<Arc<MastersConfig>> {
     let At { value: raw, span } = raw;
     let found = match (&raw.masters, &raw.domain) {
-        (Some(masters), None) => Masters::Listed(master_list(masters, faults)?),
+        (Some(masters), None) => master_list(masters, faults).map(Masters::Listed),
         (None, Some(domain)) if is_name(domain.value.trim()) => {
-            Masters::Domain(domain.value.trim().to_ascii_lowercase().into())
+            Some(Masters::Domain(domain.value.trim().to_ascii_lowercase().into()))
         }
         (None, Some(domain)) => {
             faults.at(&domain.span, "not a domain", "such as gew1.example.net");
-            return None;
+            None
         }
         (Some(_), Some(domain)) => {
             faults.at(&domain.span, "masters twice", "listed, and by a domain").help("keep one of the two");
-            return None;
+            None
         }
         (None, None) => {
             if !lost.has("masters") && !lost.has("domain") {
@@ -348,7 +348,7 @@ pub(super) fn helios(
                     .at(&span, "no masters of Helios", "who knows where services run?")
                     .help("add masters = [\"http://…:5801\"], or domain = \"…\"");
             }
-            return None;
+            None
         }
     };
     let poll_span = raw.poll.as_ref().map(|raw| raw.span.clone());
@@ -359,6 +359,7 @@ pub(super) fn helios(
         poll = MastersConfig::POLL;
     }
     let token = raw.token.and_then(|raw| check_tls::file(&raw, faults));
+    let found = found?;
     let tls = match raw.tls {
         Some(raw) => Some(check_tls::connect(raw, Protocol::Http1, lost, files, faults)),
         None => trust(&found, &span, files, faults),
@@ -390,7 +391,9 @@ fn master_list(raw: &At<Vec<At<String>>>, faults: &mut Faults<'_>) -> Option<Vec
             .help("such as \"http://helios-master-1:5801\"");
         return None;
     }
-    raw.value.iter().map(|raw| master(raw, faults)).collect()
+    // All of them are looked at: every fault is told at once.
+    let masters: Vec<_> = raw.value.iter().map(|raw| master(raw, faults)).collect();
+    masters.into_iter().collect()
 }
 
 fn master(raw: &At<String>, faults: &mut Faults<'_>) -> Option<MasterAddress> {

@@ -17,6 +17,7 @@ mod failures;
 mod grpc;
 mod header_rules;
 mod hedging;
+mod helios;
 mod holds;
 mod interop;
 mod judge;

@@ -12,7 +12,10 @@
 
 mod helios;
 mod kubernetes;
+#[cfg(test)]
+mod name_server;
 mod names;
+mod resolve;
 mod sighting;
 
 use std::io;

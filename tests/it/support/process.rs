@@ -73,6 +73,11 @@ impl Process {
         }
     }
 
+    /// What it has said so far, as far as it was waited for.
+    pub(crate) fn seen(&self) -> String {
+        self.seen.join("\n")
+    }
+
     /// Takes no more of what it says: the next lines find the pipe closed.
     pub(crate) fn stop_reading(&mut self) {
         self.lines = mpsc::channel().1;

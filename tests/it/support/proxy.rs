@@ -33,6 +33,8 @@ pub(crate) struct Service {
     kubernetes: Vec<Address>,
     protocols: [&'static str; 2],
     sides: [&'static str; 2],
+    /// In place of addresses: the source of each side.
+    sources: [Option<String>; 2],
     split: String,
     rest: String,
 }
@@ -49,6 +51,7 @@ impl Service {
             kubernetes: Vec::new(),
             protocols: ["http/1.1", "http/1.1"],
             sides: ["", ""],
+            sources: [None, None],
             split: String::new(),
             rest: String::new(),
         }
@@ -79,6 +82,12 @@ impl Service {
         self
     }
 
+    /// Where Helios' endpoints come from, in place of addresses: what stands in the braces of `source`.
+    pub(crate) fn helios_source(mut self, source: &str) -> Self {
+        self.sources[0] = Some(source.to_owned());
+        self
+    }
+
     /// What each side speaks.
     pub(crate) fn protocols(mut self, helios: &'static str, kubernetes: &'static str) -> Self {
         self.protocols = [helios, kubernetes];
@@ -104,12 +113,17 @@ impl Service {
     }
 
     pub(crate) fn text(&self) -> String {
-        let side = |name: &str, addresses: &[Address], protocol: &str, more: &str| {
-            if addresses.is_empty() {
-                return String::new();
-            }
-            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            format!("[{name}]\nsource = {{ addresses = {addresses:?} }}\nprotocol = {protocol:?}\n{more}\n")
+        let side = |name: &str, place: usize, addresses: &[Address]| {
+            let source = match &self.sources[place] {
+                Some(source) => source.clone(),
+                None if addresses.is_empty() => return String::new(),
+                None => {
+                    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                    format!("addresses = {addresses:?}")
+                }
+            };
+            let (protocol, more) = (self.protocols[place], self.sides[place]);
+            format!("[{name}]\nsource = {{ {source} }}\nprotocol = {protocol:?}\n{more}\n")
         };
         format!(
             "team = \"t\"\n[match]\nhosts = [{:?}]\npaths = [{:?}]\n[split]\nkubernetes = {:?}\n{}\n{}{}{}\n",
@@ -117,8 +131,8 @@ impl Service {
             self.path,
             self.weight,
             self.split,
-            side("helios", &self.helios, self.protocols[0], self.sides[0]),
-            side("kubernetes", &self.kubernetes, self.protocols[1], self.sides[1]),
+            side("helios", 0, &self.helios),
+            side("kubernetes", 1, &self.kubernetes),
             self.rest
         )
     }
