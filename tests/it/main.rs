@@ -19,6 +19,7 @@ mod hedging;
 mod holds;
 mod interop;
 mod judge;
+mod kubernetes;
 mod limits;
 mod memory;
 mod mixes;

@@ -29,6 +29,7 @@ pub(crate) struct Service {
     weight: f64,
     helios: Vec<Address>,
     kubernetes: Vec<Address>,
+    kubernetes_source: Option<String>,
     protocols: [&'static str; 2],
     sides: [&'static str; 2],
     split: String,
@@ -45,6 +46,7 @@ impl Service {
             weight: 0.0,
             helios: Vec::new(),
             kubernetes: Vec::new(),
+            kubernetes_source: None,
             protocols: ["http/1.1", "http/1.1"],
             sides: ["", ""],
             split: String::new(),
@@ -77,6 +79,12 @@ impl Service {
         self
     }
 
+    /// Where the kubernetes side's endpoints come from, in place of addresses.
+    pub(crate) fn kubernetes_source(mut self, source: &str) -> Self {
+        self.kubernetes_source = Some(source.to_owned());
+        self
+    }
+
     /// What each side speaks.
     pub(crate) fn protocols(mut self, helios: &'static str, kubernetes: &'static str) -> Self {
         self.protocols = [helios, kubernetes];
@@ -102,21 +110,23 @@ impl Service {
     }
 
     pub(crate) fn text(&self) -> String {
-        let side = |name: &str, addresses: &[Address], protocol: &str, more: &str| {
-            if addresses.is_empty() {
-                return String::new();
-            }
+        let listed = |addresses: &[Address]| {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            format!("[{name}]\nsource = {{ addresses = {addresses:?} }}\nprotocol = {protocol:?}\n{more}\n")
+            (!addresses.is_empty()).then(|| format!("{{ addresses = {addresses:?} }}"))
         };
+        let side = |name: &str, source: Option<String>, protocol: &str, more: &str| {
+            let Some(source) = source else { return String::new() };
+            format!("[{name}]\nsource = {source}\nprotocol = {protocol:?}\n{more}\n")
+        };
+        let kubernetes = self.kubernetes_source.clone().or_else(|| listed(&self.kubernetes));
         format!(
             "team = \"t\"\n[match]\nhosts = [{:?}]\npaths = [{:?}]\n[split]\nkubernetes = {:?}\n{}\n{}{}{}\n",
             self.host,
             self.path,
             self.weight,
             self.split,
-            side("helios", &self.helios, self.protocols[0], self.sides[0]),
-            side("kubernetes", &self.kubernetes, self.protocols[1], self.sides[1]),
+            side("helios", listed(&self.helios), self.protocols[0], self.sides[0]),
+            side("kubernetes", kubernetes, self.protocols[1], self.sides[1]),
             self.rest
         )
     }
