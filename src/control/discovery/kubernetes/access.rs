@@ -36,6 +36,14 @@ impl Access {
         Self { cluster, opened: RefCell::default(), opens: Cell::new(0), streams: Cell::new(true) }
     }
 
+    /// By a client that is there.
+    #[cfg(test)]
+    pub(super) fn of(cluster: Arc<ClusterConfig>, client: Client) -> Self {
+        let access = Self::new(cluster);
+        *access.opened.borrow_mut() = Some(Opened { client, number: 0 });
+        access
+    }
+
     pub(super) fn zone(&self) -> Option<&str> {
         self.cluster.zone.as_deref()
     }

@@ -383,6 +383,44 @@ async fn bounded<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use http::Response;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tokio::sync::{mpsc, watch};
+
+    use crate::config::{ClusterAccess, ClusterConfig};
+
+    /// What a server tells at the end of a list, and then nothing for ever.
+    const LISTED: &[u8] = br#"{"type":"BOOKMARK","object":{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}}}
+"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_has_died_in_silence_is_told_of() {
+        let server = tower::service_fn(|_| async {
+            let line = Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(LISTED)));
+            let lines = stream::iter([line]).chain(stream::pending());
+            Ok::<_, Infallible>(Response::new(StreamBody::new(lines)))
+        });
+        let cluster = ClusterConfig { name: "".into(), access: ClusterAccess::InCluster, zone: None };
+        let access = Access::of(Arc::new(cluster), Client::new(server, "default"));
+        let what = Published { namespace: "shop".into(), service: "a".into(), port: None };
+        let (_asking, asked) = watch::channel(Arc::from([(SourceId(1), what)]));
+        let (tell, mut looks) = mpsc::channel(8);
+        let watching = run(Clock::start(), Rc::new(access), "shop".into(), asked, tell);
+        let hearing = async {
+            assert_eq!(looks.recv().await.unwrap()[0].seen, Ok(Vec::new()));
+            let second = timeout(Duration::from_mins(1), looks.recv()).await;
+            assert_eq!(second.unwrap().unwrap()[0].seen, Err("the API server is silent".into()));
+        };
+        tokio::select! {
+            () = watching => panic!("it goes on"),
+            () = hearing => {}
+        }
+    }
 
     #[test]
     fn pauses_grow_to_a_bound_and_differ() {
