@@ -21,6 +21,7 @@ mod helios;
 mod holds;
 mod interop;
 mod judge;
+mod kubernetes;
 mod limits;
 mod memory;
 mod mixes;

@@ -84,7 +84,13 @@ impl Service {
 
     /// Where Helios' endpoints come from, in place of addresses: what stands in the braces of `source`.
     pub(crate) fn helios_source(mut self, source: &str) -> Self {
-        self.sources[0] = Some(source.to_owned());
+        self.sources[0] = Some(format!("{{ {source} }}"));
+        self
+    }
+
+    /// Where the kubernetes side's endpoints come from, in place of addresses.
+    pub(crate) fn kubernetes_source(mut self, source: &str) -> Self {
+        self.sources[1] = Some(source.to_owned());
         self
     }
 
@@ -119,11 +125,15 @@ impl Service {
                 None if addresses.is_empty() => return String::new(),
                 None => {
                     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                    format!("addresses = {addresses:?}")
+                    format!("{{ addresses = {addresses:?} }}")
                 }
             };
             let (protocol, more) = (self.protocols[place], self.sides[place]);
-            format!("[{name}]\nsource = {{ {source} }}\nprotocol = {protocol:?}\n{more}\n")
+            format!("[{name}]
+source = {source}
+protocol = {protocol:?}
+{more}
+")
         };
         format!(
             "team = \"t\"\n[match]\nhosts = [{:?}]\npaths = [{:?}]\n[split]\nkubernetes = {:?}\n{}\n{}{}{}\n",
