@@ -20,6 +20,8 @@ pub(in crate::dataplane) struct EndpointState {
     /// Connections that failed in a row.
     refusals: Cell<u32>,
     passed_over_until: Cell<Micros>,
+    /// When it has answered last.
+    answered: Cell<Micros>,
 }
 
 /// How long an endpoint is passed over after its first refusal; twice as long after each further one …
@@ -38,6 +40,7 @@ impl EndpointState {
             in_flight: Cell::new(0),
             refusals: Cell::new(0),
             passed_over_until: Cell::new(Micros(0)),
+            answered: Cell::new(Micros(0)),
         }
     }
 
@@ -72,6 +75,16 @@ impl EndpointState {
     pub(in crate::dataplane) fn accepted(&self) {
         self.refusals.set(0);
         self.passed_over_until.set(Micros(0));
+    }
+
+    /// It has answered a request, well or not.
+    pub(in crate::dataplane) fn answered(&self, now: Micros) {
+        self.answered.set(now);
+    }
+
+    /// Whether it has answered nobody since then.
+    pub(in crate::dataplane) fn is_silent_since(&self, then: Micros) -> bool {
+        self.answered.get() < then
     }
 
     /// Until when it is passed over; in the past if it is not.
