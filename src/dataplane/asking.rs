@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, TryFutureExt};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -25,6 +25,10 @@ pub(super) struct Asking {
     origin: Origin,
     /// Whether it is a HEAD, whose answer has no body.
     pub(super) is_head: bool,
+    /// What the client speaks.
+    version: Version,
+    /// Bytes of the body, if that is known beforehand.
+    size: Option<u64>,
     /// Whether being asked changes nothing (RFC 9110, section 9.2.1), and it has no body; or it is marked so.
     pub(super) is_safe: bool,
     /// Whether being asked twice does no more than being asked once.
@@ -34,6 +38,9 @@ pub(super) struct Asking {
     /// Absent if the service changes nothing on the way.
     pub(super) passing: Option<Box<Passing>>,
 }
+
+/// A body of up to so many bytes comes with its head, or just behind it.
+const AT_HAND: u64 = 16 << 10;
 
 /// Whether a request's service says of its method that it may be asked twice. Methods of HTTP say so themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +75,23 @@ impl Asking {
         core: &Rc<Core>,
     ) -> Self {
         let is_head = *request.method() == Method::HEAD;
+        let (version, size) = (request.version(), request.body().size_hint().exact());
         let is_safe = marked == Marked::Safe || request.method().is_safe() && request.body().is_end_stream();
         let is_idempotent = marked == Marked::Safe || is_idempotent(request.method());
         if request.body().is_end_stream() {
             let request = Some(request.map(|_| RequestBody::Empty));
             let origin = Origin::NoBody;
-            return Self { request, origin, is_head, is_safe, is_idempotent, upgrade, passing };
+            return Self {
+                request,
+                origin,
+                is_head,
+                version,
+                size,
+                is_safe,
+                is_idempotent,
+                upgrade,
+                passing,
+            };
         }
         if is_idempotent && bounds.kept > 0 {
             let mut kept = None;
@@ -83,13 +101,23 @@ impl Asking {
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
             let request = Some(request);
-            return Self { request, origin, is_head, is_safe, is_idempotent, upgrade, passing };
+            return Self {
+                request,
+                origin,
+                is_head,
+                version,
+                size,
+                is_safe,
+                is_idempotent,
+                upgrade,
+                passing,
+            };
         }
         let fate = Rc::new(Fate::new(core, bounds));
         let request =
             request.map(|incoming| RequestBody::Streamed(Coming::new(incoming, core), fate.clone()));
         let (request, origin) = (Some(request), Origin::Once(fate));
-        Self { request, origin, is_head, is_safe, is_idempotent, upgrade, passing }
+        Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade, passing }
     }
 
     /// The same for a second try at the same time, before the first is sent; `None` if being asked changes something.
@@ -102,10 +130,10 @@ impl Asking {
             Origin::Kept(kept) => Origin::Kept(kept.clone()),
             Origin::Once(_) => return None,
         };
-        let Self { is_head, is_safe, is_idempotent, .. } = *self;
+        let Self { is_head, version, size, is_safe, is_idempotent, .. } = *self;
         let request = Some(copy(self.request.as_ref()?));
         let passing = self.passing.clone();
-        Some(Self { request, origin, is_head, is_safe, is_idempotent, upgrade: None, passing })
+        Some(Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade: None, passing })
     }
 
     /// Makes a twin ready to be sent while the first may still be; `false` if the client has not sent all of its body, or
@@ -153,9 +181,14 @@ impl Asking {
         if let Some(passing) = &self.passing {
             passing.address(request.headers_mut(), to);
         }
-        headers::address(&mut request, side, has_body)?;
+        // What the connection speaks: the side may have been changed since it was asked for.
+        let protocol = match lease {
+            Lease::Http1(_) => Protocol::Http1,
+            Lease::Http2(_) => Protocol::Http2,
+        };
+        headers::address(&mut request, protocol, side.tls.is_some(), has_body)?;
         if let Some(upgrade) = &mut self.upgrade {
-            upgrade.address(&mut request, side.protocol, has_body)?;
+            upgrade.address(&mut request, protocol, has_body)?;
         }
         if is_repeatable {
             self.request = Some(copy(&request));
@@ -202,10 +235,25 @@ impl Asking {
             .is_some_and(|(upgrade, request)| upgrade.needs_connect(protocol, request, has_body))
     }
 
-    /// Makes an endpoint's head an answer's. Tells whether it means what it seems to.
-    pub(super) fn understands<B>(&mut self, response: &mut Response<B>) -> bool {
+    /// Whether there is much of a body, or nobody knows how much: sending it may take the client long.
+    pub(super) fn is_upload(&self) -> bool {
+        self.size.is_none_or(|bytes| bytes > AT_HAND)
+    }
+
+    /// Whether the client speaks HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
+    /// Whether what the client wants to switch to can be asked of endpoints that speak this.
+    pub(super) fn can_be_put_to(&self, protocol: Protocol) -> bool {
+        self.upgrade.as_ref().is_none_or(|upgrade| upgrade.can_be_put_to(protocol))
+    }
+
+    /// Makes an endpoint's head an answer's. The error is why it does not mean what it seems to.
+    pub(super) fn understand<B>(&mut self, response: &mut Response<B>) -> Result<(), Cause> {
         match &mut self.upgrade {
-            None => headers::answer(response),
+            None => headers::answer(response).then_some(()).ok_or(Cause::Protocol),
             Some(upgrade) => upgrade.answer(response),
         }
     }

@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use crate::model::{Cause, Fault, Micros, Outcome, Side};
 use crate::snapshot::{ServiceView, Turn};
-use crate::verdict::{Latency, Stratum, Ticket};
+use crate::verdict::{Latency, Stratum, Thresholds, Ticket};
 
 use super::core::Core;
 use super::endpoints::{EndpointState, Lease};
@@ -20,12 +20,13 @@ pub(super) struct Try {
     stratum: Stratum,
     endpoint: Option<Rc<EndpointState>>,
     /// Its turn on the side, where there may be only so many.
-    turn: Option<Turn>,
+    _turn: Option<Turn>,
     /// Absent if this try is no evidence.
     ticket: Option<Ticket>,
     trace: Option<Rc<Trace>>,
     /// Why it has failed, as the head of its answer says.
     failure: Option<Cause>,
+    is_timed: bool,
     /// Why it ends if it is dropped.
     pub(super) if_dropped: Cause,
     ended: bool,
@@ -48,6 +49,8 @@ pub(super) struct TryOf {
     pub(super) stratum: Stratum,
     pub(super) begun: Micros,
     pub(super) turn: Option<Turn>,
+    /// Whether how long it takes is the side's doing: while a client sends, it is the client's.
+    pub(super) is_timed: bool,
 }
 
 impl Try {
@@ -58,10 +61,11 @@ impl Try {
         dealt: TryOf,
         trace: Option<&Rc<Trace>>,
     ) -> Self {
-        let TryOf { side, counts, stratum, begun, turn } = dealt;
-        let ticket = (counts == Counts::AsEvidence && view.judged).then(|| {
-            service.ballot.borrow_mut().enter(stratum, side, begun, view.groups.thresholds(stratum))
-        });
+        let TryOf { side, counts, stratum, begun, turn, is_timed } = dealt;
+        let unknown = Thresholds::default();
+        let thresholds = if is_timed { view.groups.thresholds(stratum) } else { &unknown };
+        let ticket = (counts == Counts::AsEvidence && view.judged)
+            .then(|| service.ballot.borrow_mut().enter(stratum, side, begun, thresholds));
         core.note_active(service);
         Self {
             core: core.clone(),
@@ -71,10 +75,11 @@ impl Try {
             begun,
             stratum,
             endpoint: None,
-            turn,
+            _turn: turn,
             ticket,
             trace: trace.cloned(),
             failure: None,
+            is_timed,
             if_dropped: Cause::ClientGone,
             ended: false,
         }
@@ -94,16 +99,16 @@ impl Try {
         }
     }
 
-    /// The endpoint does not answer: nothing more is sent over connections that it may have forgotten.
-    pub(super) fn close_idle(&self) {
-        if let Some(endpoint) = &self.endpoint {
+    /// If the endpoint has answered nobody since then, nothing more is sent over connections that it may have forgotten.
+    pub(super) fn close_idle_if_silent(&self, then: Micros) {
+        if let Some(endpoint) = self.endpoint.as_ref().filter(|endpoint| endpoint.is_silent_since(then)) {
             endpoint.pool.close_idle();
         }
     }
 
     /// Notes what went wrong at the endpoint, whether or not the try goes on elsewhere.
     pub(super) fn blame(&self, cause: Cause) {
-        if let Some(endpoint) = &self.endpoint {
+        if let Some(endpoint) = self.endpoint.as_ref().filter(|_| cause.fault() == Fault::Side) {
             self.service.tally.borrow_mut().blame(&endpoint.endpoint, cause);
             endpoint.failed();
         }
@@ -114,6 +119,9 @@ impl Try {
     pub(super) fn answered(&mut self, failure: Option<Cause>) {
         let (now, failed) = (self.core.now(), failure.is_some());
         self.failure = failure;
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.answered(now);
+        }
         if let Some(ticket) = &mut self.ticket {
             self.service.ballot.borrow_mut().answer(ticket, now, failed);
         }
@@ -124,7 +132,7 @@ impl Try {
         if let Some(endpoint) = self.endpoint.as_ref().filter(|_| !failed) {
             endpoint.took(now.since(self.begun), now);
         }
-        if self.counts == Counts::AsEvidence && !failed {
+        if self.counts == Counts::AsEvidence && !failed && self.is_timed {
             let latency = Latency::of(now.since(self.begun));
             self.service.tally.borrow_mut().sides[self.side].answered_in(self.stratum, latency);
         }
@@ -136,7 +144,8 @@ impl Try {
     }
 
     fn end_answered(&mut self, outcome: Outcome) {
-        if self.side == Side::Kubernetes
+        if !self.ended
+            && self.side == Side::Kubernetes
             && let Outcome::Failed(cause) = outcome
             && cause.fault() == Fault::Side
         {
@@ -160,6 +169,11 @@ impl Try {
         self.end(outcome);
     }
 
+    /// The head of the answer tells how the try has ended. It is counted now; its body may still come.
+    pub(super) fn fail(&mut self, cause: Cause) {
+        self.end(Outcome::Failed(cause));
+    }
+
     fn end(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -178,13 +192,9 @@ impl Try {
         if let Some(trace) = self.trace.take() {
             trace.end(outcome, self.endpoint.as_ref().map(|asked| asked.endpoint.clone()), evidence);
         }
-        if let Outcome::Failed(cause) = outcome
-            && cause.fault() == Fault::Side
-        {
+        if let Outcome::Failed(cause) = outcome {
             self.blame(cause);
         }
-        self.leave_endpoint();
-        self.turn = None;
         self.core.note_active(&self.service);
     }
 
@@ -213,13 +223,11 @@ impl Try {
 
 impl Drop for Try {
     fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
         match self.failure {
             // Whoever leaves amid the body of a failure has got the failure all the same.
             Some(cause) => self.end_answered(Outcome::Failed(cause)),
             None => self.end(Outcome::Failed(self.if_dropped)),
         }
+        self.leave_endpoint();
     }
 }

@@ -89,6 +89,11 @@ struct Source {
     too_large: bool,
 }
 
+/// Pieces of a body that are kept: also one of one byte has a place of its own.
+const MOST_PIECES: usize = 1_024;
+/// A piece of less than this is kept without the buffer that it was read into.
+const SMALL: usize = 4 << 10;
+
 /// How long a body is heard out that nobody wants, …
 const HEARD_FOR: Duration = Duration::from_secs(1);
 /// … and how many bytes of it at most. Whoever sends more is told to stop.
@@ -151,18 +156,24 @@ impl Drop for Coming {
     }
 }
 
-async fn hear_out(mut incoming: Incoming, core: Rc<Core>) {
+/// Reads on for a moment; tells whether that was to the end.
+pub(super) async fn hear_out(mut incoming: Incoming, core: Rc<Core>) -> bool {
     let limit = Limit { until: core.now().after(HEARD_FOR), if_held: None };
     let mut room = MOST_HEARD;
     let heard = poll_fn(|cx| {
-        while let Some(Ok(frame)) = ready!(Pin::new(&mut incoming).poll_frame(cx)) {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            let Some(left) = room.checked_sub(length) else { break };
-            room = left;
+        loop {
+            match ready!(Pin::new(&mut incoming).poll_frame(cx)) {
+                None => return Poll::Ready(true),
+                Some(Err(_)) => return Poll::Ready(false),
+                Some(Ok(frame)) => {
+                    let length = frame.data_ref().map_or(0, Bytes::len);
+                    let Some(left) = room.checked_sub(length) else { return Poll::Ready(false) };
+                    room = left;
+                }
+            }
         }
-        Poll::Ready(())
     });
-    let _ = within(&core, limit, heard).await;
+    within(&core, limit, heard).await.unwrap_or(false)
 }
 
 impl Fate {
@@ -270,9 +281,12 @@ impl Source {
             self.trailers = Some(trailers.clone());
         }
         let Some(data) = frame.data_ref().filter(|_| !self.too_large) else { return };
-        if let Some(room) = self.room.checked_sub(data.len()) {
+        let room = self.room.checked_sub(data.len()).filter(|_| self.frames.len() < MOST_PIECES);
+        if let Some(room) = room {
             self.room = room;
-            self.frames.push(data.clone());
+            // A small piece is a view of a large buffer.
+            let kept = if data.len() < SMALL { Bytes::copy_from_slice(data) } else { data.clone() };
+            self.frames.push(kept);
         } else {
             self.too_large = true;
             self.frames = Vec::new();

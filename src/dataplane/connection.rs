@@ -90,14 +90,16 @@ pub(super) async fn run(core: Rc<Core>, protocols: Rc<auto::Builder<Streams>>, w
                 connection.as_mut().graceful_shutdown();
                 continue;
             }
-            if called {
-                return Poll::Pending;
-            }
-            let is_abused = client.requests.are_mostly_cancelled(cancelled);
-            if is_abused {
+            // Whoever does so need not be said goodbye to; and one that does not hear a goodbye, and asks on, is not told twice.
+            if client.requests.are_mostly_cancelled(cancelled) {
                 core.refuse(Cause::RapidReset);
+                return Poll::Ready(());
             }
-            let is_over = is_abused || client.requests.asked.get() >= requests;
+            if called {
+                let most = requests.saturating_add(client.limits.streams);
+                return if client.requests.asked.get() > most { Poll::Ready(()) } else { Poll::Pending };
+            }
+            let is_over = client.requests.asked.get() >= requests;
             if !is_over && !seat.is_called(cx.waker()) {
                 return Poll::Pending;
             }

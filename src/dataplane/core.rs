@@ -34,6 +34,8 @@ pub(super) struct Core {
     pub(super) most_in_flight: usize,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) accepts_paused: Cell<u64>,
+    /// Tries that go on without a client, because another has answered first.
+    pub(super) outrun: Cell<u32>,
     /// Clients with whom TLS could not be agreed on.
     pub(super) handshakes_failed: Cell<u64>,
     /// Absent if nobody wants to read of every request.
@@ -87,6 +89,7 @@ impl Core {
             most_in_flight,
             reports,
             accepts_paused: Cell::new(0),
+            outrun: Cell::new(0),
             handshakes_failed: Cell::new(0),
             access_log,
             scratch: RefCell::new(vec![0; SCRATCH].into()),

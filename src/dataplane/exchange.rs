@@ -13,7 +13,7 @@ use crate::verdict::{Question, Stratum};
 use super::answer::{AnswerBody, Stream};
 use super::asking::{Asking, Marked};
 use super::attempt::{Counts, Try, TryOf};
-use super::body::{Bounds, Fate, LeastPace};
+use super::body::{Bounds, Fate, LeastPace, hear_out};
 use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease};
 use super::headers;
@@ -97,7 +97,7 @@ pub(super) struct Plan {
 pub(super) struct Lost {
     cause: Cause,
     /// The answer, if there was one: better than none. Its try has been counted.
-    answer: Option<Box<(Response<Incoming>, Lease)>>,
+    answer: Option<Box<(Response<Incoming>, Try, Lease)>>,
 }
 
 /// Endpoints of one side that are asked for a connection before giving up.
@@ -149,13 +149,15 @@ impl Exchange {
     pub(super) async fn run(mut self: Box<Self>) -> Response<AnswerBody> {
         let answered = match self.enter().await {
             Err(cause) => {
-                self.service.refuse(&self.core, cause, self.trace.as_deref());
+                self.service.refuse(&self.core, cause, self.dialect, self.trace.as_deref());
                 Err((cause, None))
             }
             Ok(begun) => {
                 let mut otherwise = self.otherwise();
                 let plan = Plan { side: self.side, counts: self.counts, otherwise, begun, is_hedge: false };
-                let asked = if otherwise == Otherwise::AskHelios && self.view.config.rescue.hedge {
+                // An upgraded stream has no twin, and takes its place among the requests along.
+                let may_hedge = self.view.config.rescue.hedge && self.asking.upgrade.is_none();
+                let asked = if otherwise == Otherwise::AskHelios && may_hedge {
                     let hedged = Box::pin(hedge::ask(self, plan)).await;
                     self = hedged.exchange;
                     otherwise = hedged.otherwise;
@@ -168,9 +170,8 @@ impl Exchange {
                     // Rare, and large: it gets a place of its own only when it happens.
                     Err(lost) => Box::pin(self.recover(lost, otherwise)).await,
                 };
-                self.count_answer(
-                    answered.as_ref().map_or_else(|cause| respond::status(*cause), |head| head.status),
-                );
+                let told = |cause: &Cause| respond::told(*cause, self.dialect);
+                self.count_answer(answered.as_ref().map_or_else(told, |head| head.status));
                 answered.map_err(|cause| (cause, Some(self.side)))
             }
         };
@@ -215,6 +216,10 @@ impl Exchange {
             match self.ask(plan).await {
                 Ok(head) => {
                     self.count_rescue(self.is_well(&head));
+                    if let Some(unwanted) = answer {
+                        let (response, attempt, lease) = *unwanted;
+                        put_away(&self.core, response.into_body(), attempt, lease);
+                    }
                     return Ok(head);
                 }
                 Err(second) => answer = answer.or(second.answer),
@@ -223,14 +228,13 @@ impl Exchange {
         if self.side == Side::Kubernetes && cause.fault() == Fault::Side {
             self.count_rescue(false);
         }
-        match answer {
-            Some(answer) => Ok(self.answer(answer.0, None, answer.1)),
-            None => Err(cause),
-        }
+        let Some(answer) = answer else { return Err(cause) };
+        let (response, attempt, lease) = *answer;
+        Ok(self.answer(response, attempt, lease))
     }
 
     pub(super) fn affords_rescue(&self) -> bool {
-        self.service.budget.borrow().affords(self.view.config.rescue.budget)
+        self.service.budget.borrow_mut().affords(self.view.config.rescue.budget, self.core.recently())
     }
 
     fn otherwise(&self) -> Otherwise {
@@ -266,6 +270,10 @@ impl Exchange {
     pub(super) async fn ask(&mut self, mut plan: Plan) -> Result<Parts, Lost> {
         let mut attempt = self.begin(&mut plan).await?;
         let Plan { side, begun, otherwise, .. } = plan;
+        if !self.asking.can_be_put_to(self.view.config.sides[side].protocol) {
+            attempt.finish(Outcome::Failed(Cause::NoUpgrade));
+            return Err(Lost { cause: Cause::NoUpgrade, answer: None });
+        }
         let (mut fresh, mut refusals) = (Fresh::Any, 0);
         let cause = loop {
             let (mut lease, reused) = match self.connect(plan, &mut attempt, fresh).await {
@@ -295,23 +303,24 @@ impl Exchange {
                     break answered;
                 }
             };
-            let is_understood = answered.as_mut().is_ok_and(|answered| {
-                answered.as_mut().is_ok_and(|response| self.asking.understands(response))
-            });
+            let misunderstood = match &mut answered {
+                Ok(Ok(response)) => self.asking.understand(response).err(),
+                _ => None,
+            };
             let cause = match answered {
-                Ok(Ok(_)) if !is_understood => Cause::Protocol,
-                Ok(Ok(response)) => {
+                Ok(Ok(response)) if misunderstood.is_none() => {
                     let failure = self.told(response.status(), response.headers()).failure();
                     attempt.answered(failure);
                     if let Some(cause) = failure.filter(|_| otherwise == Otherwise::AskHelios) {
                         // Held back while Helios is asked.
-                        attempt.finish(Outcome::Failed(cause));
-                        return Err(Lost { cause, answer: Some(Box::new((response, lease))) });
+                        attempt.fail(cause);
+                        return Err(Lost { cause, answer: Some(Box::new((response, attempt, lease))) });
                     }
-                    return Ok(self.answer(response, Some(attempt), lease));
+                    return Ok(self.answer(response, attempt, lease));
                 }
+                Ok(Ok(_)) => misunderstood.unwrap_or(Cause::Protocol),
                 Ok(Err(unanswered)) => self.asking.explain(unanswered),
-                Err(Expired::Late) if self.asking.fate().is_some_and(Fate::is_awaited) => Cause::ClientBody,
+                Err(Expired::Late) if self.asking.fate().is_some_and(Fate::is_awaited) => Cause::BodyTimeout,
                 Err(Expired::Late) => Cause::HeaderTimeout,
                 Err(Expired::TakenBack) => Cause::TakenBack,
             };
@@ -323,8 +332,9 @@ impl Exchange {
             }
             break cause;
         };
-        if cause == Cause::HeaderTimeout {
-            attempt.close_idle();
+        // It may be this request that takes long, or this caller that has no time; not so if nobody has had an answer since.
+        if cause == Cause::HeaderTimeout && !self.is_overdue() {
+            attempt.close_idle_if_silent(begun);
         }
         attempt.finish(Outcome::Failed(cause));
         Err(Lost { cause, answer: None })
@@ -337,14 +347,15 @@ impl Exchange {
             Err(cause) => {
                 self.service.tally.borrow_mut().sides[plan.side].failed.count(cause);
                 self.core.note_active(&self.service);
-                if let Some(trace) = &self.trace {
+                if let Some(trace) = self.trace.as_ref().filter(|_| !plan.is_hedge) {
                     trace.end(Outcome::Failed(cause), None, false);
                 }
                 return Err(Lost { cause, answer: None });
             }
         };
-        let dealt =
-            TryOf { side: plan.side, counts: plan.counts, stratum: self.stratum, begun: plan.begun, turn };
+        let Plan { side, counts, begun, .. } = *plan;
+        let is_timed = self.dialect == Dialect::Grpc || !self.asking.is_upload();
+        let dealt = TryOf { side, counts, stratum: self.stratum, begun, turn, is_timed };
         // The access log tells of the first try, whichever ends first.
         let trace = self.trace.as_ref().filter(|_| !plan.is_hedge);
         let mut attempt = Try::begin(&self.core, &self.service, &self.view, dealt, trace);
@@ -369,7 +380,16 @@ impl Exchange {
             let limit = self.connect_limit(plan);
             // Rare, and large.
             let origin = self.origin.as_deref();
-            Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh, origin)).await?
+            let made = Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh, origin)).await;
+            match &made {
+                Ok(_) => endpoint.accepted(),
+                // A caller that gives no time says nothing about the endpoint.
+                Err(cause) if cause.is_no_connection() && !self.is_overdue() => {
+                    endpoint.refused(self.core.now());
+                }
+                Err(_) => {}
+            }
+            made?
         };
         if let Lease::Http2(stream) = &lease
             && self.asking.needs_connect(self.view.config.sides[plan.side].protocol)
@@ -377,6 +397,11 @@ impl Exchange {
             Box::pin(stream.allows_connect(&self.core, self.connect_limit(plan))).await?;
         }
         Ok((lease, is_reused))
+    }
+
+    /// Whether the time is up that the caller of a gRPC method gives.
+    fn is_overdue(&self) -> bool {
+        self.due.is_some_and(|due| self.core.now() >= due)
     }
 
     fn connect_limit(&self, plan: Plan) -> Limit {
@@ -393,8 +418,8 @@ impl Exchange {
         self.service.sides[side].pick(now, &view.endpoints[side], config, |bound| self.core.draw(bound))
     }
 
-    /// Makes an endpoint's answer the client's. Without a try, that has been counted already.
-    fn answer(&mut self, response: Response<Incoming>, attempt: Option<Try>, lease: Lease) -> Parts {
+    /// Makes an endpoint's answer the client's.
+    fn answer(&mut self, response: Response<Incoming>, attempt: Try, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
         head.extensions.clear();
         // Each leg has its own: a client of HTTP/1.0 would not be told that it may go on.
@@ -409,25 +434,25 @@ impl Exchange {
                 trace.upgrade(upgrade.name());
             }
             let mut lifetime = Lifetime::new(self.core.clone());
-            lifetime.follow(self.view.config.streams, self.concerned(attempt.as_ref()));
+            lifetime.follow(self.view.config.streams, self.concerned(&attempt));
             let idle = self.view.config.timeouts.stream_idle;
             let place = agreed.takes_connection.then(|| relay::Held::new(&self.core));
             let taken_along = (place, self.in_flight.take());
-            tokio::task::spawn_local(relay::run(agreed, taken_along, attempt, lease, lifetime, idle));
+            tokio::task::spawn_local(relay::run(agreed, taken_along, Some(attempt), lease, lifetime, idle));
             return head;
         }
-        let on_kubernetes = self.concerned(attempt.as_ref());
+        let on_kubernetes = self.concerned(&attempt);
         let told = self.told(head.status, &head.headers);
         // What an endpoint sends where nothing may be sent is not passed on (RFC 9110, section 6.4.1).
         let has_body = !self.asking.is_head && !has_no_content(head.status);
-        self.stream.begin(has_body.then_some(incoming), attempt, lease, told);
+        self.stream.begin(has_body.then_some(incoming), Some(attempt), lease, told);
         self.stream.follow(self.view.config.streams, on_kubernetes);
         head
     }
 
     /// The service, if a revert of it is about this try: what was forced to Kubernetes is nobody's user.
-    fn concerned(&self, attempt: Option<&Try>) -> Option<ServiceId> {
-        attempt.filter(|attempt| attempt.is_dealt_to(Side::Kubernetes)).map(|_| self.service.id)
+    fn concerned(&self, attempt: &Try) -> Option<ServiceId> {
+        attempt.is_dealt_to(Side::Kubernetes).then_some(self.service.id)
     }
 
     /// What the head of an answer tells, by the service's own rule.
@@ -512,7 +537,8 @@ impl Exchange {
     /// Until when a caller that streams its messages may say nothing: it may have nothing to say for long, and need not
     /// get an answer before it has.
     fn pause(&self) -> Option<Micros> {
-        let fate = self.asking.fate().filter(|fate| self.dialect == Dialect::Grpc && fate.is_awaited())?;
+        let streams = self.dialect == Dialect::Grpc && self.asking.is_http2();
+        let fate = self.asking.fate().filter(|fate| streams && fate.is_awaited())?;
         Some(fate.heard().after(self.view.config.timeouts.stream_idle))
     }
 
@@ -539,6 +565,16 @@ impl Exchange {
         };
         Limit { until: header.min(self.deadline()), if_held: leaves.then(|| (self.service.id, patience())) }
     }
+}
+
+/// Reads what is left of an answer that nobody wants, if that is little: its connection can carry the next request then.
+fn put_away(core: &Rc<Core>, body: Incoming, attempt: Try, lease: Lease) {
+    let core = core.clone();
+    tokio::task::spawn_local(async move {
+        if hear_out(body, core).await {
+            attempt.give_back(lease);
+        }
+    });
 }
 
 fn has_no_content(status: StatusCode) -> bool {

@@ -5,7 +5,7 @@ use http::header::{
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 
-use crate::config::{Protocol, SideConfig};
+use crate::config::Protocol;
 use crate::model::{Cause, Dialect};
 
 use super::forwarded::{self, Forwarded, append};
@@ -43,10 +43,27 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<Option<&str>, Cause> {
         return Ok(Some(without_user(authority)));
     }
     match first {
-        Some(host) => host.to_str().map(Some).map_err(|_| Cause::BadRequest),
+        Some(host) if is_host(host.as_bytes()) => host.to_str().map(Some).map_err(|_| Cause::BadRequest),
+        Some(_) => Err(Cause::BadRequest),
         None if request.version() == Version::HTTP_11 => Err(Cause::BadRequest),
         None => Ok(None),
     }
+}
+
+/// Whether this is a host, and perhaps a port (RFC 9110, section 7.2): a user, a path or a space in it would mean different
+/// things to different readers. It may be empty.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host.iter().rposition(|byte| *byte == b']') {
+        Some(end) => host.split_at(end + 1),
+        None => host.split_at(host.iter().position(|byte| *byte == b':').unwrap_or(host.len())),
+    };
+    let is_bracketed = name.first() == Some(&b'[');
+    let fits = |byte: &u8| match byte {
+        b':' | b'[' | b']' => is_bracketed,
+        byte => byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte),
+    };
+    let is_port = port.is_empty() || port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit);
+    name.iter().all(fits) && is_port
 }
 
 /// Makes a client's head an endpoint's: what belonged to the client's connection is taken off, what tells the
@@ -117,8 +134,13 @@ fn is_grpc(content_type: &HeaderValue) -> bool {
 
 /// Puts a prepared head into the form that the endpoint's protocol asks for, whatever form it had before.
 /// `has_body` says that bytes will follow.
-pub(super) fn address<B>(request: &mut Request<B>, side: &SideConfig, has_body: bool) -> Result<(), Cause> {
-    match side.protocol {
+pub(super) fn address<B>(
+    request: &mut Request<B>,
+    protocol: Protocol,
+    is_tls: bool,
+    has_body: bool,
+) -> Result<(), Cause> {
+    match protocol {
         Protocol::Http1 => {
             *request.version_mut() = Version::HTTP_11;
             if let Some(authority) = request.uri().authority() {
@@ -145,7 +167,7 @@ pub(super) fn address<B>(request: &mut Request<B>, side: &SideConfig, has_body: 
                 None => request.uri().authority().cloned().ok_or(Cause::BadRequest)?,
             };
             let mut parts = http::uri::Parts::default();
-            parts.scheme = Some(if side.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+            parts.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
             parts.authority = Some(authority);
             parts.path_and_query = Some(path(request.uri()));
             *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Cause::BadRequest)?;
@@ -319,10 +341,6 @@ mod tests {
         Forwarded::new(Some([10, 0, 0, 7].into()), "http", None, &trusted.into())
     }
 
-    fn speaking(protocol: Protocol) -> SideConfig {
-        SideConfig { protocol, ..SideConfig::default() }
-    }
-
     #[test]
     fn hop_by_hop_headers_stay_behind_with_those_that_connection_names() {
         let mut head = head(|request| {
@@ -377,13 +395,13 @@ mod tests {
             head
         };
         let mut to_http1 = absolute(Version::HTTP_2);
-        address(&mut to_http1, &speaking(Protocol::Http1), false).unwrap();
+        address(&mut to_http1, Protocol::Http1, false, false).unwrap();
         assert_eq!(
             (to_http1.uri().to_string().as_str(), &to_http1.headers()["host"]),
             ("/x?y", &HeaderValue::from_static("a.example.net:8080"))
         );
         let mut to_http2 = absolute(Version::HTTP_11);
-        address(&mut to_http2, &speaking(Protocol::Http2), false).unwrap();
+        address(&mut to_http2, Protocol::Http2, false, false).unwrap();
         assert_eq!(to_http2.uri().to_string(), "http://a.example.net:8080/x?y");
         assert!(!to_http2.headers().contains_key("host"));
     }

@@ -40,8 +40,8 @@ impl Budget {
     }
 
     /// Whether a rescue can be had, at this share.
-    pub(super) fn affords(&self, share: f64) -> bool {
-        share >= 1.0 || self.saved >= 1.0
+    pub(super) fn affords(&mut self, share: f64, now: Micros) -> bool {
+        share >= 1.0 || self.has_one(now)
     }
 
     /// Takes a rescue out of the budget; tells whether there was one. Who may rescue everything need not save:
@@ -50,14 +50,19 @@ impl Budget {
         if share >= 1.0 {
             return true;
         }
-        let seconds = now.since(self.at).0 as f64 / 1e6;
-        self.at = now;
-        self.saved += (seconds * FLOOR_PER_SECOND).min((FLOOR_PER_SECOND - self.saved).max(0.0));
-        let enough = self.saved >= 1.0;
+        let enough = self.has_one(now);
         if enough {
             self.saved -= 1.0;
         }
         enough
+    }
+
+    /// Whether there is one, with what the floor has given by now.
+    fn has_one(&mut self, now: Micros) -> bool {
+        let seconds = now.since(self.at).0 as f64 / 1e6;
+        self.at = self.at.max(now);
+        self.saved += (seconds * FLOOR_PER_SECOND).min((FLOOR_PER_SECOND - self.saved).max(0.0));
+        self.saved >= 1.0
     }
 }
 
@@ -86,6 +91,10 @@ mod tests {
         let mut quiet = Budget::new();
         let of_a_minute = (0..60_u64).filter(|second| quiet.spend(0.0, Micros(second * 1_000_000))).count();
         assert_eq!(of_a_minute, 60);
+        // What the floor has given meanwhile is there before it is spent.
+        while quiet.spend(0.0, Micros(60_000_000)) {}
+        assert!(!quiet.affords(0.0, Micros(60_000_000)));
+        assert!(quiet.affords(0.0, Micros(61_000_000)));
     }
 
     #[test]

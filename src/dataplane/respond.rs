@@ -99,6 +99,7 @@ fn grpc_code(cause: Cause) -> GrpcCode {
         | Cause::GrpcStatus
         | Cause::ClientGone
         | Cause::ClientBody
+        | Cause::BodyTimeout
         | Cause::BadRequest
         | Cause::HeadTooLarge
         | Cause::UriTooLong
@@ -113,8 +114,13 @@ fn quoted(text: Option<&str>) -> String {
     text.map_or_else(|| "null".to_owned(), |text| format!("\"{text}\""))
 }
 
+/// The status that is told of a cause: the caller of a gRPC method is told by its code.
+pub(super) fn told(cause: Cause, dialect: Dialect) -> StatusCode {
+    if dialect == Dialect::Grpc { StatusCode::OK } else { status(cause) }
+}
+
 /// The status that stands for a cause.
-pub(super) fn status(cause: Cause) -> StatusCode {
+fn status(cause: Cause) -> StatusCode {
     match cause {
         Cause::NoEndpoint
         | Cause::Overloaded
@@ -139,7 +145,7 @@ pub(super) fn status(cause: Cause) -> StatusCode {
         }
         Cause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Cause::UriTooLong => StatusCode::URI_TOO_LONG,
-        Cause::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+        Cause::HeadTimeout | Cause::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
         Cause::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Cause::NoService => StatusCode::NOT_FOUND,
         // As for any `:protocol` that a server does not speak (RFC 9220, section 3).
@@ -161,6 +167,7 @@ fn proxy_error(cause: Cause) -> &'static str {
         Cause::Status | Cause::TakenBack | Cause::GrpcStatus => "http_response_incomplete",
         Cause::ClientGone
         | Cause::ClientBody
+        | Cause::BodyTimeout
         | Cause::BadRequest
         | Cause::HeadTooLarge
         | Cause::UriTooLong

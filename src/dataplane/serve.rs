@@ -169,8 +169,8 @@ fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Res
     let upgrade = match admitted {
         Ok(upgrade) => upgrade,
         Err(cause) => {
-            service.refuse(core, cause, trace.as_deref());
             let dialect = headers::dialect(request.headers());
+            service.refuse(core, cause, dialect, trace.as_deref());
             return Err(Refusal { cause, dialect, service: Some(service.name.clone()) });
         }
     };

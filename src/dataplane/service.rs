@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::model::{Cause, Micros, Outcome, PerSide, Route, Side};
+use crate::model::{Cause, Dialect, Micros, Outcome, PerSide, Route, Side};
 use crate::snapshot::{ServiceId, ServiceView};
 use crate::splitter::{Choice, Dealer, Point, choose};
 use crate::tally::{ServiceReport, ServiceTally};
@@ -71,8 +71,14 @@ impl Service {
     }
 
     /// Counts a request that no side is asked for this cause.
-    pub(super) fn refuse(self: &Rc<Self>, core: &Core, cause: Cause, trace: Option<&Trace>) {
-        let status = respond::status(cause);
+    pub(super) fn refuse(
+        self: &Rc<Self>,
+        core: &Core,
+        cause: Cause,
+        dialect: Dialect,
+        trace: Option<&Trace>,
+    ) {
+        let status = respond::told(cause, dialect);
         if let Some(trace) = trace {
             trace.answer(status);
             trace.end(Outcome::Failed(cause), None, false);

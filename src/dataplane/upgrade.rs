@@ -91,6 +91,11 @@ impl Upgrade {
         protocol == Protocol::Http2 && (self.by == By::Http2 || self.is_plain(request.method(), has_body))
     }
 
+    /// Whether endpoints that speak this can be asked for it. What HTTP/1.1 wants need not be granted.
+    pub(super) fn can_be_put_to(&self, protocol: Protocol) -> bool {
+        protocol == Protocol::Http2 || self.by == By::Http1 || self.is_websocket
+    }
+
     /// Puts what is wanted into an addressed head, in the endpoint's words. Only a WebSocket has words for it
     /// in both. What HTTP/1.1 wants need not be granted; there is nothing else that an extended CONNECT could
     /// mean.
@@ -101,6 +106,8 @@ impl Upgrade {
         has_body: bool,
     ) -> Result<(), Cause> {
         let by_connect = self.needs_connect(protocol, request, has_body);
+        // Whoever was asked before has not agreed.
+        self.endpoint = None;
         match (protocol, self.by) {
             (Protocol::Http1, By::Http2) if !self.is_websocket => Err(Cause::NoUpgrade),
             (Protocol::Http1, _) => {
@@ -134,9 +141,10 @@ impl Upgrade {
         }
     }
 
-    /// Makes an endpoint's head an answer's, and takes the endpoint's end if it has agreed. Tells whether the
-    /// head means what it seems to.
-    pub(super) fn answer<B>(&mut self, response: &mut Response<B>) -> bool {
+    /// Makes an endpoint's head an answer's, and takes the endpoint's end if it has agreed. The error is why the head does not
+    /// mean what it seems to.
+    pub(super) fn answer<B>(&mut self, response: &mut Response<B>) -> Result<(), Cause> {
+        let understood = |is_so: bool| is_so.then_some(()).ok_or(Cause::Protocol);
         let status = response.status();
         let agreed = match self.asked {
             Asked::ByUpgrade => status == StatusCode::SWITCHING_PROTOCOLS,
@@ -145,14 +153,17 @@ impl Upgrade {
             Asked::Not => false,
         };
         if !agreed {
-            // To an extended CONNECT any success is a consent: there are no words for an answer that is none.
-            let is_mistakable = self.by == By::Http2 && status.is_success();
-            return headers::answer(response) && !is_mistakable;
+            // To an extended CONNECT any success is a consent: there are no words for an answer that is none. An endpoint of
+            // HTTP/1.1 is free to answer as if nothing had been asked for: what is there is not what the client wants.
+            if self.by == By::Http2 && status.is_success() {
+                return Err(if self.asked == Asked::ByUpgrade { Cause::NoUpgrade } else { Cause::Protocol });
+            }
+            return understood(headers::answer(response));
         }
         if self.asked == Asked::ByUpgrade && !self.is_proven(response.headers()) {
-            return false;
+            return Err(Cause::Protocol);
         }
-        self.endpoint = Some(hyper::upgrade::on(&mut *response));
+        let endpoint = hyper::upgrade::on(&mut *response);
         let chosen = response.headers_mut().remove(UPGRADE);
         *response.status_mut() = StatusCode::OK;
         let is_understood = headers::answer(response);
@@ -163,7 +174,8 @@ impl Upgrade {
                 response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
             }
         }
-        is_understood
+        self.endpoint = is_understood.then_some(endpoint);
+        understood(is_understood)
     }
 
     /// Both ends, if an endpoint has agreed.

@@ -58,6 +58,8 @@ pub enum Cause {
     ClientGone,
     /// The client's own body broke off or was malformed.
     ClientBody,
+    /// The client's request body came more slowly than it may.
+    BodyTimeout,
     /// The request itself cannot be served: no host, two hosts, a method that a proxy refuses.
     BadRequest,
     /// The head of the request is larger than it may be.
@@ -95,13 +97,13 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether there was nobody to make a connection to.
+    /// Whether no connection could be made.
     pub const fn is_no_connection(self) -> bool {
-        matches!(self, Self::ConnectRefused | Self::ConnectTimeout | Self::ConnectFailed)
+        matches!(self, Self::ConnectRefused | Self::ConnectTimeout | Self::ConnectFailed | Self::TlsFailed)
     }
 
     /// Every cause, in the order of [`Cause::index`].
-    pub const ALL: [Cause; 30] = [
+    pub const ALL: [Cause; 31] = [
         Cause::NoEndpoint,
         Cause::ConnectRefused,
         Cause::ConnectTimeout,
@@ -115,6 +117,7 @@ impl Cause {
         Cause::IdleTimeout,
         Cause::ClientGone,
         Cause::ClientBody,
+        Cause::BodyTimeout,
         Cause::BadRequest,
         Cause::HeadTooLarge,
         Cause::UriTooLong,
@@ -157,6 +160,7 @@ impl Cause {
             | Cause::GrpcStatus => Fault::Side,
             Cause::ClientGone
             | Cause::ClientBody
+            | Cause::BodyTimeout
             | Cause::BadRequest
             | Cause::HeadTooLarge
             | Cause::UriTooLong
@@ -191,6 +195,7 @@ impl Cause {
             Cause::IdleTimeout => "idle_timeout",
             Cause::ClientGone => "client_gone",
             Cause::ClientBody => "client_body",
+            Cause::BodyTimeout => "body_timeout",
             Cause::BadRequest => "bad_request",
             Cause::HeadTooLarge => "head_too_large",
             Cause::UriTooLong => "uri_too_long",
@@ -227,6 +232,7 @@ impl Cause {
             Cause::IdleTimeout => "fell silent within answers",
             Cause::ClientGone => "lost the client",
             Cause::ClientBody => "got a broken request body",
+            Cause::BodyTimeout => "got a request body too slowly",
             Cause::BadRequest => "got a bad request",
             Cause::HeadTooLarge => "got too large a head",
             Cause::UriTooLong => "got too long a path",

@@ -355,3 +355,34 @@ async fn a_caller_that_streams_may_pause_for_longer_than_an_answer_may_take() {
     let trailers = got.into_body().collect().await.unwrap().trailers().cloned().unwrap();
     assert_eq!(trailers["grpc-status"], "0");
 }
+
+/// What a caller gives no time for says nothing about the endpoint.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_without_time_costs_an_endpoint_neither_its_turn_nor_its_connections() {
+    let endpoint = Endpoint::start(async |seen| {
+        if seen.headers["grpc-timeout"].len() < "10S".len() {
+            std::future::pending::<()>().await;
+        }
+        grpc(Code::InTrailers("0"))
+    })
+    .await;
+    let proxy = Proxy::start(&[Service::new("a").helios(endpoint.address).protocols("http/2", "http/2")]);
+    let mut client = Client::connect(proxy.address, Over::Http2).await;
+    let call = |timeout: &'static str| {
+        let mut call = request(Over::Http2, Method::POST, "a.test", "/shop.Cart/Get", "");
+        call.headers_mut().insert("content-type", http::HeaderValue::from_static("application/grpc"));
+        call.headers_mut().insert("grpc-timeout", http::HeaderValue::from_static(timeout));
+        call
+    };
+    assert_eq!(client.send(call("20S")).await.status, 200);
+    for _ in 0..5 {
+        assert_eq!(client.send(call("9m")).await.header("grpc-status"), "4");
+        let got = client.send(call("20S")).await;
+        assert_eq!(
+            (got.status.as_u16(), got.header("grpc-status")),
+            (200, ""),
+            "its code stands behind the body"
+        );
+    }
+    assert_eq!(endpoint.connections(), 1);
+}

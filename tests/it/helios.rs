@@ -534,7 +534,7 @@ async fn no_secret_is_in_the_log_nor_in_the_status_nor_on_disk() {
         said.push_str(&process.after("are known again"));
     }
     said.push_str(&process.seen());
-    assert!(said.contains("j") && !said.contains(SECRET) && !said.contains(TOKEN), "{said}");
+    assert!(said.contains('j') && !said.contains(SECRET) && !said.contains(TOKEN), "{said}");
     for secret in [SECRET, TOKEN] {
         assert!(!holds(&folder.state(), secret));
     }

@@ -199,6 +199,6 @@ async fn the_clients_time_is_not_the_endpoints() {
     silent.write_all(head.as_bytes()).await.unwrap();
     let mut got = String::new();
     silent.read_to_string(&mut got).await.unwrap();
-    assert!(got.starts_with("HTTP/1.1 400") && got.contains("client_body"), "{got}");
+    assert!(got.starts_with("HTTP/1.1 408") && got.contains("body_timeout"), "{got}");
     proxy.never("switchback_tries_total", &["fault=\"side\""]).await;
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::client::{Over, request, send};
+use crate::support::client::{Client, Over, request, send};
 use crate::support::endpoint::{Endpoint, answer};
 use crate::support::proxy::{Proxy, Service};
 
@@ -188,4 +188,26 @@ async fn other_answers_of_kubernetes_are_its_own() {
         assert_eq!(proxy.get("a.test", "/").await.status, status);
     }
     assert_eq!(helios.hits(), 0);
+}
+
+/// A side that sheds load must not have to make connections anew as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_answer_gives_its_connection_back() {
+    for protocol in ["http/1.1", "http/2"] {
+        let (helios, kubernetes) = (Endpoint::named("helios").await, Endpoint::status(503).await);
+        let service = Service::new("a").weight(100.0).helios(helios.address).kubernetes(kubernetes.address);
+        let proxy =
+            Proxy::start(&[service.protocols("http/1.1", protocol).rest("[judge]\nmode = \"off\"\n")]);
+        let mut client = Client::connect(proxy.address, Over::Http1).await;
+        for _ in 0..5 {
+            assert_eq!(client.send(request(Over::Http1, Method::POST, "a.test", "/", "x")).await.status, 503);
+        }
+        assert_eq!((kubernetes.hits(), kubernetes.connections()), (5, 1), "{protocol}");
+        for _ in 0..20 {
+            assert_eq!(client.get("a.test", "/").await.text(), "helios");
+        }
+        assert_eq!(kubernetes.hits(), 25);
+        // What nobody wants is read beside the rescue, and may not have been by the next request.
+        assert!(kubernetes.connections() < 10, "{protocol}: {}", kubernetes.connections());
+    }
 }

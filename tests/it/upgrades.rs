@@ -536,3 +536,18 @@ async fn a_stream_that_is_silent_for_too_long_is_closed() {
     assert_eq!(told.recv().await, Some(Some(1_001)));
     counted(&proxy, "closed", 1.0).await;
 }
+
+/// A hedge's twin has no place of its own, and must not take the stream's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgraded_stream_keeps_its_place_also_where_requests_are_hedged() {
+    for client in BOTH {
+        let kubernetes = serves(Over::Http1, echo).await;
+        let rest = "[rescue]\nhedge = true\n[limits]\nin-flight = 1\nqueue = 0\n";
+        let proxy = Proxy::start(&[service(kubernetes.address, Over::Http1, rest)]);
+        let mut socket = open(proxy.address, client).await.unwrap();
+        echoes(&mut socket, Message::text("hello")).await;
+        let refused = proxy.get("a.test", "/").await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["reason"]), (503, &"in_flight_limit".into()));
+        echoes(&mut socket, Message::text("still there")).await;
+    }
+}

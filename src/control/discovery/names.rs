@@ -35,7 +35,8 @@ pub(super) async fn run(clock: Clock, mut asked: Asked<NameAsked>, tell: Tell) {
         if !looks.is_empty() && tell.send(looks).await.is_err() {
             return;
         }
-        let wait = book.next_due(&sources).map_or(IDLE, |due| Duration::from_millis(due.since(clock.millis()).0));
+        let wait =
+            book.next_due(&sources).map_or(IDLE, |due| Duration::from_millis(due.since(clock.millis()).0));
         if timeout(wait.min(IDLE), asked.changed()).await.is_ok_and(|changed| changed.is_err()) {
             return;
         }
@@ -135,7 +136,9 @@ impl Book {
                 }
                 NameAsked::Srv(name) => {
                     let query = Query::Srv(name.clone());
-                    queries.extend(self.targets(&query).into_iter().map(|target| Query::Host(target.host.clone())));
+                    queries.extend(
+                        self.targets(&query).into_iter().map(|target| Query::Host(target.host.clone())),
+                    );
                     queries.insert(query);
                 }
             }
@@ -159,7 +162,8 @@ impl Book {
 
     /// Where SRV records point that come first (RFC 2782): others only stand by.
     fn targets(&self, query: &Query) -> Vec<&SrvTarget> {
-        let Some(Found::Targets(targets)) = self.known.get(query).and_then(|known| known.found.as_ref()) else {
+        let Some(Found::Targets(targets)) = self.known.get(query).and_then(|known| known.found.as_ref())
+        else {
             return Vec::new();
         };
         let first = targets.iter().map(|target| target.priority).min();
@@ -184,7 +188,9 @@ impl Book {
                     return Err(trouble);
                 }
                 let targets = self.targets(&query);
-                self.endpoints(targets.into_iter().map(|target| (&target.host, target.port, target.weight.max(1))))
+                self.endpoints(
+                    targets.into_iter().map(|target| (&target.host, target.port, target.weight.max(1))),
+                )
             }
         }
     }
@@ -233,13 +239,15 @@ mod tests {
         Query::Host(name.into())
     }
 
-    fn addresses(last: &[u8]) -> Result<(Found, Duration), Unresolved> {
+    fn addresses(last: &[u8]) -> (Found, Duration) {
         let addresses = last.iter().map(|last| IpAddr::from([10, 0, 0, *last])).collect();
-        Ok((Found::Addresses(addresses), VALID))
+        (Found::Addresses(addresses), VALID)
     }
 
     fn hosts(names: &[(&str, u16)]) -> NameAsked {
-        NameAsked::Hosts(names.iter().map(|(host, port)| HostPort { host: (*host).into(), port: *port }).collect())
+        NameAsked::Hosts(
+            names.iter().map(|(host, port)| HostPort { host: (*host).into(), port: *port }).collect(),
+        )
     }
 
     fn told(book: &Book, asked: &NameAsked) -> Result<Vec<String>, String> {
@@ -251,23 +259,23 @@ mod tests {
     fn a_name_has_all_its_addresses_and_keeps_them_when_lookups_fail_or_are_empty() {
         let (mut book, asked) = (Book::default(), hosts(&[("a.test", 80)]));
         assert_eq!(told(&book, &asked), Err("a.test is not looked up yet".to_owned()));
-        book.note(host("a.test"), addresses(&[1, 2]), Millis(0));
+        book.note(host("a.test"), Ok(addresses(&[1, 2])), Millis(0));
         assert_eq!(told(&book, &asked).unwrap(), ["10.0.0.1:80 1", "10.0.0.2:80 1"]);
-        for bad in [Err(Unresolved::Nothing), addresses(&[])] {
+        for bad in [Err(Unresolved::Nothing), Ok(addresses(&[]))] {
             book.note(host("a.test"), bad, Millis(0));
             assert!(told(&book, &asked).is_err(), "so what is known stays");
         }
-        book.note(host("a.test"), addresses(&[3]), Millis(0));
+        book.note(host("a.test"), Ok(addresses(&[3])), Millis(0));
         assert_eq!(told(&book, &asked).unwrap(), ["10.0.0.3:80 1"]);
     }
 
     #[test]
     fn a_name_that_fails_alone_keeps_its_addresses_and_the_others_change() {
         let (mut book, asked) = (Book::default(), hosts(&[("a.test", 80), ("b.test", 81)]));
-        book.note(host("a.test"), addresses(&[1]), Millis(0));
-        book.note(host("b.test"), addresses(&[2]), Millis(0));
+        book.note(host("a.test"), Ok(addresses(&[1])), Millis(0));
+        book.note(host("b.test"), Ok(addresses(&[2])), Millis(0));
         book.note(host("b.test"), Err(Unresolved::Nothing), Millis(0));
-        book.note(host("a.test"), addresses(&[9]), Millis(0));
+        book.note(host("a.test"), Ok(addresses(&[9])), Millis(0));
         assert_eq!(told(&book, &asked).unwrap(), ["10.0.0.9:80 1", "10.0.0.2:81 1"]);
     }
 
@@ -276,24 +284,30 @@ mod tests {
         let (mut book, asked) = (Book::default(), NameAsked::Srv("_a._http.test".into()));
         let sources = [(SourceId(1), asked.clone())];
         assert_eq!(book.due(&sources, Millis(0)), [Query::Srv("_a._http.test".into())]);
-        let target = |host: &str, port, priority, weight| SrvTarget { host: host.into(), port, priority, weight };
-        let targets = vec![target("x.test", 1_000, 0, 3), target("y.test", 2_000, 0, 0), target("z.test", 1, 5, 1)];
+        let target =
+            |host: &str, port, priority, weight| SrvTarget { host: host.into(), port, priority, weight };
+        let targets =
+            vec![target("x.test", 1_000, 0, 3), target("y.test", 2_000, 0, 0), target("z.test", 1, 5, 1)];
         book.note(Query::Srv("_a._http.test".into()), Ok((Found::Targets(targets), VALID)), Millis(0));
         let mut due = book.due(&sources, Millis(0));
         due.sort_by_key(|query| format!("{query:?}"));
         assert_eq!(due, [host("x.test"), host("y.test")]);
-        book.note(host("x.test"), addresses(&[1]), Millis(0));
-        book.note(host("y.test"), addresses(&[2]), Millis(0));
+        book.note(host("x.test"), Ok(addresses(&[1])), Millis(0));
+        book.note(host("y.test"), Ok(addresses(&[2])), Millis(0));
         assert_eq!(told(&book, &asked).unwrap(), ["10.0.0.1:1000 3", "10.0.0.2:2000 1"]);
         assert_eq!(book.next_due(&sources), Some(Millis(30_000)));
-        book.note(Query::Srv("_a._http.test".into()), Err(Unresolved::Failed("timed out".into())), Millis(30_000));
+        book.note(
+            Query::Srv("_a._http.test".into()),
+            Err(Unresolved::Failed("timed out".into())),
+            Millis(30_000),
+        );
         assert_eq!(told(&book, &asked), Err("_a._http.test timed out".to_owned()));
     }
 
     #[test]
     fn answers_are_asked_for_again_when_they_end_and_failures_soon() {
         let (mut book, sources) = (Book::default(), [(SourceId(1), hosts(&[("a.test", 80)]))]);
-        book.note(host("a.test"), addresses(&[1]), Millis(0));
+        book.note(host("a.test"), Ok(addresses(&[1])), Millis(0));
         assert!(book.due(&sources, Millis(29_999)).is_empty());
         assert_eq!(book.due(&sources, Millis(30_000)), [host("a.test")]);
         book.note(host("a.test"), Err(Unresolved::Failed("timed out".into())), Millis(30_000));

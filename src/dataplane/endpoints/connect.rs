@@ -25,8 +25,8 @@ use crate::tls::Connector;
 const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
 /// Room for every stream's: clients that do not read must not keep others from reading.
 const HTTP2_CONNECTION_WINDOW: u32 = HTTP2_STREAM_WINDOW * 100;
-/// As much as HTTP/1.1 heads may have.
-const HTTP2_HEADERS: u32 = 64 << 10;
+/// The most that the head of an answer may have; over HTTP/1.1 also what is read of its body at once.
+const HEAD: u32 = 128 << 10;
 
 /// Makes an HTTP/1.1 connection. Its I/O is driven by a task of its own, which ends with it.
 pub(super) async fn http1(
@@ -36,7 +36,8 @@ pub(super) async fn http1(
     origin: Option<&Origin>,
 ) -> Result<http1::SendRequest<RequestBody>, Cause> {
     let stream = wire(core, endpoint, limit, origin).await?;
-    let handshake = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await;
+    let handshake =
+        http1::Builder::new().writev(false).max_buf_size(HEAD as usize).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
     tokio::task::spawn_local(async move {
         // Whatever ends it is seen by the request in flight, or by nobody.
@@ -57,7 +58,7 @@ pub(super) async fn http2(
         .timer(TokioTimer::new())
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
-        .max_header_list_size(HTTP2_HEADERS)
+        .max_header_list_size(HEAD)
         .handshake(TokioIo::new(stream));
     let shaken = within(core, limit, handshake).await.map_err(in_words)?;
     let (sender, connection) = shaken.map_err(|_| Cause::ConnectFailed)?;

@@ -32,6 +32,8 @@ pub(in crate::dataplane) struct EndpointState {
     /// Connections that failed in a row.
     refusals: Cell<u32>,
     passed_over_until: Cell<Micros>,
+    /// When it has answered last.
+    answered: Cell<Micros>,
 }
 
 /// How much of what was known before an answer is kept.
@@ -60,6 +62,7 @@ impl EndpointState {
             paced: Cell::new(Micros(0)),
             refusals: Cell::new(0),
             passed_over_until: Cell::new(Micros(0)),
+            answered: Cell::new(Micros(0)),
         }
     }
 
@@ -156,6 +159,16 @@ impl EndpointState {
     pub(in crate::dataplane) fn accepted(&self) {
         self.refusals.set(0);
         self.passed_over_until.set(Micros(0));
+    }
+
+    /// It has answered a request, well or not.
+    pub(in crate::dataplane) fn answered(&self, now: Micros) {
+        self.answered.set(now);
+    }
+
+    /// Whether it has answered nobody since then.
+    pub(in crate::dataplane) fn is_silent_since(&self, then: Micros) -> bool {
+        self.answered.get() < then
     }
 
     /// Until when it is passed over; in the past if it is not.

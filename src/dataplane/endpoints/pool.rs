@@ -81,7 +81,7 @@ impl Pool {
         fresh: Fresh,
         origin: Option<&Origin>,
     ) -> Result<Lease, Cause> {
-        let made = match self {
+        match self {
             Pool::Http1(_) => connect::http1(core, endpoint, limit, origin).await.map(Lease::Http1),
             Pool::Http2 { .. } if endpoint.announced.is_some() => {
                 let made = connect::http2(core, endpoint, limit, origin).await;
@@ -96,15 +96,7 @@ impl Pool {
                 drop(turn);
                 made.map(|made| Lease::Http2(add_shared(open, made, core.now())))
             }
-        };
-        match &made {
-            Ok(_) => endpoint.accepted(),
-            Err(Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectFailed | Cause::TlsFailed) => {
-                endpoint.refused(core.now());
-            }
-            Err(_) => {}
         }
-        made
     }
 
     /// Takes back a connection whose answer has ended.

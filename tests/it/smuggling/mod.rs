@@ -285,6 +285,17 @@ fn chunks() -> Vec<(&'static str, String, Becomes)> {
 }
 
 /// Who is asked, for what?
+/// Hosts that are none.
+fn hosts() -> Vec<(&'static str, String, Becomes)> {
+    let alone = |host: &str| format!("GET /case HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    vec![
+        ("a user in the host (RFC 9110 §7.2)", alone("u@a.test"), Answered("400")),
+        ("a path in the host (RFC 9112 §3.2)", alone("a.test/x"), Answered("400")),
+        ("a space in the host (RFC 9112 §3.2)", alone("a.test b.test"), Answered("400")),
+        ("two ports in the host (RFC 9112 §3.2)", alone("a.test:1:2"), Answered("400")),
+    ]
+}
+
 fn heads() -> Vec<(&'static str, String, Becomes)> {
     let line = |line: &str| format!("{line}\r\nHost: a.test\r\n\r\n");
     vec![
@@ -381,6 +392,7 @@ async fn a_chunk_has_one_length_or_the_body_is_broken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_can_be_read_in_one_way_or_is_refused() {
     check_all(heads()).await;
+    check_all(hosts()).await;
 }
 
 /// What stands behind a body must not be taken for a part of the head (RFC 9110 §6.5.1), on either leg.

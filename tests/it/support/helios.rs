@@ -65,7 +65,7 @@ pub(crate) struct Job {
 pub(crate) enum Fault {
     #[default]
     None,
-    /// As when ZooKeeper is down, or as a proxy in front says it.
+    /// As when `ZooKeeper` is down, or as a proxy in front says it.
     Status(u16),
     /// Takes the request, and says nothing.
     Hang,

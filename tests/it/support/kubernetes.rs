@@ -136,7 +136,7 @@ impl Cluster {
 
     /// What `switchback.toml` needs for it.
     pub(crate) fn section(&self, more: &str) -> String {
-        format!("[clusters.gew1]\nkubeconfig = {:?}\n{more}\n", self.kubeconfig())
+        format!("[clusters.gew1]\nkubeconfig = \"{}\"\n{more}\n", self.kubeconfig().display())
     }
 
     /// The token that the program has.
@@ -389,7 +389,7 @@ async fn tell(
         tokio::select! {
             () = tokio::time::sleep_until(end) => return,
             () = lines.closed() => return,
-            changed = changes.changed() => if changed.is_err() { return },
+            more = changes.changed() => if more.is_err() { return },
         }
     }
 }
@@ -405,8 +405,10 @@ fn list(store: &Store, namespace: &str, from: usize) -> Value {
 /// Whether a file below a folder has this text in it.
 pub(crate) fn is_written(folder: &Path, text: &str) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
-    entries.flatten().map(|entry| entry.path()).any(|path| match path.is_dir() {
-        true => is_written(&path, text),
-        false => std::fs::read_to_string(path).is_ok_and(|found| found.contains(text)),
+    entries.flatten().map(|entry| entry.path()).any(|path| {
+        if path.is_dir() {
+            return is_written(&path, text);
+        }
+        std::fs::read_to_string(path).is_ok_and(|found| found.contains(text))
     })
 }

@@ -129,11 +129,13 @@ impl Service {
                 }
             };
             let (protocol, more) = (self.protocols[place], self.sides[place]);
-            format!("[{name}]
+            format!(
+                "[{name}]
 source = {source}
 protocol = {protocol:?}
 {more}
-")
+"
+            )
         };
         format!(
             "team = \"t\"\n[match]\nhosts = [{:?}]\npaths = [{:?}]\n[split]\nkubernetes = {:?}\n{}\n{}{}{}\n",

@@ -2,7 +2,7 @@
 //!
 //! One watch for each namespace that somebody asks about, of every slice in it that belongs to a service. One for each service
 //! would hold thousands of connections (a watch has its own); one for the whole cluster would read the slices of everybody, and
-//! need a ClusterRole, where a Role in each namespace is all that most platform teams give. Slices of services that nobody asks
+//! need a `ClusterRole`, where a Role in each namespace is all that most platform teams give. Slices of services that nobody asks
 //! about are held too: who asks later is answered at once.
 //!
 //! `slices` decides, and is pure: from all slices of a service to its endpoints. `watch` keeps the slices in step with the API

@@ -58,13 +58,14 @@ impl Slice {
 
     /// The port to connect to. Numbers differ between slices: each has the endpoints that share its ports.
     fn port(&self, asked: Option<&PortOf>) -> Option<u16> {
-        let find = |is_it: &dyn Fn(&(Arc<str>, u16)) -> bool| {
-            self.ports.iter().find(|port| is_it(port)).map(|(_, number)| *number)
-        };
         match (asked, &*self.ports) {
             (Some(PortOf::Number(number)), []) if self.any_port => Some(*number),
-            (Some(PortOf::Number(number)), _) => find(&|(_, known)| known == number),
-            (Some(PortOf::Name(name)), _) => find(&|(known, _)| known == name),
+            (Some(PortOf::Number(number)), _) => {
+                self.ports.iter().find_map(|(_, known)| (known == number).then_some(*known))
+            }
+            (Some(PortOf::Name(name)), _) => {
+                self.ports.iter().find_map(|(known, port)| (known == name).then_some(*port))
+            }
             (None, [(_, number)]) => Some(*number),
             (None, _) => None,
         }
@@ -139,9 +140,12 @@ pub(super) fn sightings<'a>(
     Ok(best.into_values().map(|(_, sighting)| sighting).collect())
 }
 
+/// When the slice was changed that knows best of an instance, what it says, and its place among the slices.
+type Newest = (Option<Timestamp>, Standing, usize);
+
 /// In which slice each instance is found, by family. While it moves it is in two, of which the newer one knows better.
 fn newest_of_each(found: &[(&Slice, u16)]) -> BTreeMap<(Arc<str>, bool), usize> {
-    let mut newest: BTreeMap<(Arc<str>, bool), (Option<Timestamp>, Standing, usize)> = BTreeMap::new();
+    let mut newest = BTreeMap::<(Arc<str>, bool), Newest>::new();
     for (number, (slice, _)) in found.iter().enumerate() {
         for member in &slice.members {
             let Some(uid) = &member.uid else { continue };
