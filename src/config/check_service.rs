@@ -335,13 +335,13 @@ fn side(
     if let (Some(connector), Some(addresses)) = (&tls, &written.value.addresses) {
         check_addresses::has_name(connector, &addresses.value, faults);
     }
-    let source = check_sources::source(written, side, lost, process, files, faults);
+    let parts = check_sources::parts(written, side, lost, process, files, faults);
     let proxy_protocol = raw.value.proxy_protocol.map(|version| match version.value {
         RawProxyProtocol::V1 => ProxyProtocol::V1,
         RawProxyProtocol::V2 => ProxyProtocol::V2,
     });
     let in_flight = check_limits::in_flight(raw.value.in_flight, faults);
-    SideConfig { source: Some(source), protocol, tls, proxy_protocol, host, in_flight }
+    SideConfig { parts, protocol, tls, proxy_protocol, host, in_flight }
 }
 
 fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {

@@ -15,7 +15,7 @@ use crate::verdict::Rule;
 use super::changes::ChangesConfig;
 use super::limits::{ListenerLimits, ProcessLimits, ServiceLimits};
 use super::peers::Peers;
-use super::sources::{ClusterConfig, MastersConfig, Source};
+use super::sources::{ClusterConfig, MastersConfig, Part};
 
 /// A whole configuration without a fault.
 #[derive(Clone, Debug)]
@@ -145,8 +145,8 @@ pub struct PathPrefix(String);
 /// One side of a service. By default it has no endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SideConfig {
-    /// Where its endpoints come from; `None` if the service is not on this side.
-    pub source: Option<Source>,
+    /// Where its endpoints come from; nowhere if the service is not on this side.
+    pub parts: Vec<Part>,
     /// What they speak.
     pub protocol: Protocol,
     /// How they are spoken to over TLS; `None` if they are not.
@@ -337,7 +337,7 @@ impl Phase {
 impl ServiceConfig {
     /// Whether the service has a side at all.
     pub fn is_on(&self, side: Side) -> bool {
-        self.sides[side].source.is_some()
+        !self.sides[side].parts.is_empty()
     }
 }
 

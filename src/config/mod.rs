@@ -55,7 +55,7 @@ pub use render::render;
 pub use schema::{SchemaOf, schema};
 pub use show::show;
 pub use sources::{
-    ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, PortOf, Published,
-    Registered, Source,
+    ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, Part, PortOf,
+    Published, Registered, Source,
 };
 pub use units::{in_words, parse_duration};

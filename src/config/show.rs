@@ -12,7 +12,7 @@ use crate::tls::ConnectSettings;
 use super::changes::{ChangesConfig, TraceStart};
 use super::checked::{ProxyProtocol, ServiceConfig, StreamEnd};
 use super::limits::{Rate, ServiceLimits};
-use super::sources::{Masters, Registered, Source};
+use super::sources::{Masters, Part, Registered, Source};
 
 /// A service's configuration with every default written out, as a file that reads back to the same.
 pub fn show(service: &ServiceConfig) -> String {
@@ -50,7 +50,7 @@ pub fn show(service: &ServiceConfig) -> String {
             let _ = writeln!(
                 out,
                 "\n[{side}]\nsource = {}\nprotocol = {:?}",
-                side_config.source.as_ref().map(source).unwrap_or_default(),
+                source(&side_config.parts),
                 side_config.protocol.as_str()
             );
             if let Some(version) = side_config.proxy_protocol {
@@ -73,7 +73,8 @@ pub fn show(service: &ServiceConfig) -> String {
 }
 
 /// Where a side's endpoints come from. Masters that came from `switchback.toml` stay there.
-fn source(source: &Source) -> String {
+fn source(parts: &[Part]) -> String {
+    let Some(Part { source, .. }) = parts.first() else { return "{ addresses = [] }".to_owned() };
     match source {
         Source::Listed(listed) => {
             let addresses: Vec<_> =
@@ -97,10 +98,13 @@ fn source(source: &Source) -> String {
         }
         Source::Kubernetes(cluster, what) => {
             let port = what.port.as_ref().map(|port| format!(", port = \"{port}\"")).unwrap_or_default();
-            let cluster = if cluster.name.is_empty() {
-                String::new()
-            } else {
-                format!(", cluster = {:?}", cluster.name)
+            let shares =
+                parts.iter().filter_map(|part| Some(format!("{} = {}", part.cluster.as_ref()?, part.weight)));
+            let shares: Vec<_> = shares.collect();
+            let cluster = match (&*cluster.name, shares.as_slice()) {
+                ("", _) => String::new(),
+                (name, []) => format!(", cluster = {name:?}"),
+                (_, shares) => format!(", clusters = {{ {} }}", shares.join(", ")),
             };
             format!("{{ namespace = {:?}, service = {:?}{port}{cluster} }}", what.namespace, what.service)
         }

@@ -9,11 +9,12 @@ use crate::tally::{RouteReport, ServiceReport};
 use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
 
 use super::discovery::{Sighting, SourceId};
-use super::ejection::{Ejector, Reason};
+use super::ejection::Reason;
 use super::event::Now;
 use super::journal::{EndpointsRecord, ReceiptRecord};
+use super::lineup::{Ejected, Lineup, PartState};
 use super::receipt::finding_record;
-use super::roster::{Change, Roster};
+use super::roster::Change;
 use super::traffic::Traffic;
 use super::views::{SensitivityStatus, ServiceStatus, SideStatus, SourceStatus};
 
@@ -32,10 +33,8 @@ pub(super) struct Entry {
     hanging: Vec<Vec<(Stratum, PerSide<u32>)>>,
     groups: Arc<Groups>,
     gates: Option<Arc<Gates>>,
-    /// The endpoints of the sides that it is on.
-    pub(super) rosters: PerSide<Option<Roster>>,
-    /// Who of them is let out for a while.
-    ejectors: PerSide<Ejector>,
+    /// The endpoints of each side.
+    pub(super) lineups: PerSide<Lineup>,
     /// When they were written for the next process.
     endpoints_kept: Option<Millis>,
     advised: Option<Millis>,
@@ -77,80 +76,58 @@ impl Entry {
             groups: Arc::default(),
             advised: None,
             course: Vec::new(),
-            rosters: PerSide::default(),
-            ejectors: PerSide::default(),
+            lineups: PerSide::default(),
             endpoints_kept: None,
         }
     }
 
     /// Looks for endpoints where the configuration says now. Until a new source has spoken, what the one before it said holds.
     pub(super) fn follow_sources(&mut self, now: Millis, mut next: impl FnMut() -> SourceId) {
-        for side in Side::ALL {
-            let roster = &mut self.rosters[side];
-            let Some(source) = &self.config.sides[side].source else {
-                *roster = None;
-                continue;
-            };
-            if roster.as_ref().is_some_and(|roster| roster.source() == source) {
-                continue;
-            }
-            let mut new = Roster::new(next(), source.clone(), now);
-            if let Some(before) = roster {
-                new.borrow(before);
-            }
-            *roster = Some(new);
+        for (side, lineup) in self.lineups.iter_mut() {
+            lineup.follow(&self.config.sides[side].parts, now, &mut next);
         }
     }
 
-    /// Whom a side's workers ask: those on its roster, but for who is let out.
+    /// Whom a side's workers ask.
     pub(super) fn offered(&self, side: Side) -> Arc<[Candidate]> {
-        let Some(roster) = &self.rosters[side] else { return Arc::default() };
-        let (offered, ejector) = (roster.offered(), &self.ejectors[side]);
-        if ejector.is_quiet() {
-            return offered.clone();
-        }
-        let inside = offered.iter().filter(|candidate| !ejector.is_out(&candidate.endpoint));
-        // Who is let in again starts slowly, as who is new does.
-        let inside = inside.map(|candidate| {
-            let since = ejector.back(&candidate.endpoint).max(candidate.since);
-            Candidate { since, ..candidate.clone() }
-        });
-        inside.collect()
+        self.lineups[side].offered()
     }
 
-    /// Looks who of a side's endpoints is to be let out, and who may come in again: tells who was let out, of which side, and
-    /// whether workers are to go by others.
-    pub(super) fn eject(&mut self, now: Millis) -> (Vec<(Side, Endpoint, Reason)>, bool) {
+    /// Looks who is to be let out, and who may come in again: tells who was let out, of which side, and whether workers are to
+    /// go by others.
+    pub(super) fn eject(&mut self, now: Millis) -> (Vec<(Side, Ejected)>, bool) {
         let (mut ejected, mut changed) = (Vec::new(), false);
-        for (side, ejector) in self.ejectors.iter_mut() {
-            let Some(roster) = self.rosters[side].as_ref().filter(|_| !ejector.is_quiet()) else { continue };
-            let (out, came_back) = ejector.look(now, roster.offered(), self.config.most_ejected);
-            changed |= came_back || !out.is_empty();
-            ejected.extend(out.into_iter().map(|(endpoint, reason)| (side, endpoint, reason)));
+        for (side, lineup) in self.lineups.iter_mut() {
+            let (out, others) = lineup.eject(now, self.config.most_ejected);
+            changed |= others;
+            ejected.extend(out.into_iter().map(|out| (side, out)));
         }
         (ejected, changed)
     }
 
-    /// Whether time alone may change whom workers ask.
-    pub(super) fn waits(&self) -> bool {
-        let doubted =
-            |roster: &Option<Roster>| roster.as_ref().is_some_and(|roster| roster.doubted().is_some());
-        self.rosters.iter().any(|(_, roster)| doubted(roster))
-            || self.ejectors.iter().any(|(_, ejector)| ejector.out() > 0)
+    /// Kubernetes was found worse: lets out the cluster that is to blame, if one is, and begins anew with the others.
+    pub(super) fn accuse(&mut self, now: Millis) -> Option<(Arc<str>, Reason)> {
+        let found = self.lineups.kubernetes.accuse(now)?;
+        self.rearm();
+        Some(found)
     }
 
-    /// Takes in what a source has said; tells what became of it, and of which side it is.
+    /// Whether time alone may change whom workers ask.
+    pub(super) fn waits(&self) -> bool {
+        self.lineups.iter().any(|(_, lineup)| lineup.waits())
+    }
+
+    /// What a source says is of this side and this part of it.
     pub(super) fn look(
         &mut self,
         now: Millis,
         source: SourceId,
         seen: Result<Vec<Sighting>, Arc<str>>,
-    ) -> Option<(Side, Change)> {
-        let mut sides = self.rosters.iter_mut();
-        let (side, roster) = sides.find_map(|(side, roster)| {
-            roster.as_mut().filter(|roster| roster.id() == source).map(|roster| (side, roster))
-        })?;
-        Some((side, roster.look(now, seen)))
+    ) -> Option<(Side, &PartState, Change)> {
+        let mut lineups = self.lineups.iter_mut();
+        let (side, part) = lineups.find_map(|(side, lineup)| Some((side, lineup.part_of(source)?)))?;
+        let change = part.roster.look(now, seen);
+        Some((side, part, change))
     }
 
     /// What is to be kept of its endpoints, if it is time to.
@@ -162,13 +139,9 @@ impl Entry {
         Some(EndpointsRecord::of(self))
     }
 
-    /// Time passes for the rosters; tells whether workers are to go by others.
-    pub(super) fn tick_rosters(&mut self, now: Millis) -> bool {
-        let mut changed = false;
-        for (_, roster) in self.rosters.iter_mut() {
-            changed |= roster.as_mut().is_some_and(|roster| roster.tick(now));
-        }
-        changed
+    /// Time passes for what is known of endpoints; tells whether workers are to go by others.
+    pub(super) fn tick_lineups(&mut self, now: Millis) -> bool {
+        self.lineups.iter_mut().fold(false, |changed, (_, lineup)| lineup.tick(now) | changed)
     }
 
     /// Takes a changed configuration. What was learned about Helios stays.
@@ -202,14 +175,13 @@ impl Entry {
             self.watch.came(now, key.0, *requests, || name.clone());
         }
         self.traffic.add(now, tally);
-        for (side, ejector) in self.ejectors.iter_mut() {
-            ejector.add(now, &tally.endpoints[side]);
-        }
         let refused = tally.blamed.keys().filter(|(_, cause)| cause.is_no_connection());
+        let refused: Vec<&Endpoint> = refused.map(|(endpoint, _)| endpoint).collect();
         let mut changed = false;
-        for (endpoint, _) in refused {
-            for (_, roster) in self.rosters.iter_mut() {
-                changed |= roster.as_mut().is_some_and(|roster| roster.refused(endpoint, now));
+        for (side, lineup) in self.lineups.iter_mut() {
+            lineup.add(now, worker, &tally.endpoints[side]);
+            for endpoint in &refused {
+                changed |= lineup.refused(endpoint, now);
             }
         }
         changed
@@ -324,6 +296,7 @@ impl Entry {
             held: self.is_held(),
             judged: self.config.judge.mode != JudgeMode::Off,
             endpoints: PerSide::from_fn(|side| self.offered(side)),
+            out: PerSide::from_fn(|side| self.lineups[side].let_out()),
             gates: self.gates.clone(),
             groups: self.groups.clone(),
         }
@@ -391,10 +364,11 @@ impl Entry {
         PerSide::from_fn(|side| {
             let (per_second, failed) = rates[side];
             let latency = self.traffic.p50_p99_ms(side, now);
+            let lineup = &self.lineups[side];
             SideStatus {
-                endpoints: self.rosters[side].as_ref().map_or(0, |roster| roster.offered().len()),
-                ejected: self.ejectors[side].out(),
-                source: self.rosters[side].as_ref().map(|roster| SourceStatus::of(roster, now)),
+                endpoints: lineup.offered().len(),
+                ejected: lineup.out(),
+                sources: lineup.parts().iter().map(|part| SourceStatus::of(lineup, part, now)).collect(),
                 per_second,
                 failed,
                 p50_ms: latency.map(|(p50, _)| p50),

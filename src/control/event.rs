@@ -188,6 +188,8 @@ pub enum Happening {
     SourceDoubted,
     /// An endpoint does much worse than its side's others, and is not asked for a while.
     Ejected,
+    /// A cluster does much worse than its side's others, and is not asked for a while.
+    ClusterOut,
     /// A record could not be written.
     NotWritten,
     /// A record could not be read: the service is held.

@@ -15,6 +15,7 @@ mod ejection;
 mod entry;
 mod event;
 mod journal;
+mod lineup;
 mod meters;
 mod receipt;
 mod roster;

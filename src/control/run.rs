@@ -229,7 +229,7 @@ impl Loop {
                 Some(looks) = looks.recv() => Event::Looked(looks),
                 Some((command, answer)) = asked.recv() => self.ask(command, answer),
                 _ = upkeep.tick() => {
-                    self.meters.sources(self.state.rosters(), self.clock.millis());
+                    self.meters.sources(self.state.lineups(), self.clock.millis());
                     self.meters.recorded().upkeep();
                     continue;
                 }
@@ -336,6 +336,7 @@ impl Loop {
             | Happening::SourceFailing
             | Happening::SourceDoubted
             | Happening::Ejected
+            | Happening::ClusterOut
             | Happening::NotWritten
             | Happening::Unreadable => warn!("{text}"),
         }

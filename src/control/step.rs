@@ -11,11 +11,13 @@ use crate::tally::Report;
 use crate::verdict::Finding;
 
 use super::discovery::Look;
+use super::ejection::Reason;
 use super::entry::{Entry, Judged, why};
 use super::event::{
     Announcement, Answer, Ask, CertificateNews, Change, Command, Effect, Event, Happening, Now, Refused,
 };
 use super::journal::AppliedRecord;
+use super::lineup::Ejected;
 use super::receipt;
 use super::state::{Note, State, Waiting};
 use super::views::ProcessStatus;
@@ -99,6 +101,12 @@ fn tick(state: &mut State, todo: &mut Todo) {
             Judged::Fine => {}
             Judged::Revert(finding) => {
                 let reason = receipt::reason(entry, &finding);
+                if let Some((cluster, why)) = entry.accuse(now.mono) {
+                    cluster_out(entry, &cluster, &why, Some(&reason), todo);
+                    go_by_others(state, slot, todo);
+                    state.waits.insert(slot);
+                    continue;
+                }
                 revert(state, slot, &Actor::Judge, &reason, Some(&finding), todo);
             }
             Judged::Advise(finding) => {
@@ -111,7 +119,7 @@ fn tick(state: &mut State, todo: &mut Todo) {
     for slot in state.timed.clone() {
         turn(state, slot, rollout::Event::Tick, None, todo);
     }
-    follow_rosters(state, todo);
+    follow_lineups(state, todo);
 }
 
 fn count(state: &mut State, report: &Report, todo: &mut Todo) {
@@ -136,21 +144,23 @@ type News = BTreeMap<(Happening, Side, String), Vec<(ServiceName, usize)>>;
 fn looked(state: &mut State, look: Look, news: &mut News, todo: &mut Todo) {
     let Some(slot) = state.slot_of(look.source) else { return };
     let Some(entry) = state.entry(slot) else { return };
-    let Some((side, change)) = entry.look(todo.now.mono, look.source, look.seen) else { return };
-    let Some(roster) = &entry.rosters[side] else { return };
-    let (kind, service) = (roster.source().kind(), (entry.config.name.clone(), roster.offered().len()));
+    let name = entry.config.name.clone();
+    let Some((side, part, change)) = entry.look(todo.now.mono, look.source, look.seen) else { return };
+    let roster = &part.roster;
+    let cluster = part.cluster.as_ref().map(|cluster| format!(", {cluster}")).unwrap_or_default();
+    let (kind, service) = (roster.source().kind(), (name, roster.offered().len()));
     let mut tell = |happening, what: String| {
         news.entry((happening, side, what)).or_default().push(service.clone());
     };
     match roster.trouble() {
         Some(trouble) if change.trouble => {
-            tell(Happening::SourceFailing, format!("({kind}): {}", trouble.why));
+            tell(Happening::SourceFailing, format!("({kind}{cluster}): {}", trouble.why));
         }
-        None if change.trouble => tell(Happening::SourceBack, format!("({kind})")),
+        None if change.trouble => tell(Happening::SourceBack, format!("({kind}{cluster})")),
         Some(_) | None => {}
     }
     if change.doubted {
-        tell(Happening::SourceDoubted, format!("({kind})"));
+        tell(Happening::SourceDoubted, format!("({kind}{cluster})"));
     }
     if roster.doubted().is_some() {
         state.waits.insert(slot);
@@ -195,10 +205,20 @@ fn eject(state: &mut State, slot: usize, todo: &mut Todo) {
     let Some(entry) = state.entry(slot) else { return };
     let (ejected, changed) = entry.eject(todo.now.mono);
     let (name, waits) = (entry.config.name.clone(), entry.waits());
-    for (side, endpoint, reason) in ejected {
-        let title = side.title();
-        let text = format!("{name}: {endpoint} on {title} is not asked for a while: {reason}");
-        todo.announce(Happening::Ejected, Some(&name), text);
+    for (side, ejected) in ejected {
+        match ejected {
+            Ejected::Endpoint(endpoint, reason) => {
+                let title = side.title();
+                let text = format!("{name}: {endpoint} on {title} is not asked for a while: {reason}");
+                todo.announce(Happening::Ejected, Some(&name), text);
+            }
+            Ejected::Cluster(cluster, reason) => {
+                if let Some(entry) = state.entry(slot) {
+                    entry.rearm();
+                    cluster_out(entry, &cluster, &reason, None, todo);
+                }
+            }
+        }
     }
     if waits {
         state.waits.insert(slot);
@@ -209,11 +229,19 @@ fn eject(state: &mut State, slot: usize, todo: &mut Todo) {
     }
 }
 
-fn follow_rosters(state: &mut State, todo: &mut Todo) {
+/// Tells that a cluster is let out, and what the service would have been taken back for, if that is why.
+fn cluster_out(entry: &Entry, cluster: &str, why: &Reason, finding: Option<&str>, todo: &mut Todo) {
+    let name = &entry.config.name;
+    let instead = finding.map(|finding| format!(", in place of a revert for {finding}")).unwrap_or_default();
+    let text = format!("{name}: cluster {cluster} is not asked for a while{instead}: {why}");
+    todo.announce(Happening::ClusterOut, Some(name), text);
+}
+
+fn follow_lineups(state: &mut State, todo: &mut Todo) {
     let now = todo.now;
     for slot in std::mem::take(&mut state.waits) {
         let Some(entry) = state.entry(slot) else { continue };
-        let others = entry.tick_rosters(now.mono);
+        let others = entry.tick_lineups(now.mono);
         if others {
             go_by_others(state, slot, todo);
         }

@@ -7,7 +7,7 @@ use crate::model::Millis;
 use crate::verdict::{Degradation, Hindrance};
 
 use super::journal::{ActorRecord, FindingRecord};
-use super::roster::Roster;
+use super::lineup::{Lineup, PartState};
 
 /// One service as people and programs see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,9 +65,9 @@ pub struct SideStatus {
     /// Endpoints that are not asked for a while, because they did much worse than the others.
     #[serde(default)]
     pub ejected: usize,
-    /// Where they come from; absent if the service is not on this side.
+    /// Where they come from: one source, or one for each cluster; none if the service is not on this side.
     #[serde(default)]
-    pub source: Option<SourceStatus>,
+    pub sources: Vec<SourceStatus>,
     /// Tries a second.
     pub per_second: f64,
     /// The share of them that failed by the side's fault, 0 to 1.
@@ -83,6 +83,16 @@ pub struct SideStatus {
 pub struct SourceStatus {
     /// `addresses`, `srv`, `helios` or `kubernetes`.
     pub kind: String,
+    /// The cluster, on a side that is on several.
+    #[serde(default)]
+    pub cluster: Option<String>,
+    /// How large its share of the side is, beside the others'.
+    pub weight: u16,
+    /// For how many more seconds it gets nothing, because it did much worse than the others; absent if it gets its share.
+    #[serde(default)]
+    pub out_s: Option<f64>,
+    /// How many endpoints requests are meant for.
+    pub endpoints: usize,
     /// How long ago it said something, in seconds; absent if it has not since the start.
     pub age_s: Option<f64>,
     /// Why it says nothing; absent while it does.
@@ -98,12 +108,17 @@ pub struct SourceStatus {
 }
 
 impl SourceStatus {
-    pub(super) fn of(roster: &Roster, now: Millis) -> Self {
+    pub(super) fn of(lineup: &Lineup, part: &PartState, now: Millis) -> Self {
+        let roster = &part.roster;
         let (standing, kept) = roster.counts();
         let since = |at: Millis| now.since(at).seconds();
         let (trouble, spoke) = (roster.trouble(), roster.spoke());
         Self {
             kind: roster.source().kind().to_owned(),
+            cluster: part.cluster.as_deref().map(str::to_owned),
+            weight: part.weight,
+            out_s: lineup.out_until(part).map(|until| until.since(now).seconds()),
+            endpoints: roster.offered().len(),
             // What the configuration lists is as fresh as can be.
             age_s: if roster.source().is_fixed() { Some(0.0) } else { spoke.map(since) },
             trouble: trouble.map(|trouble| trouble.why.to_string()),

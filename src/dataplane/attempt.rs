@@ -2,10 +2,10 @@ use std::rc::Rc;
 
 use crate::model::{Cause, Fault, Micros, Outcome, Side};
 use crate::snapshot::{ServiceView, Turn};
-use crate::verdict::{Latency, Stratum, Thresholds, Ticket};
+use crate::verdict::{Latency, Question, Stratum, Thresholds, Ticket};
 
 use super::core::Core;
-use super::endpoints::{EndpointState, Lease};
+use super::endpoints::{EndpointState, Lease, Serial};
 use super::service::Service;
 use super::trace::Trace;
 
@@ -27,6 +27,10 @@ pub(super) struct Try {
     /// Why it has failed, as the head of its answer says.
     failure: Option<Cause>,
     is_timed: bool,
+    /// How long an endpoint may be silent that it waits for, …
+    patience: Micros,
+    /// … and whether it does.
+    awaits: bool,
     /// Why it ends if it is dropped.
     pub(super) if_dropped: Cause,
     ended: bool,
@@ -80,6 +84,8 @@ impl Try {
             trace: trace.cloned(),
             failure: None,
             is_timed,
+            patience: thresholds.age(side, Question::Stall).unwrap_or_default(),
+            awaits: false,
             if_dropped: Cause::ClientGone,
             ended: false,
         }
@@ -89,7 +95,16 @@ impl Try {
     pub(super) fn asks(&mut self, endpoint: &Rc<EndpointState>) {
         self.leave_endpoint();
         endpoint.enter();
+        if self.is_timed {
+            self.awaits = true;
+            endpoint.await_answer(self.core.recently(), self.patience);
+        }
         self.endpoint = Some(endpoint.clone());
+    }
+
+    /// Tells the endpoint that is being asked from others.
+    pub(super) fn endpoint_serial(&self) -> Option<Serial> {
+        self.endpoint.as_ref().map(|endpoint| endpoint.serial)
     }
 
     /// The answer is complete: its connection can carry the next request.
@@ -121,6 +136,9 @@ impl Try {
         self.failure = failure;
         if let Some(endpoint) = &self.endpoint {
             endpoint.answered(now);
+            if std::mem::take(&mut self.awaits) {
+                endpoint.await_no_more();
+            }
         }
         if let Some(ticket) = &mut self.ticket {
             self.service.ballot.borrow_mut().answer(ticket, now, failed);
@@ -217,6 +235,9 @@ impl Try {
     fn leave_endpoint(&mut self) {
         if let Some(endpoint) = self.endpoint.take() {
             endpoint.leave();
+            if std::mem::take(&mut self.awaits) {
+                endpoint.await_no_more();
+            }
         }
     }
 }

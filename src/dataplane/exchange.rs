@@ -15,7 +15,7 @@ use super::asking::{Asking, Marked};
 use super::attempt::{Counts, Try, TryOf};
 use super::body::{Bounds, Fate, LeastPace, hear_out};
 use super::core::{Core, Located};
-use super::endpoints::{EndpointState, Fresh, Lease};
+use super::endpoints::{EndpointState, Fresh, Lease, Serial};
 use super::headers;
 use super::hedge;
 use super::lifetime::Lifetime;
@@ -30,7 +30,7 @@ use super::streams::Next;
 use super::told::Told;
 use super::trace::Trace;
 use super::upgrade::Upgrade;
-use super::waits::{Expired, Limit, within};
+use super::waits::{Expired, Limit, Recall, within};
 
 /// One request, from the choice of its side to the end of its answer: one side is asked, and then, if that was
 /// Kubernetes and it failed, Helios.
@@ -295,11 +295,11 @@ impl Exchange {
             };
             let mut sent = pin!(sent);
             let mut answered = loop {
-                let limit = self.limit(plan, self.asking.is_ready());
+                let limit = self.limit(plan, self.asking.is_ready(), attempt.endpoint_serial());
                 let answered = within(&self.core, limit, sent.as_mut()).await;
                 // While the client was sending, no answer was late.
                 let is_late = matches!(answered, Err(Expired::Late));
-                if !is_late || self.core.now() >= self.limit(plan, false).until {
+                if !is_late || self.core.now() >= self.limit(plan, false, None).until {
                     break answered;
                 }
             };
@@ -377,7 +377,7 @@ impl Exchange {
         let lease = if let Some(lease) = reused {
             lease
         } else {
-            let limit = self.connect_limit(plan);
+            let limit = self.connect_limit(plan, &endpoint);
             // Rare, and large.
             let origin = self.origin.as_deref();
             let made = Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh, origin)).await;
@@ -394,7 +394,7 @@ impl Exchange {
         if let Lease::Http2(stream) = &lease
             && self.asking.needs_connect(self.view.config.sides[plan.side].protocol)
         {
-            Box::pin(stream.allows_connect(&self.core, self.connect_limit(plan))).await?;
+            Box::pin(stream.allows_connect(&self.core, self.connect_limit(plan, &endpoint))).await?;
         }
         Ok((lease, is_reused))
     }
@@ -404,8 +404,8 @@ impl Exchange {
         self.due.is_some_and(|due| self.core.now() >= due)
     }
 
-    fn connect_limit(&self, plan: Plan) -> Limit {
-        let mut limit = self.limit(plan, true);
+    fn connect_limit(&self, plan: Plan, endpoint: &EndpointState) -> Limit {
+        let mut limit = self.limit(plan, true, Some(endpoint.serial));
         limit.until = limit.until.min(self.core.now().after(self.view.config.timeouts.connect));
         limit
     }
@@ -414,8 +414,7 @@ impl Exchange {
     fn pick(&self, side: Side) -> Option<Rc<EndpointState>> {
         let latest = self.core.view();
         let view = latest.get(self.view.id).unwrap_or(&self.view);
-        let (now, config) = (self.core.recently(), &view.config.sides[side]);
-        self.service.sides[side].pick(now, &view.endpoints[side], config, |bound| self.core.draw(bound))
+        self.service.sides[side].pick(&self.core, view, side)
     }
 
     /// Makes an endpoint's answer the client's.
@@ -542,7 +541,7 @@ impl Exchange {
         Some(fate.heard().after(self.view.config.timeouts.stream_idle))
     }
 
-    pub(super) fn limit(&self, plan: Plan, can_ask_again: bool) -> Limit {
+    pub(super) fn limit(&self, plan: Plan, can_ask_again: bool, endpoint: Option<Serial>) -> Limit {
         // An endpoint cannot answer before the request is there.
         let there = self.asking.fate().map_or(plan.begun, |fate| fate.last().max(plan.begun));
         let mut header = there.after(self.view.config.timeouts.header);
@@ -563,7 +562,8 @@ impl Exchange {
                 .unwrap_or_default();
             plan.begun.after(PATIENCE.max(Duration::from_micros(slowest.0)))
         };
-        Limit { until: header.min(self.deadline()), if_held: leaves.then(|| (self.service.id, patience())) }
+        let recall = leaves.then(|| Recall { service: self.service.id, endpoint, from: patience() });
+        Limit { until: header.min(self.deadline()), recall }
     }
 }
 

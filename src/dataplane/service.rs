@@ -109,9 +109,16 @@ impl Service {
         if block.is_empty() && tally.is_empty() {
             return None;
         }
-        tally.endpoints = PerSide::from_fn(|side| self.sides[side].report());
+        tally.endpoints = PerSide::from_fn(|side| self.sides[side].report(now));
         let routes = self.routes.borrow_mut().take();
         Some(ServiceReport { id: self.id, block, tally: std::mem::take(&mut *tally), routes })
+    }
+
+    /// Goes by the endpoints of this view.
+    pub(super) fn adopt(&self, core: &Core, view: &ServiceView) {
+        for side in Side::ALL {
+            self.sides[side].adopt(core, view, side);
+        }
     }
 
     /// Whether nothing has happened since the last report, and nobody waits to vote.

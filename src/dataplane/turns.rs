@@ -42,8 +42,8 @@ impl Exchange {
 
     async fn queue(&self, gate: &Gate, plan: Option<Plan>) -> Result<Turn, Cause> {
         let queue_wait = self.core.now().after(self.view.config.limits.queue_wait);
-        let if_held = plan.and_then(|plan| self.limit(plan, true).if_held);
-        let limit = Limit { until: self.deadline().min(queue_wait), if_held };
+        let recall = plan.and_then(|plan| self.limit(plan, true, None).recall);
+        let limit = Limit { until: self.deadline().min(queue_wait), recall };
         match within(&self.core, limit, pin!(gate.wait())).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(QueueFull)) | Err(Expired::Late) => Err(Cause::InFlightLimit),

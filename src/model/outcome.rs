@@ -245,7 +245,7 @@ impl Cause {
             Cause::TooManyConnections => "were not asked: the client has as many connections as it may",
             Cause::RapidReset => "were asked by a client that gives up what it asks for",
             Cause::NotAnnounced => "were not asked: nobody told where the connection comes from",
-            Cause::TakenBack => "had not answered when the service was taken back",
+            Cause::TakenBack => "had not answered when it was taken back",
             Cause::GrpcStatus => "ended gRPC calls with a failing code, or none",
             Cause::NoUpgrade => "cannot be asked for the protocol that the client wants",
             Cause::Outrun => "were not needed any more: another try had answered",

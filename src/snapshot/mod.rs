@@ -40,6 +40,8 @@ pub(crate) struct ServiceView {
     /// Requests are evidence.
     pub(crate) judged: bool,
     pub(crate) endpoints: PerSide<Arc<[Candidate]>>,
+    /// Who was let out of them: who waits for one of these, and can safely be asked again, need not.
+    pub(crate) out: PerSide<Arc<[Endpoint]>>,
     /// What bounds its requests, if anything does.
     pub(crate) gates: Option<Arc<Gates>>,
     /// How requests are grouped for the judge, and when they vote.
@@ -55,6 +57,26 @@ pub(crate) struct Candidate {
     /// Since when it is among the others; `None` if it has been for as long as they. It is told by control, so that all
     /// workers are as careful with it as one.
     pub(crate) since: Option<Millis>,
+    /// Where it is.
+    pub(crate) cluster: Cluster,
+}
+
+/// One of a side's clusters. Requests are dealt to clusters first, and then to an endpoint of one. Most sides have one only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cluster {
+    /// Its place among them; a side's endpoints are in this order.
+    pub(crate) place: u16,
+    /// How large its share is, beside the others'. Not 0.
+    pub(crate) weight: u16,
+    /// Since when it is among the others again, if it was let out.
+    pub(crate) since: Option<Millis>,
+}
+
+impl Default for Cluster {
+    /// The only one.
+    fn default() -> Self {
+        Self { place: 0, weight: 1, since: None }
+    }
 }
 
 /// A service among those of this process.

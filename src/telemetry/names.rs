@@ -16,12 +16,16 @@ pub(crate) const REFUSED: &str = "switchback_refused_requests_total";
 pub(crate) const WEIGHT: &str = "switchback_weight_percent";
 /// 1 while a service is held, by `service`.
 pub(crate) const HELD: &str = "switchback_held";
-/// Endpoints that a source knows, by `service`, `side` and `standing`: `live`, `suspect`, `unknown`, `draining`,
-/// `not-ready`; those that are kept against its word among them.
+/// Endpoints that a source knows, by `service`, `side`, `cluster` (empty but on a side that is on several) and `standing`:
+/// `live`, `suspect`, `unknown`, `draining`, `not-ready`; those that are kept against its word among them.
 pub(crate) const ENDPOINTS: &str = "switchback_endpoints";
-/// Seconds since a source has last said where endpoints are, by `service` and `side`. Not there for fixed addresses.
+/// Endpoints that are not asked for a while, because they do much worse than the others, by `service` and `side`.
+pub(crate) const ENDPOINTS_OUT: &str = "switchback_endpoints_out";
+/// 1 while a cluster is not asked, because it does much worse than the side's others, by `service`, `side` and `cluster`.
+pub(crate) const CLUSTER_OUT: &str = "switchback_cluster_out";
+/// Seconds since a source has last said where endpoints are, by `service`, `side` and `cluster`. Not there for fixed addresses.
 pub(crate) const SOURCE_AGE: &str = "switchback_source_age_seconds";
-/// 1 while it cannot be said where endpoints are, or what is said is not believed, by `service` and `side`.
+/// 1 while it cannot be said where endpoints are, or what is said is not believed, by `service`, `side` and `cluster`.
 pub(crate) const SOURCE_TROUBLED: &str = "switchback_source_troubled";
 /// Reverts, by `service` and `by`: `judge` or `person`.
 pub(crate) const REVERTS: &str = "switchback_reverts_total";
@@ -60,6 +64,8 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (WEIGHT, Kind::Gauge, "The weight in force, in percent."),
     (HELD, Kind::Gauge, "1 while a service is held."),
     (ENDPOINTS, Kind::Gauge, "Endpoints that are known, by service, side and standing."),
+    (ENDPOINTS_OUT, Kind::Gauge, "Endpoints that are not asked for a while, by service and side."),
+    (CLUSTER_OUT, Kind::Gauge, "1 while a cluster is not asked for a while."),
     (SOURCE_AGE, Kind::Gauge, "Seconds since it was last said where endpoints are."),
     (SOURCE_TROUBLED, Kind::Gauge, "1 while a source fails or is not believed."),
     (REVERTS, Kind::Counter, "Reverts, by service and by whom."),

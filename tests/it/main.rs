@@ -9,6 +9,7 @@ mod access_log;
 mod admin;
 mod bulkheads;
 mod cancelling;
+mod clusters;
 mod command_line;
 mod configuration;
 mod demo;

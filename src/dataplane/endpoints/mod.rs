@@ -16,12 +16,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::{Protocol, ProxyProtocol, SideConfig};
-use crate::model::{Endpoint, Micros};
-use crate::snapshot::Candidate;
+use crate::model::{Endpoint, Micros, Side};
+use crate::snapshot::{Candidate, Cluster, ServiceView};
 use crate::tally::EndpointTally;
 use crate::tls::Connector;
 
-pub(super) use endpoint::EndpointState;
+use super::core::Core;
+
+pub(super) use endpoint::{EndpointState, Serial};
 pub(super) use pool::{Fresh, Lease};
 
 /// One side's endpoints.
@@ -33,6 +35,13 @@ pub(super) struct Endpoints {
 #[derive(Default)]
 struct Known {
     source: Option<Source>,
+    /// By cluster.
+    groups: Vec<Group>,
+}
+
+/// The endpoints of one cluster; of most sides all.
+pub(super) struct Group {
+    cluster: Cluster,
     list: Vec<Rc<EndpointState>>,
     /// The largest share among them.
     heaviest: u16,
@@ -47,35 +56,41 @@ struct Source {
 }
 
 impl Endpoints {
-    /// The endpoint for the next try: of two drawn at random, the one that would be done sooner. `None` if there is none at all. `draw` gives an even number below its argument.
-    pub(super) fn pick(
-        &self,
-        now: Micros,
-        endpoints: &Arc<[Candidate]>,
-        side: &SideConfig,
-        draw: impl FnMut(u32) -> u32,
-    ) -> Option<Rc<EndpointState>> {
-        let mut known = self.known.borrow_mut();
-        known.adopt(endpoints, side);
-        balance::pick(&known.list, known.heaviest, now, draw).cloned()
+    /// The endpoint for the next try: of two drawn at random, the one that would be done sooner. `None` if there is none at all.
+    pub(super) fn pick(&self, core: &Core, view: &ServiceView, side: Side) -> Option<Rc<EndpointState>> {
+        self.adopt(core, view, side);
+        balance::pick(&self.known.borrow().groups, core.recently(), |bound| core.draw(bound)).cloned()
     }
 
-    /// How each has done that was asked since the last time.
-    pub(super) fn report(&self) -> Vec<EndpointTally> {
-        self.known.borrow().list.iter().filter_map(|endpoint| endpoint.report()).collect()
+    /// Goes by the endpoints of this view. Who waits for one that was let out is called in.
+    pub(super) fn adopt(&self, core: &Core, view: &ServiceView, side: Side) {
+        let out =
+            self.known.borrow_mut().adopt(&view.endpoints[side], &view.config.sides[side], &view.out[side]);
+        if !out.is_empty() {
+            core.let_out(&out);
+        }
+    }
+
+    /// How each has done that was asked since the last time, or is silent.
+    pub(super) fn report(&self, now: Micros) -> Vec<EndpointTally> {
+        self.known.borrow().all().filter_map(|endpoint| endpoint.report(now)).collect()
     }
 
     /// Closes connections that have been idle for too long.
     pub(super) fn tidy(&self, now: Micros) {
-        for endpoint in &self.known.borrow().list {
+        for endpoint in self.known.borrow().all() {
             endpoint.pool.tidy(now);
         }
     }
 }
 
 impl Known {
-    /// Takes over a changed list. Who stays keeps connections and counts.
-    fn adopt(&mut self, endpoints: &Arc<[Candidate]>, side: &SideConfig) {
+    fn all(&self) -> impl Iterator<Item = &Rc<EndpointState>> {
+        self.groups.iter().flat_map(|group| &group.list)
+    }
+
+    /// Takes over a changed list. Who stays keeps connections and counts. Tells who has gone because it was let out.
+    fn adopt(&mut self, endpoints: &Arc<[Candidate]>, side: &SideConfig, out: &[Endpoint]) -> Vec<Serial> {
         let spoken = |source: &Source| {
             // The same one, nearly always.
             let same_tls = match (&source.tls, &side.tls) {
@@ -87,12 +102,14 @@ impl Known {
         };
         let stays = self.source.as_ref().is_some_and(spoken);
         if stays && self.source.as_ref().is_some_and(|source| Arc::ptr_eq(&source.endpoints, endpoints)) {
-            return;
+            return Vec::new();
         }
-        let before = std::mem::take(&mut self.list);
-        let before = if stays { &before[..] } else { &[] };
+        let is_asked =
+            |endpoint: &Endpoint| endpoints.iter().any(|candidate| candidate.endpoint == *endpoint);
+        let is_out = |known: &&Rc<EndpointState>| out.contains(&known.endpoint) && !is_asked(&known.endpoint);
+        let let_out = self.all().filter(is_out).map(|known| known.serial).collect();
         let before: HashMap<&Endpoint, &Rc<EndpointState>> =
-            before.iter().map(|known| (&known.endpoint, known)).collect();
+            self.all().filter(|_| stays).map(|known| (&known.endpoint, known)).collect();
         let known = |candidate: &Candidate| match before.get(&candidate.endpoint) {
             None => Rc::new(EndpointState::new(candidate, side)),
             Some(known) => {
@@ -100,13 +117,19 @@ impl Known {
                 (*known).clone()
             }
         };
-        self.list = endpoints.iter().map(known).collect();
-        self.heaviest = endpoints.iter().map(|candidate| candidate.weight).max().unwrap_or(1);
+        let by_cluster = endpoints.chunk_by(|one, other| one.cluster.place == other.cluster.place);
+        let group = |of_cluster: &[Candidate]| Group {
+            cluster: of_cluster.first().map(|candidate| candidate.cluster).unwrap_or_default(),
+            list: of_cluster.iter().map(known).collect(),
+            heaviest: of_cluster.iter().map(|candidate| candidate.weight).max().unwrap_or(1),
+        };
+        self.groups = by_cluster.map(group).collect();
         self.source = Some(Source {
             endpoints: endpoints.clone(),
             protocol: side.protocol,
             tls: side.tls.clone(),
             announced: side.proxy_protocol,
         });
+        let_out
     }
 }
