@@ -111,8 +111,14 @@ pub(crate) struct SideTally {
 }
 
 /// A count for each cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Causes([u64; Cause::ALL.len()]);
+
+impl Default for Causes {
+    fn default() -> Self {
+        Self([0; Cause::ALL.len()])
+    }
+}
 
 /// A channel for reports.
 pub(crate) fn channel() -> (mpsc::Sender<Report>, mpsc::Receiver<Report>) {

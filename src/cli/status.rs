@@ -5,10 +5,10 @@ use http::Method;
 
 use crate::admin::client::{self, Address};
 use crate::config::in_words;
-use crate::control::{ActorRecord, ProcessStatus, ServiceStatus, SideStatus, SourceStatus};
+use crate::control::{ActorRecord, FitStatus, ProcessStatus, ServiceStatus, SideStatus, SourceStatus};
 
 use super::explain::{how_sure, on_helios, what};
-use super::print::{ago, ahead, percent, say, table};
+use super::print::{ago, ahead, clock, percent, say, table};
 use super::{Failure, block_on};
 
 /// Arguments of `status`.
@@ -108,7 +108,14 @@ fn source_warnings(service: &ServiceStatus) -> Vec<String> {
     };
     let sources =
         sides.into_iter().flat_map(|(title, side)| side.sources.iter().map(move |source| (title, source)));
-    sources.filter_map(|(title, source)| warning(title, source)).collect()
+    let mut warnings: Vec<_> = sources.filter_map(|(title, source)| warning(title, source)).collect();
+    let name = &service.service;
+    if service.sheds {
+        warnings.push(format!("! {name}: Helios gets more than it can take; what is too much is refused"));
+    } else if let Some(fit) = service.fit.as_ref().filter(|fit| !fit.fits && service.weight_percent > 0.0) {
+        warnings.push(format!("! {name}: a revert {}", fits(fit)));
+    }
+    warnings
 }
 
 fn row(service: &ServiceStatus) -> Vec<String> {
@@ -189,6 +196,17 @@ pub(super) fn word(service: &ServiceStatus) -> String {
     }
 }
 
+/// Whether everything can be taken back: `fits: Helios has served 1240/s at 14:05 UTC; all traffic is 980/s`.
+fn fits(fit: &FitStatus) -> String {
+    let whether = if fit.fits { "fits" } else { "does not fit" };
+    let (able, needed) = (fit.able_per_second, fit.needed_per_second);
+    let known = match fit.at_unix_ms {
+        Some(at) => format!("Helios has served {able:.0}/s at {}", clock(at)),
+        None => format!("Helios can serve {able:.0}/s by its capacity"),
+    };
+    format!("{whether}: {known}; all traffic is {needed:.0}/s")
+}
+
 /// How many endpoints there are, from where, and how old that is: `6 (helios, 2 s ago; 1 draining)`; of clusters, of each:
 /// `4 in gew1 (kubernetes, 2 s ago) and 3 in lon3 (kubernetes, 1 s ago)`.
 fn found(side: &SideStatus) -> String {
@@ -236,6 +254,9 @@ fn details(service: &ServiceStatus) -> Vec<String> {
         ),
         format!("judge      {}, evidence {}", service.judge, evidence(service)),
     ];
+    if let Some(fit) = &service.fit {
+        lines.push(format!("revert     {}", fits(fit)));
+    }
     if let Some(case) = &service.case {
         lines.push(format!("so far     {}; {}", what(case), on_helios(case)));
         lines.push(format!("           {}", how_sure(case)));

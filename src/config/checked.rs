@@ -92,6 +92,8 @@ pub struct ServiceConfig {
     pub weight: Weight,
     /// What keeps a user on one side.
     pub sticky: Option<Sticky>,
+    /// What keeps requests on one endpoint.
+    pub affinity: Option<Affinity>,
     /// Who may name the side.
     pub force: Option<Force>,
     /// The two sides.
@@ -142,8 +144,17 @@ pub enum HostPattern {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPrefix(String);
 
+/// Which requests go to one endpoint of their side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Affinity {
+    /// Those of one user.
+    User(Sticky),
+    /// Those for one path.
+    Path,
+}
+
 /// One side of a service. By default it has no endpoints.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SideConfig {
     /// Where its endpoints come from; nowhere if the service is not on this side.
     pub parts: Vec<Part>,
@@ -157,6 +168,30 @@ pub struct SideConfig {
     pub host: Option<HeaderValue>,
     /// Requests that it may have in flight; `None` for any number.
     pub in_flight: Option<u32>,
+    /// How long a connection is kept while nobody uses it.
+    pub idle_connections: Duration,
+    /// Requests a second that it can serve, if somebody says so.
+    pub capacity: Option<u32>,
+}
+
+impl Default for SideConfig {
+    fn default() -> Self {
+        Self {
+            parts: Vec::new(),
+            protocol: Protocol::default(),
+            tls: None,
+            proxy_protocol: None,
+            host: None,
+            in_flight: None,
+            idle_connections: Self::IDLE_CONNECTIONS,
+            capacity: None,
+        }
+    }
+}
+
+impl SideConfig {
+    /// Connections that nobody uses are kept for so long unless it is said.
+    pub const IDLE_CONNECTIONS: Duration = Duration::from_secs(30);
 }
 
 /// What endpoints speak.

@@ -41,9 +41,9 @@ mod units;
 
 pub use changes::{ChangesConfig, HeaderRules, TraceStart};
 pub use checked::{
-    AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig, PathPrefix, Phase,
-    ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd,
-    StreamsConfig, TimeoutsConfig,
+    AdminConfig, Affinity, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig,
+    PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig,
+    StreamEnd, StreamsConfig, TimeoutsConfig,
 };
 pub use diff::{Diff, diff};
 pub use fault::Fault;

@@ -10,7 +10,7 @@ use crate::splitter::Sticky;
 use crate::tls::ConnectSettings;
 
 use super::changes::{ChangesConfig, TraceStart};
-use super::checked::{ProxyProtocol, ServiceConfig, StreamEnd};
+use super::checked::{Affinity, ProxyProtocol, ServiceConfig, StreamEnd};
 use super::limits::{Rate, ServiceLimits};
 use super::sources::{Masters, Part, Registered, Source};
 
@@ -26,14 +26,14 @@ pub fn show(service: &ServiceConfig) -> String {
     let _ = writeln!(out, "hosts = {:?}", strings(&s.matches.hosts));
     let _ = writeln!(out, "paths = {:?}", strings(&s.matches.paths));
     let _ = writeln!(out, "\n[split]\nkubernetes = {}", s.weight);
-    match &s.sticky {
-        Some(Sticky::Header(name)) => {
-            let _ = writeln!(out, "sticky = {{ header = {:?} }}", name.as_str());
+    if let Some(sticky) = &s.sticky {
+        let _ = writeln!(out, "sticky = {}", user(sticky));
+    }
+    match &s.affinity {
+        Some(Affinity::User(by)) => {
+            let _ = writeln!(out, "affinity = {}", user(by));
         }
-        Some(Sticky::Cookie(name)) => {
-            let _ = writeln!(out, "sticky = {{ cookie = {name:?} }}");
-        }
-        Some(Sticky::ClientAddress) => out.push_str("sticky = { client-address = true }\n"),
+        Some(Affinity::Path) => out.push_str("affinity = { path = true }\n"),
         None => {}
     }
     if let Some(force) = &s.force {
@@ -63,6 +63,10 @@ pub fn show(service: &ServiceConfig) -> String {
             if let Some(in_flight) = side_config.in_flight {
                 let _ = writeln!(out, "in-flight = {in_flight}");
             }
+            let _ = writeln!(out, "idle-connections = \"{}\"", exact(side_config.idle_connections));
+            if let Some(capacity) = side_config.capacity {
+                let _ = writeln!(out, "capacity = {capacity}");
+            }
             if let Some(connector) = &side_config.tls {
                 show_tls(side, connector.settings(), &mut out);
             }
@@ -70,6 +74,14 @@ pub fn show(service: &ServiceConfig) -> String {
     }
     show_rules(s, &mut out);
     out
+}
+
+fn user(sticky: &Sticky) -> String {
+    match sticky {
+        Sticky::Header(name) => format!("{{ header = {:?} }}", name.as_str()),
+        Sticky::Cookie(name) => format!("{{ cookie = {name:?} }}"),
+        Sticky::ClientAddress => "{ client-address = true }".to_owned(),
+    }
 }
 
 /// Where a side's endpoints come from. Masters that came from `switchback.toml` stay there.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::config::Part;
 use crate::model::{Endpoint, Millis};
-use crate::snapshot::{Candidate, Cluster};
+use crate::snapshot::{Candidate, Cluster, Ring};
 use crate::tally::EndpointTally;
 
 use super::discovery::{Sighting, SourceId};
@@ -20,8 +20,15 @@ pub(super) struct Lineup {
     parts: Vec<PartState>,
     endpoints: Ejector<Endpoint>,
     clusters: Ejector<Arc<str>>,
+    /// Who fails its checks, and how.
+    ill: BTreeMap<Endpoint, Arc<str>>,
     /// Who is silent, by worker, as each has told last.
     silent: Vec<Vec<(Endpoint, u32)>>,
+    /// What workers go by.
+    pub(super) offered: Arc<[Candidate]>,
+    pub(super) let_out: Arc<[Endpoint]>,
+    pub(super) ring: Option<Arc<Ring>>,
+    panics: bool,
 }
 
 /// What comes from one source.
@@ -47,7 +54,12 @@ impl Default for Lineup {
             parts: Vec::new(),
             endpoints: Ejector::new(Standard::ENDPOINTS),
             clusters: Ejector::new(Standard::CLUSTERS),
+            ill: BTreeMap::new(),
             silent: Vec::new(),
+            offered: Arc::default(),
+            let_out: Arc::default(),
+            ring: None,
+            panics: false,
         }
     }
 }
@@ -89,30 +101,61 @@ impl Lineup {
         }
     }
 
-    /// Whom workers ask.
-    pub(super) fn offered(&self) -> Arc<[Candidate]> {
-        match self.parts.as_slice() {
-            [] => Arc::default(),
-            [only] if self.endpoints.is_quiet() => only.roster.offered().clone(),
-            parts => {
-                let inside = |part: &&PartState| part.weight > 0 && !self.is_out(part);
-                let offered = self.candidates(parts.iter().filter(inside));
-                if offered.is_empty() {
-                    // There is nobody else.
-                    return self.candidates(parts.iter().filter(|part| part.weight > 0)).into();
-                }
-                offered.into()
-            }
+    /// Chooses anew whom workers ask. Who is chosen as before is not even told to workers.
+    pub(super) fn choose(&mut self, with_ring: bool) {
+        let known: BTreeSet<&Endpoint> = self
+            .parts
+            .iter()
+            .flat_map(|part| part.roster.offered().iter())
+            .map(|known| &known.endpoint)
+            .collect();
+        self.ill.retain(|endpoint, _| known.contains(endpoint));
+        let (offered, panics) = self.choice();
+        self.panics = panics;
+        if *offered != *self.offered {
+            self.offered = offered;
+            self.ring = None;
+        }
+        let let_out = self.out_of_it();
+        if *let_out != *self.let_out {
+            self.let_out = let_out;
+        }
+        match with_ring {
+            true if self.ring.is_none() => self.ring = Some(Arc::new(Ring::of(&self.offered))),
+            true => {}
+            false => self.ring = None,
         }
     }
 
-    fn candidates<'a>(&self, parts: impl Iterator<Item = &'a PartState>) -> Vec<Candidate> {
+    /// Whom workers are to ask, and whether that are also those who fail their checks.
+    fn choice(&self) -> (Arc<[Candidate]>, bool) {
+        if let ([only], true, true) = (self.parts.as_slice(), self.endpoints.is_quiet(), self.ill.is_empty())
+        {
+            return (only.roster.offered().clone(), false);
+        }
+        let in_use: Vec<&PartState> = self.parts.iter().filter(|part| part.weight > 0).collect();
+        let inside: Vec<&PartState> = in_use.iter().copied().filter(|part| !self.is_out(part)).collect();
+        let well = self.candidates(&inside, |endpoint| !self.ill.contains_key(endpoint));
+        let all: usize = inside.iter().map(|part| part.roster.offered().len()).sum();
+        // Too few are left to carry the load, and a check may be wrong: as for a whole side, that is for the judge.
+        let panics = well.len() * 2 < all && !self.ill.is_empty();
+        let offered = if panics { self.candidates(&inside, |_| true) } else { well };
+        if offered.is_empty() {
+            // There is nobody else.
+            return (self.candidates(&in_use, |_| true).into(), panics);
+        }
+        (offered.into(), panics)
+    }
+
+    fn candidates(&self, parts: &[&PartState], is_asked: impl Fn(&Endpoint) -> bool) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for (place, part) in (0..).zip(parts) {
             let since = part.cluster.as_ref().and_then(|cluster| self.clusters.back(cluster));
             let cluster = Cluster { place, weight: part.weight, since };
             let offered = part.roster.offered().iter();
-            let inside = offered.filter(|candidate| !self.endpoints.is_out(&candidate.endpoint));
+            let inside = offered.filter(|candidate| {
+                !self.endpoints.is_out(&candidate.endpoint) && is_asked(&candidate.endpoint)
+            });
             // Who is let in again starts slowly, as who is new does.
             candidates.extend(inside.map(|candidate| {
                 let since = self.endpoints.back(&candidate.endpoint).max(candidate.since);
@@ -120,6 +163,27 @@ impl Lineup {
             }));
         }
         candidates
+    }
+
+    /// What has become of an endpoint's checks.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nobody checks endpoints yet"))]
+    pub(super) fn note_check(&mut self, endpoint: Endpoint, well: Result<(), Arc<str>>) {
+        match well {
+            Ok(()) => self.ill.remove(&endpoint),
+            Err(why) => self.ill.insert(endpoint, why),
+        };
+    }
+
+    /// Who fails its checks, and how.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nobody checks endpoints yet"))]
+    pub(super) fn ill(&self) -> &BTreeMap<Endpoint, Arc<str>> {
+        &self.ill
+    }
+
+    /// Whether so many fail their checks that those who do are asked all the same.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nobody checks endpoints yet"))]
+    pub(super) fn panics(&self) -> bool {
+        self.panics
     }
 
     /// Whether a part is let out.
@@ -203,12 +267,13 @@ impl Lineup {
     }
 
     /// Who is let out.
-    pub(super) fn let_out(&self) -> Arc<[Endpoint]> {
-        if self.endpoints.out() == 0 && self.clusters.out() == 0 {
+    fn out_of_it(&self) -> Arc<[Endpoint]> {
+        if self.endpoints.out() == 0 && self.clusters.out() == 0 && self.ill.is_empty() {
             return Arc::default();
         }
-        let is_out =
-            |part: &PartState, endpoint: &Endpoint| self.is_out(part) || self.endpoints.is_out(endpoint);
+        let is_out = |part: &PartState, endpoint: &Endpoint| {
+            self.is_out(part) || self.endpoints.is_out(endpoint) || self.ill.contains_key(endpoint)
+        };
         let out = self.parts.iter().flat_map(|part| {
             let known = part.roster.offered().iter().map(|candidate| &candidate.endpoint);
             known.filter(move |endpoint| is_out(part, endpoint)).cloned()
@@ -252,5 +317,144 @@ impl Lineup {
     /// An endpoint refuses connections; tells whether workers are to go by others.
     pub(super) fn refused(&mut self, endpoint: &Endpoint, now: Millis) -> bool {
         self.parts.iter_mut().fold(false, |changed, part| part.roster.refused(endpoint, now) | changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClusterAccess, ClusterConfig, Published, Source};
+    use crate::model::Address;
+
+    const SECOND: u64 = 1_000;
+
+    fn endpoint(number: u8) -> Endpoint {
+        Endpoint::at(Address::Tcp(([10, 0, 0, number], 80).into()))
+    }
+
+    fn seen(numbers: impl IntoIterator<Item = u8>) -> Vec<Sighting> {
+        numbers.into_iter().map(|number| Sighting::live(endpoint(number))).collect()
+    }
+
+    fn part(cluster: Option<&str>, weight: u16) -> Part {
+        let name: Arc<str> = cluster.unwrap_or_default().into();
+        let config = ClusterConfig { name, access: ClusterAccess::InCluster, zone: None };
+        let what = Published { namespace: "shop".into(), service: "a".into(), port: None };
+        Part { cluster: cluster.map(Into::into), weight, source: Source::Kubernetes(Arc::new(config), what) }
+    }
+
+    fn lineup(parts: &[Part]) -> Lineup {
+        let (mut lineup, mut last) = (Lineup::default(), 0);
+        lineup.follow(parts, Millis(0), || {
+            last += 1;
+            SourceId(last)
+        });
+        lineup
+    }
+
+    fn look(lineup: &mut Lineup, now: u64, source: u64, seen: Result<Vec<Sighting>, Arc<str>>) -> bool {
+        let change = lineup.part_of(SourceId(source)).unwrap().roster.look(Millis(now), seen);
+        lineup.choose(false);
+        change.offered
+    }
+
+    fn offered(lineup: &Lineup) -> Vec<u8> {
+        let last = |candidate: &Candidate| match candidate.endpoint.address.tcp().unwrap().ip() {
+            std::net::IpAddr::V4(address) => address.octets()[3],
+            std::net::IpAddr::V6(_) => 0,
+        };
+        lineup.offered.iter().map(last).collect()
+    }
+
+    fn tally(number: u8, ok: u32, failed: u32) -> EndpointTally {
+        EndpointTally { ok, failed, ..EndpointTally::new(endpoint(number)) }
+    }
+
+    #[test]
+    fn a_source_that_is_down_for_ten_minutes_takes_nothing_away_and_half_may_be_others_after_it() {
+        let mut lineup = lineup(&[part(None, 1)]);
+        assert!(look(&mut lineup, 0, 1, Ok(seen(1..=10))));
+        let before = lineup.offered.clone();
+        for now in (5 * SECOND..600 * SECOND).step_by(100) {
+            if now % (5 * SECOND) == 0 {
+                assert!(!look(&mut lineup, now, 1, Err("nobody answers".into())));
+            }
+            assert!(!lineup.tick(Millis(now)), "no flap");
+            lineup.choose(false);
+            assert!(Arc::ptr_eq(&lineup.offered, &before), "workers are not even told");
+        }
+        let roster = &lineup.parts()[0].roster;
+        assert_eq!(roster.spoke(), Some(Millis(0)), "its age is seen");
+        assert_eq!(roster.trouble().map(|trouble| trouble.since), Some(Millis(5 * SECOND)));
+        assert!(look(&mut lineup, 600 * SECOND, 1, Ok(seen(6..=15))));
+        assert_eq!(offered(&lineup), (6..=15).collect::<Vec<_>>());
+        assert!(lineup.parts()[0].roster.doubted().is_none());
+    }
+
+    #[test]
+    fn a_cluster_comes_back_after_its_time_and_begins_with_little() {
+        let mut lineup = lineup(&[part(Some("gew1"), 2), part(Some("lon3"), 1)]);
+        look(&mut lineup, 0, 1, Ok(seen(1..=2)));
+        look(&mut lineup, 0, 2, Ok(seen(3..=4)));
+        assert_eq!(offered(&lineup), [1, 2, 3, 4]);
+        lineup.add(Millis(0), 0, &[tally(1, 40, 0), tally(2, 40, 0), tally(3, 0, 20), tally(4, 0, 20)]);
+        let (ejected, changed) = lineup.eject(Millis(100), 50);
+        assert!(
+            changed && matches!(&*ejected, [Ejected::Cluster(name, _)] if &**name == "lon3"),
+            "{ejected:?}"
+        );
+        lineup.choose(false);
+        assert_eq!(offered(&lineup), [1, 2]);
+        assert_eq!(lineup.let_out.len(), 2);
+        let (_, changed) = lineup.eject(Millis(119 * SECOND), 50);
+        assert!(!changed && lineup.waits());
+        let (_, changed) = lineup.eject(Millis(121 * SECOND), 50);
+        lineup.choose(false);
+        assert!(changed);
+        assert_eq!(offered(&lineup), [1, 2, 3, 4]);
+        assert_eq!(lineup.offered[3].cluster.since, Some(Millis(121 * SECOND)));
+    }
+
+    #[test]
+    fn the_only_cluster_that_has_endpoints_is_never_let_out() {
+        let mut lineup = lineup(&[part(Some("gew1"), 1), part(Some("lon3"), 1)]);
+        look(&mut lineup, 0, 1, Ok(seen(1..=2)));
+        look(&mut lineup, 0, 2, Ok(Vec::new()));
+        lineup.add(Millis(0), 0, &[tally(1, 0, 40), tally(2, 0, 40)]);
+        assert_eq!(lineup.eject(Millis(100), 50).0, []);
+        assert_eq!(lineup.accuse(Millis(100)), None);
+    }
+
+    #[test]
+    fn who_fails_its_checks_is_not_asked_unless_too_few_are_left() {
+        let mut lineup = lineup(&[part(None, 1)]);
+        look(&mut lineup, 0, 1, Ok(seen(1..=4)));
+        for (number, left) in [(1, vec![2, 3, 4]), (2, vec![3, 4]), (3, vec![1, 2, 3, 4])] {
+            lineup.note_check(endpoint(number), Err("no answer".into()));
+            lineup.choose(false);
+            assert_eq!(offered(&lineup), left);
+        }
+        assert!(lineup.panics());
+        lineup.note_check(endpoint(1), Ok(()));
+        lineup.choose(false);
+        assert_eq!((offered(&lineup), lineup.panics()), (vec![1, 4], false));
+        look(&mut lineup, 1, 1, Ok(seen(3..=6)));
+        assert_eq!(lineup.ill().keys().collect::<Vec<_>>(), [&endpoint(3)], "who has left is forgotten");
+    }
+
+    #[test]
+    fn silence_counts_only_while_it_lasts_and_of_every_worker() {
+        let mut lineup = lineup(&[part(None, 1)]);
+        look(&mut lineup, 0, 1, Ok(seen(1..=4)));
+        let mut silent = tally(1, 0, 0);
+        silent.silent = 12;
+        let others = [tally(2, 30, 0), tally(3, 30, 0), tally(4, 30, 0)];
+        lineup.add(Millis(0), 0, &[&others[..], &[silent.clone()]].concat());
+        lineup.add(Millis(50), 0, &others);
+        assert_eq!(lineup.eject(Millis(100), 50).0, [], "it has answered meanwhile");
+        lineup.add(Millis(100), 0, &[&others[..], &[silent.clone()]].concat());
+        lineup.add(Millis(100), 1, &[silent]);
+        let (ejected, _) = lineup.eject(Millis(100), 50);
+        assert!(matches!(&*ejected, [Ejected::Endpoint(known, _)] if *known == endpoint(1)), "{ejected:?}");
     }
 }

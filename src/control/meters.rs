@@ -7,6 +7,7 @@ use crate::snapshot::{ServiceId, Snapshot};
 use crate::tally::{Report, ServiceTally};
 use crate::telemetry::{AccessLogCounts, Recorded, Recorder, names};
 
+use super::capacity::Fit;
 use super::discovery::Standing;
 use super::event::{Announcement, CertificateNews, Happening};
 use super::journal::ActorRecord;
@@ -153,6 +154,19 @@ impl Meters {
         }
     }
 
+    /// Follows what Helios can take.
+    pub(super) fn fits(&self, fits: impl Iterator<Item = (ServiceId, Option<Fit>, bool)>) {
+        for (id, fit, sheds) in fits {
+            let Some(meters) = self.services.get(&id) else { continue };
+            let labels = [("service", meters.name.as_str())];
+            self.recorder.gauge(names::SHEDDING, &labels).set(f64::from(u8::from(sheds)));
+            if let Some(fit) = fit {
+                self.recorder.gauge(names::HELIOS_CAPACITY, &labels).set(fit.able);
+                self.recorder.gauge(names::REVERT_FITS, &labels).set(f64::from(u8::from(fit.fits())));
+            }
+        }
+    }
+
     fn source(&self, roster: &Roster, labels: &[(&'static str, &str); 3], now: Millis) {
         let (standing, _) = roster.counts();
         for kind in Standing::ALL {
@@ -195,6 +209,9 @@ impl Meters {
             | Happening::SourceDoubted
             | Happening::Ejected
             | Happening::ClusterOut
+            | Happening::NoRoom
+            | Happening::Room
+            | Happening::Shedding
             | Happening::Unreadable => {}
         }
     }

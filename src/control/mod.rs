@@ -9,6 +9,7 @@
 //!            reports ─ each tick ─▶ Block ─▶ Judge ─▶ Finding ─▶ Rollout ─▶ Snapshot ──swap──▶ every worker
 //! ```
 
+mod capacity;
 mod certificates;
 mod discovery;
 mod ejection;
@@ -20,6 +21,7 @@ mod meters;
 mod receipt;
 mod roster;
 mod run;
+mod shed;
 mod state;
 mod step;
 mod traffic;
@@ -31,7 +33,7 @@ pub use journal::{
     ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
 };
 pub use views::{
-    DegradationStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
+    DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
 
 pub(crate) use event::{Answer, Change, Command, Refused};

@@ -7,9 +7,10 @@ use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
 use crate::tls::Connector;
 
+use super::capacity::Fit;
 use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
-use super::event::{Announcement, Ask, Happening};
+use super::event::{Announcement, Ask, Happening, Now};
 use super::journal::{ActorRecord, EndpointsRecord, Kept, ReceiptRecord};
 use super::lineup::Lineup;
 use super::roster::Roster;
@@ -152,9 +153,7 @@ impl State {
         self.entries[slot] = Some(Entry::new(id, config, rollout, receipt));
         self.follow_sources(slot, now);
         if let (Some(Some(entry)), Some(kept)) = (self.entries.get_mut(slot), endpoints) {
-            for (side, lineup) in entry.lineups.iter_mut() {
-                lineup.remember(|cluster| kept.sightings(side, cluster));
-            }
+            entry.remember(&kept);
         }
         self.refresh(slot);
     }
@@ -187,6 +186,11 @@ impl State {
     /// The endpoints of every side.
     pub(super) fn lineups(&self) -> impl Iterator<Item = (ServiceId, Side, &Lineup)> {
         self.entries().flat_map(|entry| entry.lineups.iter().map(|(side, lineup)| (entry.id, side, lineup)))
+    }
+
+    /// Of each service whether Helios can take everything back, if that is known, and whether it gets more than it can take.
+    pub(super) fn fits(&self, now: Now) -> impl Iterator<Item = (ServiceId, Option<Fit>, bool)> {
+        self.entries().map(move |entry| (entry.id, entry.fit(now), entry.sheds()))
     }
 
     fn rosters(&self) -> impl Iterator<Item = &Roster> {
@@ -244,7 +248,7 @@ impl State {
 
     /// Makes a service's view anew; it is seen with the next publish.
     pub(super) fn refresh(&mut self, slot: usize) {
-        let Some(Some(entry)) = self.entries.get(slot) else { return };
+        let Some(Some(entry)) = self.entries.get_mut(slot) else { return };
         self.views[slot] = Some(Arc::new(entry.view()));
         if entry.rollout.next_change().is_some() {
             self.timed.insert(slot);

@@ -91,6 +91,7 @@ fn tick(state: &mut State, todo: &mut Todo) {
     let now = todo.now;
     for slot in std::mem::take(&mut state.to_judge) {
         eject(state, slot, todo);
+        follow_capacity(state, slot, todo);
         let Some(entry) = state.entry(slot) else { continue };
         if entry.learn(now.mono) {
             state.refresh(slot);
@@ -214,7 +215,7 @@ fn eject(state: &mut State, slot: usize, todo: &mut Todo) {
             }
             Ejected::Cluster(cluster, reason) => {
                 if let Some(entry) = state.entry(slot) {
-                    entry.rearm();
+                    entry.begin_without_a_cluster(todo.now.mono);
                     cluster_out(entry, &cluster, &reason, None, todo);
                 }
             }
@@ -224,6 +225,33 @@ fn eject(state: &mut State, slot: usize, todo: &mut Todo) {
         state.waits.insert(slot);
     }
     if changed {
+        state.refresh(slot);
+        todo.publish = true;
+    }
+}
+
+/// Follows what Helios can take.
+fn follow_capacity(state: &mut State, slot: usize, todo: &mut Todo) {
+    let Some(entry) = state.entry(slot) else { return };
+    let (fit, learned, changed) = entry.tick_capacity(todo.now);
+    let (name, sheds) = (entry.config.name.clone(), entry.sheds());
+    if let Some(fit) = fit {
+        let (happening, whether) =
+            if fit.fits() { (Happening::Room, "can") } else { (Happening::NoRoom, "could not") };
+        todo.announce(
+            happening,
+            Some(&name),
+            format!("{name}: Helios {whether} take everything back: {fit}"),
+        );
+    }
+    if learned {
+        state.unsaved.insert(slot);
+    }
+    if changed {
+        if sheds {
+            let text = format!("{name}: Helios gets more than it can take, and what is too much is refused");
+            todo.announce(Happening::Shedding, Some(&name), text);
+        }
         state.refresh(slot);
         todo.publish = true;
     }
@@ -428,13 +456,13 @@ fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
         Command::Status(None) => {
             let mut services = Vec::new();
             for slot in state.slots() {
-                services.extend(state.entry(slot).map(|entry| entry.status(now.mono)));
+                services.extend(state.entry(slot).map(|entry| entry.status(now)));
             }
             todo.push(Effect::Answer(ask, Answer::Status(services)));
         }
         Command::Status(Some(name)) => {
             with_service(state, ask, &name, todo, |state, slot, todo| {
-                let status = state.entry(slot).map(|entry| entry.status(now.mono));
+                let status = state.entry(slot).map(|entry| entry.status(now));
                 todo.push(Effect::Answer(ask, Answer::Status(status.into_iter().collect())));
             });
         }
@@ -447,12 +475,14 @@ fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
                 todo.push(Effect::Answer(ask, Answer::Sensitivity(entry.sensitivity(now.mono))));
             }
         }),
-        Command::SetWeight { service, weight, lasts, by, reason } => {
+        Command::SetWeight { service, weight, lasts, force, by, reason } => {
             with_service(state, ask, &service, todo, |state, slot, todo| {
                 let until = lasts.map(|lasts| now.wall.after(lasts));
                 let note = Note { by: by.clone(), reason: reason.clone() };
                 let event = rollout::Event::SetWeight { weight, until, by, reason };
-                steer(state, slot, (ask, note), Some(weight), event, todo);
+                if has_room(state, slot, ask, weight, force, todo) {
+                    steer(state, slot, (ask, note), Some(weight), event, todo);
+                }
             });
         }
         Command::Clear { service, by, reason } => {
@@ -460,11 +490,13 @@ fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
                 steer(state, slot, (ask, Note { by, reason }), None, rollout::Event::Clear, todo);
             });
         }
-        Command::Release { service, to, by, reason } => {
+        Command::Release { service, to, force, by, reason } => {
             with_service(state, ask, &service, todo, |state, slot, todo| {
                 let note = Note { by: by.clone(), reason: reason.clone() };
                 let event = rollout::Event::Release { to, by, reason };
-                steer(state, slot, (ask, note), Some(to), event, todo);
+                if has_room(state, slot, ask, to, force, todo) {
+                    steer(state, slot, (ask, note), Some(to), event, todo);
+                }
             });
         }
         Command::Revert { services, by, reason } => revert_all(state, ask, services, &by, &reason, todo),
@@ -482,6 +514,19 @@ fn with_service(
         Some(slot) => then(state, slot, todo),
         None => todo.push(Effect::Answer(ask, Answer::Refused(Refused::NoService(name.clone())))),
     }
+}
+
+/// Whether Helios can take back what goes to Kubernetes, if more is to. Where it is known that it cannot, people must say so twice.
+fn has_room(state: &mut State, slot: usize, ask: Ask, weight: Weight, force: bool, todo: &mut Todo) -> bool {
+    let now = todo.now;
+    let Some(entry) = state.entry(slot).filter(|entry| !force && weight > entry.weight()) else {
+        return true;
+    };
+    let Some(fit) = entry.fit(now).filter(|fit| !fit.fits()) else { return true };
+    let why = format!("Helios could not take everything back: {fit}");
+    let service = entry.config.name.clone();
+    todo.push(Effect::Answer(ask, Answer::Refused(Refused::NoRoom { service, why })));
+    false
 }
 
 /// A person's word about a service's weight.
@@ -571,7 +616,7 @@ fn turn(state: &mut State, slot: usize, event: rollout::Event, asked: Option<(As
     let Some(entry) = state.entry(slot) else { return };
     let (name, before) = (entry.config.name.clone(), entry.weight());
     let was_held = matches!(entry.rollout.word(), Word::Held(_));
-    let effects = entry.turn(event, todo.now.wall);
+    let effects = entry.turn(event, todo.now);
     let revision = entry.rollout.revision();
     if let Some((ask, note)) = asked {
         if let [rollout::Effect::Refuse(refusal)] = effects.as_slice() {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Millis;
 use crate::verdict::{Degradation, Hindrance};
 
+use super::capacity::Fit;
 use super::journal::{ActorRecord, FindingRecord};
 use super::lineup::{Lineup, PartState};
 
@@ -51,10 +52,40 @@ pub struct ServiceStatus {
     pub leading_route: Option<String>,
     /// There is evidence, but Helios is degraded too.
     pub shared: bool,
+    /// Whether Helios can take everything back; absent while too little is known, or nothing is to be taken back.
+    #[serde(default)]
+    pub fit: Option<FitStatus>,
+    /// More goes to Helios than it can take: what is too much is refused.
+    #[serde(default)]
+    pub sheds: bool,
     /// What speaks most against Kubernetes at this moment, counted as in a receipt; absent while that is next to
     /// nothing.
     #[serde(default)]
     pub case: Option<FindingRecord>,
+}
+
+/// Whether Helios can take everything back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FitStatus {
+    /// It can.
+    pub fits: bool,
+    /// Requests a second that it can take.
+    pub able_per_second: f64,
+    /// When it has served so many, in milliseconds since 1970 UTC; absent if the configuration says so.
+    pub at_unix_ms: Option<u64>,
+    /// Requests a second on both sides.
+    pub needed_per_second: f64,
+}
+
+impl From<Fit> for FitStatus {
+    fn from(fit: Fit) -> Self {
+        Self {
+            fits: fit.fits(),
+            able_per_second: fit.able,
+            at_unix_ms: fit.at.map(|at| at.0),
+            needed_per_second: fit.needed,
+        }
+    }
 }
 
 /// One side of a service over the last ten seconds.

@@ -1,13 +1,16 @@
 use std::rc::Rc;
 
+use http::HeaderMap;
+
 use crate::model::{Cause, Fault, Micros, Outcome, Side};
-use crate::snapshot::{ServiceView, Turn};
+use crate::snapshot::ServiceView;
 use crate::verdict::{Latency, Question, Stratum, Thresholds, Ticket};
 
 use super::core::Core;
 use super::endpoints::{EndpointState, Lease, Serial};
 use super::service::Service;
 use super::trace::Trace;
+use super::turns::SideTurn;
 
 /// One try of one request on one side, from being dealt there to the end of the answer. However it ends, also
 /// by being dropped, it is counted once: the latter means that the client has left.
@@ -20,7 +23,7 @@ pub(super) struct Try {
     stratum: Stratum,
     endpoint: Option<Rc<EndpointState>>,
     /// Its turn on the side, where there may be only so many.
-    _turn: Option<Turn>,
+    _turn: SideTurn,
     /// Absent if this try is no evidence.
     ticket: Option<Ticket>,
     trace: Option<Rc<Trace>>,
@@ -52,7 +55,7 @@ pub(super) struct TryOf {
     pub(super) counts: Counts,
     pub(super) stratum: Stratum,
     pub(super) begun: Micros,
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: SideTurn,
     /// Whether how long it takes is the side's doing: while a client sends, it is the client's.
     pub(super) is_timed: bool,
 }
@@ -100,6 +103,13 @@ impl Try {
             endpoint.await_answer(self.core.recently(), self.patience);
         }
         self.endpoint = Some(endpoint.clone());
+    }
+
+    /// The first answer over a connection: it may say how long the endpoint keeps such.
+    pub(super) fn heed(&self, headers: &HeaderMap) {
+        if let (Some(endpoint), Some(keep_alive)) = (&self.endpoint, headers.get("keep-alive")) {
+            endpoint.pool.heed(keep_alive);
+        }
     }
 
     /// Tells the endpoint that is being asked from others.
@@ -221,6 +231,11 @@ impl Try {
         let mut ballot = self.service.ballot.borrow_mut();
         match outcome {
             Outcome::Ok => ballot.finish(ticket, self.core.now(), false),
+            // It has said that it waits, and more is not known.
+            Outcome::Failed(Cause::LetOut) => {
+                ballot.withdraw(ticket);
+                return false;
+            }
             Outcome::Failed(cause) if cause.fault() == Fault::Side => {
                 ballot.finish(ticket, self.core.now(), true);
             }

@@ -15,7 +15,7 @@ use super::drain::Drain;
 use super::endpoints::Serial;
 use super::service::Service;
 use super::streams::Next;
-use super::waits::{Recall, Waits};
+use super::waits::{Expired, Recall, Waits};
 
 /// What is read at once from an upgraded stream; also the most that waits for an end that does not read.
 const SCRATCH: usize = 32 << 10;
@@ -206,7 +206,7 @@ impl Core {
     }
 
     /// Goes by what is new for the services that it has: whom they ask, and whom no more.
-    pub(super) fn adopt(&self, view: &View) {
+    pub(super) fn adopt(self: &Rc<Self>, view: &View) {
         let services: Vec<_> = self.services.borrow().iter().flatten().cloned().collect();
         for service in services {
             if let Some(view) = view.get(service.id) {
@@ -221,10 +221,13 @@ impl Core {
         self.let_out.borrow_mut().extend(endpoints.iter().map(|serial| (*serial, now)));
     }
 
-    /// Whether who waits so is to wait no longer.
-    pub(super) fn is_recalled(&self, view: &View, recall: Recall) -> bool {
-        view.get(recall.service).is_some_and(|service| service.held)
-            || recall.endpoint.is_some_and(|endpoint| self.let_out.borrow().contains_key(&endpoint))
+    /// Why who waits so is to wait no longer, if it is.
+    pub(super) fn recalled(&self, view: &View, recall: Recall) -> Option<Expired> {
+        if view.get(recall.service).is_some_and(|service| service.held) {
+            return Some(Expired::TakenBack);
+        }
+        let let_out = self.let_out.borrow();
+        recall.endpoint.filter(|endpoint| let_out.contains_key(endpoint)).map(|_| Expired::LetOut)
     }
 
     /// Lets go of what services that are no longer configured had here, and of connections that have been

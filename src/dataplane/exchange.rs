@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
-use crate::snapshot::ServiceId;
+use crate::snapshot::{AffinityKey, ServiceId};
 use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
@@ -46,6 +46,7 @@ pub(super) struct Exchange {
     side: Side,
     counts: Counts,
     stratum: Stratum,
+    affinity: Option<AffinityKey>,
     dialect: Dialect,
     /// When the caller will wait no longer, if it says so.
     due: Option<Micros>,
@@ -67,6 +68,8 @@ pub(super) struct Dealt {
     pub(super) counts: Counts,
     /// The group in which it is compared.
     pub(super) stratum: Stratum,
+    /// What keeps it on one endpoint.
+    pub(super) affinity: Option<AffinityKey>,
     pub(super) dialect: Dialect,
     pub(super) pace: LeastPace,
     pub(super) origin: Option<Box<Origin>>,
@@ -113,7 +116,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { in_flight, view, service, side, counts, stratum, dialect, .. } = dealt;
+        let Dealt { in_flight, view, service, side, counts, stratum, affinity, dialect, .. } = dealt;
         let Dealt { pace, origin, upgrade, passing, trace, .. } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let (mut marked, mut due) = (Marked::No, None);
@@ -135,6 +138,7 @@ impl Exchange {
             side,
             counts,
             stratum,
+            affinity,
             dialect,
             due,
             origin,
@@ -304,7 +308,7 @@ impl Exchange {
                 }
             };
             let misunderstood = match &mut answered {
-                Ok(Ok(response)) => self.asking.understand(response).err(),
+                Ok(Ok(response)) => self.understand(&attempt, response, reused).err(),
                 _ => None,
             };
             let cause = match answered {
@@ -323,6 +327,7 @@ impl Exchange {
                 Err(Expired::Late) if self.asking.fate().is_some_and(Fate::is_awaited) => Cause::BodyTimeout,
                 Err(Expired::Late) => Cause::HeaderTimeout,
                 Err(Expired::TakenBack) => Cause::TakenBack,
+                Err(Expired::LetOut) => Cause::LetOut,
             };
             let now = self.core.now();
             let at_once = now.since(begun) <= CLOSED_ALREADY;
@@ -338,6 +343,18 @@ impl Exchange {
         }
         attempt.finish(Outcome::Failed(cause));
         Err(Lost { cause, answer: None })
+    }
+
+    fn understand(
+        &mut self,
+        attempt: &Try,
+        response: &mut Response<Incoming>,
+        reused: bool,
+    ) -> Result<(), Cause> {
+        if !reused {
+            attempt.heed(response.headers());
+        }
+        self.asking.understand(response)
     }
 
     /// Begins a try, when it is its turn. One that gets none is counted, and is evidence for nobody.
@@ -372,7 +389,7 @@ impl Exchange {
         };
         attempt.asks(&endpoint);
         let may_reuse = fresh == Fresh::Any && endpoint.announced.is_none();
-        let reused = if may_reuse { endpoint.pool.take() } else { None };
+        let reused = if may_reuse { endpoint.pool.take(self.core.recently()) } else { None };
         let is_reused = reused.is_some();
         let lease = if let Some(lease) = reused {
             lease
@@ -414,7 +431,7 @@ impl Exchange {
     fn pick(&self, side: Side) -> Option<Rc<EndpointState>> {
         let latest = self.core.view();
         let view = latest.get(self.view.id).unwrap_or(&self.view);
-        self.service.sides[side].pick(&self.core, view, side)
+        self.service.sides[side].pick(&self.core, view, side, self.affinity)
     }
 
     /// Makes an endpoint's answer the client's.
@@ -479,6 +496,7 @@ impl Exchange {
             side: self.side,
             counts: self.counts,
             stratum: self.stratum,
+            affinity: self.affinity,
             dialect: self.dialect,
             due: self.due,
             origin: self.origin.clone(),

@@ -45,8 +45,10 @@ pub(super) struct Recall {
 pub(super) enum Expired {
     /// The limit has passed.
     Late,
-    /// The service was taken back meanwhile, or the endpoint let out.
+    /// The service was taken back meanwhile, …
     TakenBack,
+    /// … or the endpoint let out.
+    LetOut,
 }
 
 #[derive(Debug)]
@@ -103,20 +105,18 @@ pub(super) fn within<F: Future>(core: &Rc<Core>, limit: Limit, future: F) -> Wit
 }
 
 impl Waits {
-    /// Ends the waits that are over; `is_recalled` tells whether a service was taken back, or an endpoint let out.
-    pub(super) fn expire(&self, now: Micros, is_recalled: impl Fn(Recall) -> bool) {
+    /// Ends the waits that are over; `recalled` tells whether a service was taken back, or an endpoint let out.
+    pub(super) fn expire(&self, now: Micros, recalled: impl Fn(Recall) -> Option<Expired>) {
         for (_, entry) in self.entries.borrow_mut().iter_mut() {
             if entry.expired.is_some() {
                 continue;
             }
-            let taken_back = |recall: Recall| now >= recall.from && is_recalled(recall);
-            if now >= entry.limit.until {
-                entry.expired = Some(Expired::Late);
-            } else if entry.limit.recall.is_some_and(taken_back) {
-                entry.expired = Some(Expired::TakenBack);
-            } else {
-                continue;
-            }
+            let called_in = entry.limit.recall.filter(|recall| now >= recall.from);
+            entry.expired = match called_in.and_then(&recalled) {
+                _ if now >= entry.limit.until => Some(Expired::Late),
+                Some(expired) => Some(expired),
+                None => continue,
+            };
             entry.waker.wake_by_ref();
         }
     }

@@ -6,6 +6,7 @@
 
 mod gate;
 mod publish;
+mod ring;
 mod routes;
 
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use crate::model::{Endpoint, Millis, PerSide};
 use crate::splitter::Plan;
 use crate::verdict::Groups;
 
-pub(crate) use gate::{Gate, Gates, QueueFull, Turn};
+pub(crate) use gate::{Gate, Gates, QueueFull, Room, Seat, Turn};
 pub(crate) use publish::{Bell, Publisher, Subscription, channel};
+pub(crate) use ring::{AffinityKey, Ring};
 pub(crate) use routes::Routes;
 
 /// What every worker goes by, at one moment.
@@ -42,8 +44,12 @@ pub(crate) struct ServiceView {
     pub(crate) endpoints: PerSide<Arc<[Candidate]>>,
     /// Who was let out of them: who waits for one of these, and can safely be asked again, need not.
     pub(crate) out: PerSide<Arc<[Endpoint]>>,
+    /// Which of them has which requests, if the service asks for that.
+    pub(crate) rings: PerSide<Option<Arc<Ring>>>,
     /// What bounds its requests, if anything does.
     pub(crate) gates: Option<Arc<Gates>>,
+    /// What Helios can have in flight, while it gets more than it can take.
+    pub(crate) room: Option<Arc<Room>>,
     /// How requests are grouped for the judge, and when they vote.
     pub(crate) groups: Arc<Groups>,
 }

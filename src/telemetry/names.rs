@@ -27,6 +27,12 @@ pub(crate) const CLUSTER_OUT: &str = "switchback_cluster_out";
 pub(crate) const SOURCE_AGE: &str = "switchback_source_age_seconds";
 /// 1 while it cannot be said where endpoints are, or what is said is not believed, by `service`, `side` and `cluster`.
 pub(crate) const SOURCE_TROUBLED: &str = "switchback_source_troubled";
+/// Requests a second that Helios can take, by `service`. Not there while too little is known.
+pub(crate) const HELIOS_CAPACITY: &str = "switchback_helios_capacity_per_second";
+/// 1 if Helios can take everything back, by `service`. Not there while too little is known.
+pub(crate) const REVERT_FITS: &str = "switchback_revert_fits";
+/// 1 while Helios gets more than it can take, and what is too much is refused, by `service`.
+pub(crate) const SHEDDING: &str = "switchback_shedding";
 /// Reverts, by `service` and `by`: `judge` or `person`.
 pub(crate) const REVERTS: &str = "switchback_reverts_total";
 /// 1 if the configuration that was read last is in force, 0 if it had faults.
@@ -68,6 +74,9 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (CLUSTER_OUT, Kind::Gauge, "1 while a cluster is not asked for a while."),
     (SOURCE_AGE, Kind::Gauge, "Seconds since it was last said where endpoints are."),
     (SOURCE_TROUBLED, Kind::Gauge, "1 while a source fails or is not believed."),
+    (HELIOS_CAPACITY, Kind::Gauge, "Requests a second that Helios can take."),
+    (REVERT_FITS, Kind::Gauge, "1 if Helios can take everything back."),
+    (SHEDDING, Kind::Gauge, "1 while what is too much for Helios is refused."),
     (REVERTS, Kind::Counter, "Reverts, by service and by whom."),
     (CONFIGURATION_GOOD, Kind::Gauge, "1 if the configuration that was read last is in force."),
     (CONFIGURATION_LOADED, Kind::Gauge, "When the configuration in force was loaded, Unix seconds."),

@@ -1,18 +1,31 @@
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Address, Endpoint, ServiceName, Side};
+use crate::model::{Address, Endpoint, ServiceName, Side, UnixMillis};
 
+use super::super::capacity::Served;
 use super::super::discovery::{Sighting, Standing};
 use super::super::entry::Entry;
 use super::super::lineup::PartState;
 
 /// A service's endpoints as they are kept, for a process that starts while their source is down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EndpointsRecord {
     version: u32,
     service: String,
     helios: Vec<EndpointRecord>,
     kubernetes: Vec<EndpointRecord>,
+    /// The most that each side has served well, hour by hour.
+    #[serde(default)]
+    helios_served: Vec<ServedRecord>,
+    #[serde(default)]
+    kubernetes_served: Vec<ServedRecord>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct ServedRecord {
+    at_unix_ms: u64,
+    per_second: f64,
+    endpoints: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +60,8 @@ impl EndpointsRecord {
             service: entry.config.name.to_string(),
             helios: of_side(Side::Helios),
             kubernetes: of_side(Side::Kubernetes),
+            helios_served: entry.served(Side::Helios).map(ServedRecord::of).collect(),
+            kubernetes_served: entry.served(Side::Kubernetes).map(ServedRecord::of).collect(),
         }
     }
 
@@ -54,6 +69,19 @@ impl EndpointsRecord {
     pub(super) fn decode(service: &ServiceName, bytes: &[u8]) -> Option<Self> {
         let record: Self = serde_json::from_slice(bytes).ok()?;
         (record.version == VERSION && record.service == service.as_str()).then_some(record)
+    }
+
+    /// The most that a side has served.
+    pub(in crate::control) fn served(&self, side: Side) -> impl Iterator<Item = Served> {
+        let kept = match side {
+            Side::Helios => &self.helios_served,
+            Side::Kubernetes => &self.kubernetes_served,
+        };
+        kept.iter().map(|kept| Served {
+            at: UnixMillis(kept.at_unix_ms),
+            per_second: kept.per_second,
+            endpoints: kept.endpoints,
+        })
     }
 
     /// The endpoints of a side, or of one of its clusters.
@@ -64,6 +92,12 @@ impl EndpointsRecord {
         };
         let of_it = kept.iter().filter(|record| record.cluster.as_deref() == cluster);
         of_it.filter_map(EndpointRecord::sighting).collect()
+    }
+}
+
+impl ServedRecord {
+    fn of(served: &Served) -> Self {
+        Self { at_unix_ms: served.at.0, per_second: served.per_second, endpoints: served.endpoints }
     }
 }
 

@@ -9,6 +9,13 @@ use super::{EndpointState, Group};
 /// rest once in ten picks, and the list is searched.
 const DRAWS: usize = 8;
 
+/// Places of a ring that are looked at.
+const LOOKS: usize = 64;
+/// An endpoint of a ring may have so many times its share in flight, …
+const MORE: f64 = 1.5;
+/// … and so many at least.
+const FEW: u32 = 8;
+
 /// How finely shares are told apart.
 const FINE: u32 = 1 << 16;
 
@@ -38,6 +45,35 @@ pub(super) fn pick(
     }
     let elsewhere = groups.iter().filter_map(|group| search(&group.list, now, draw(FINE) as usize));
     elsewhere.min_by_key(|endpoint| endpoint.passed_over_until().max(now))
+}
+
+/// The first that can be asked of those that a ring names, in its order. One that has much more in flight than its share is left to
+/// its others, and the next is asked (V. Mirrokni et al., *Consistent Hashing with Bounded Loads*, 2018): a key that everybody
+/// asks for must not bring down the endpoint that has it.
+pub(super) fn nearest(
+    groups: &[Group],
+    ring: impl Iterator<Item = usize>,
+    count: usize,
+    now: Micros,
+) -> Option<&Rc<EndpointState>> {
+    let share = || {
+        let in_flight: u32 =
+            groups.iter().flat_map(|group| &group.list).map(|endpoint| endpoint.load()).sum();
+        f64::from(in_flight) / count.max(1) as f64
+    };
+    let at = |mut place: usize| {
+        groups.iter().find_map(|group| {
+            let found = group.list.get(place);
+            place = place.wrapping_sub(group.list.len());
+            found
+        })
+    };
+    let can = |endpoint: &&Rc<EndpointState>| {
+        endpoint.passed_over_until() <= now
+            && (endpoint.load() < FEW || f64::from(endpoint.load()) < MORE * share())
+    };
+    // One comes again and again: so many looks see nearly all.
+    ring.take(LOOKS).filter_map(at).find(can)
 }
 
 /// A cluster by its share. One that has just come back gets little at first.

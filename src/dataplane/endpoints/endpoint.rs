@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -9,8 +10,10 @@ use crate::snapshot::Candidate;
 use crate::tally::EndpointTally;
 use crate::tls::Connector;
 
+use super::super::core::Core;
+use super::super::waits::Limit;
 use super::balance::{SLOW_START, youth};
-use super::pool::Pool;
+use super::pool::{Fresh, Pool};
 
 /// Tells an endpoint's state from every other that there was in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,7 +69,7 @@ impl EndpointState {
             serial: Serial(LAST_SERIAL.fetch_add(1, Relaxed)),
             // Told of in the access log: workers counting on one path would be fighting over a cache line.
             endpoint: candidate.endpoint.own(),
-            pool: Pool::new(side.protocol),
+            pool: Pool::new(side),
             tls: side.tls.clone(),
             announced: side.proxy_protocol,
             weight: Cell::new(candidate.weight),
@@ -152,6 +155,26 @@ impl EndpointState {
         let age = now.since(self.paced.get()).0 as f32;
         let half = FORGET.as_micros() as f32;
         half / (half + age)
+    }
+
+    /// Makes connections before they are needed, so that there are so many for who comes.
+    pub(super) async fn warm(self: &Rc<Self>, core: &Rc<Core>, wanted: usize, patience: Duration) {
+        let is_shared = self.pool.is_shared();
+        let there =
+            || if is_shared { self.pool.open() } else { self.pool.open() + self.in_flight.get() as usize };
+        let wanted = if is_shared { wanted.min(1) } else { wanted };
+        while there() < wanted {
+            let limit = Limit { until: core.now().after(patience), recall: None };
+            match self.pool.make(core, self, limit, Fresh::Any, None).await {
+                Ok(lease) => self.pool.give_back(lease, core.now()),
+                Err(cause) => {
+                    if cause.is_no_connection() {
+                        self.refused(core.now());
+                    }
+                    return;
+                }
+            }
+        }
     }
 
     /// A try begins here.

@@ -10,14 +10,15 @@ mod endpoint;
 mod pool;
 mod settings;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{Protocol, ProxyProtocol, SideConfig};
 use crate::model::{Endpoint, Micros, Side};
-use crate::snapshot::{Candidate, Cluster, ServiceView};
+use crate::snapshot::{AffinityKey, Candidate, Cluster, ServiceView};
 use crate::tally::EndpointTally;
 use crate::tls::Connector;
 
@@ -26,10 +27,15 @@ use super::core::Core;
 pub(super) use endpoint::{EndpointState, Serial};
 pub(super) use pool::{Fresh, Lease};
 
+/// Connections that a worker makes beforehand.
+const MOST_WARMED: usize = 64;
+
 /// One side's endpoints.
 #[derive(Default)]
 pub(super) struct Endpoints {
     known: RefCell<Known>,
+    /// Whether connections are being made beforehand.
+    warming: Rc<Cell<bool>>,
 }
 
 #[derive(Default)]
@@ -37,6 +43,8 @@ struct Known {
     source: Option<Source>,
     /// By cluster.
     groups: Vec<Group>,
+    /// How many there are.
+    count: usize,
 }
 
 /// The endpoints of one cluster; of most sides all.
@@ -53,13 +61,26 @@ struct Source {
     protocol: Protocol,
     tls: Option<Arc<Connector>>,
     announced: Option<ProxyProtocol>,
+    idle_for: Duration,
 }
 
 impl Endpoints {
     /// The endpoint for the next try: of two drawn at random, the one that would be done sooner. `None` if there is none at all.
-    pub(super) fn pick(&self, core: &Core, view: &ServiceView, side: Side) -> Option<Rc<EndpointState>> {
+    pub(super) fn pick(
+        &self,
+        core: &Rc<Core>,
+        view: &ServiceView,
+        side: Side,
+        affinity: Option<AffinityKey>,
+    ) -> Option<Rc<EndpointState>> {
         self.adopt(core, view, side);
-        balance::pick(&self.known.borrow().groups, core.recently(), |bound| core.draw(bound)).cloned()
+        let (known, now) = (self.known.borrow(), core.recently());
+        if let (Some(key), Some(ring)) = (affinity, &view.rings[side])
+            && let Some(near) = balance::nearest(&known.groups, ring.nearest(key), known.count, now)
+        {
+            return Some(near.clone());
+        }
+        balance::pick(&known.groups, now, |bound| core.draw(bound)).cloned()
     }
 
     /// Goes by the endpoints of this view. Who waits for one that was let out is called in.
@@ -69,6 +90,36 @@ impl Endpoints {
         if !out.is_empty() {
             core.let_out(&out);
         }
+    }
+
+    /// Requests in flight.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.known.borrow().all().map(|endpoint| endpoint.load()).sum()
+    }
+
+    /// Makes connections for so many requests that will soon be in flight, and for all protocols at least one an endpoint.
+    pub(super) fn warm(&self, core: &Rc<Core>, view: &ServiceView, side: Side, wanted: usize) {
+        let wanted = wanted.min(MOST_WARMED);
+        let (known, patience) = (self.known.borrow(), view.config.timeouts.connect);
+        let bound = u32::try_from(known.count).unwrap_or(u32::MAX);
+        // Where each connection tells of its own client, none can be made before the client is there.
+        if wanted == 0
+            || bound == 0
+            || view.config.sides[side].proxy_protocol.is_some()
+            || self.warming.replace(true)
+        {
+            return;
+        }
+        let first = core.draw(bound) as usize;
+        let turned = known.all().cycle().skip(first).take(known.count.min(wanted)).cloned();
+        let endpoints: Vec<_> = turned.collect();
+        let (each, core, warming) = (wanted.div_ceil(endpoints.len()), core.clone(), self.warming.clone());
+        tokio::task::spawn_local(async move {
+            for endpoint in endpoints {
+                endpoint.warm(&core, each, patience).await;
+            }
+            warming.set(false);
+        });
     }
 
     /// How each has done that was asked since the last time, or is silent.
@@ -85,7 +136,7 @@ impl Endpoints {
 }
 
 impl Known {
-    fn all(&self) -> impl Iterator<Item = &Rc<EndpointState>> {
+    fn all(&self) -> impl Iterator<Item = &Rc<EndpointState>> + Clone {
         self.groups.iter().flat_map(|group| &group.list)
     }
 
@@ -98,7 +149,10 @@ impl Known {
                 (Some(was), Some(is)) => Arc::ptr_eq(was, is) || was == is,
                 _ => false,
             };
-            source.protocol == side.protocol && source.announced == side.proxy_protocol && same_tls
+            source.protocol == side.protocol
+                && source.idle_for == side.idle_connections
+                && source.announced == side.proxy_protocol
+                && same_tls
         };
         let stays = self.source.as_ref().is_some_and(spoken);
         if stays && self.source.as_ref().is_some_and(|source| Arc::ptr_eq(&source.endpoints, endpoints)) {
@@ -124,11 +178,13 @@ impl Known {
             heaviest: of_cluster.iter().map(|candidate| candidate.weight).max().unwrap_or(1),
         };
         self.groups = by_cluster.map(group).collect();
+        self.count = endpoints.len();
         self.source = Some(Source {
             endpoints: endpoints.clone(),
             protocol: side.protocol,
             tls: side.tls.clone(),
             announced: side.proxy_protocol,
+            idle_for: side.idle_connections,
         });
         let_out
     }
