@@ -176,6 +176,11 @@ impl Source {
         }
     }
 
+    /// Whether it tells of each change by itself, and is not asked again and again.
+    pub fn tells_changes(&self) -> bool {
+        matches!(self, Source::Kubernetes(..))
+    }
+
     /// Whether there is nothing to look for.
     pub fn is_fixed(&self) -> bool {
         matches!(self, Source::Listed(listed) if listed.names.is_empty())

@@ -103,13 +103,10 @@ impl Lineup {
 
     /// Chooses anew whom workers ask. Who is chosen as before is not even told to workers.
     pub(super) fn choose(&mut self, with_ring: bool) {
-        let known: BTreeSet<&Endpoint> = self
-            .parts
-            .iter()
-            .flat_map(|part| part.roster.offered().iter())
-            .map(|known| &known.endpoint)
-            .collect();
-        self.ill.retain(|endpoint, _| known.contains(endpoint));
+        if !self.ill.is_empty() {
+            let known: BTreeSet<&Endpoint> = endpoints_of(self.parts.iter()).collect();
+            self.ill.retain(|endpoint, _| known.contains(endpoint));
+        }
         let (offered, panics) = self.choice();
         self.panics = panics;
         if *offered != *self.offered {
@@ -233,15 +230,17 @@ impl Lineup {
         }
         // Where a whole cluster is bad, its endpoints need not be let out one by one.
         let room = self.clusters_to_spare();
-        let there: BTreeSet<&Arc<str>> = self.parts.iter().filter_map(|part| part.cluster.as_ref()).collect();
-        let (out, cluster_back) = self.clusters.look(now, &there, room);
+        let Self { parts, endpoints, clusters, .. } = self;
+        let there: BTreeSet<&Arc<str>> = parts.iter().filter_map(|part| part.cluster.as_ref()).collect();
+        let (out, cluster_back) = clusters.look(now, &there, room);
         let mut ejected: Vec<Ejected> =
             out.into_iter().map(|(cluster, reason)| Ejected::Cluster(cluster, reason)).collect();
-        let asked = self.parts.iter().filter(|part| part.weight > 0 && !self.is_out(part));
-        let asked: BTreeSet<Endpoint> =
-            asked.flat_map(|part| part.roster.offered().iter()).map(|known| known.endpoint.clone()).collect();
+        let is_in = |part: &&PartState| {
+            part.weight > 0 && !part.cluster.as_ref().is_some_and(|cluster| clusters.is_out(cluster))
+        };
+        let asked: BTreeSet<&Endpoint> = endpoints_of(parts.iter().filter(is_in)).collect();
         let room = asked.len() * usize::from(most) / 100;
-        let (out, back) = self.endpoints.look(now, &asked.iter().collect(), room);
+        let (out, back) = endpoints.look(now, &asked, room);
         ejected.extend(out.into_iter().map(|(endpoint, reason)| Ejected::Endpoint(endpoint, reason)));
         let changed = back || cluster_back || !ejected.is_empty();
         (ejected, changed)
@@ -318,6 +317,10 @@ impl Lineup {
     pub(super) fn refused(&mut self, endpoint: &Endpoint, now: Millis) -> bool {
         self.parts.iter_mut().fold(false, |changed, part| part.roster.refused(endpoint, now) | changed)
     }
+}
+
+fn endpoints_of<'a>(parts: impl Iterator<Item = &'a PartState>) -> impl Iterator<Item = &'a Endpoint> {
+    parts.flat_map(|part| part.roster.offered().iter()).map(|candidate| &candidate.endpoint)
 }
 
 #[cfg(test)]

@@ -220,7 +220,10 @@ impl Roster {
         let Some(word) = self.word.take() else { return false };
         let usable = word.seen.iter().filter(|seen| self.is_usable(seen)).count();
         let patience = if usable == 0 { CONFIRM_NOTHING } else { CONFIRM };
-        let stands_by_it = |since: Millis| self.trouble.is_none() && now.since(since) >= patience;
+        // Who is asked now and again must have said it again; who tells of every change stands by what it has told.
+        let repeated = |since: Millis| self.source.tells_changes() || word.at > since;
+        let stands_by_it =
+            |since: Millis| self.trouble.is_none() && now.since(since) >= patience && repeated(since);
         if self.doubted.is_some_and(stands_by_it) {
             self.doubted = None;
             self.counts.clear();
@@ -395,6 +398,9 @@ mod tests {
 
     #[test]
     fn less_than_half_is_believed_only_when_the_source_stands_by_it() {
+        let mut roster = with(1..=5);
+        assert!(roster.look(at(1), Ok(live([1, 2]))).doubted);
+        assert!(!roster.tick(at(60)), "it must say so again");
         let mut roster = with(1..=5);
         assert!(roster.look(at(1), Ok(live([1, 2]))).doubted);
         assert_eq!(offered(&roster), [1, 2, 3, 4, 5]);

@@ -209,7 +209,7 @@ impl Core {
     pub(super) fn adopt(self: &Rc<Self>, view: &View) {
         let services: Vec<_> = self.services.borrow().iter().flatten().cloned().collect();
         for service in services {
-            if let Some(view) = view.get(service.id) {
+            if let Some(view) = view.shared(service.id) {
                 service.adopt(self, view);
             }
         }
@@ -268,8 +268,11 @@ impl View {
 
     /// The service, if it still is the one that this slot was given to.
     pub(super) fn get(&self, id: ServiceId) -> Option<&ServiceView> {
-        let view = self.snapshot.services.get(id.slot as usize)?.as_deref()?;
-        (view.id == id).then_some(view)
+        self.shared(id).map(|view| &**view)
+    }
+
+    fn shared(&self, id: ServiceId) -> Option<&Arc<ServiceView>> {
+        self.snapshot.services.get(id.slot as usize)?.as_ref().filter(|view| view.id == id)
     }
 }
 

@@ -31,7 +31,9 @@ pub(super) struct Service {
     /// Whether it stands among the services that have something to report.
     pub(super) active: Cell<bool>,
     dealer: RefCell<Dealer>,
-    /// The weight when the last view was taken over.
+    /// The view that was taken over last.
+    adopted: RefCell<Option<Arc<ServiceView>>>,
+    /// The weight when that was.
     weight: Cell<Weight>,
     /// What it changes on the way, copied when it is first needed.
     rules: RefCell<Option<Rc<Rules>>>,
@@ -49,6 +51,7 @@ impl Service {
             routes: RefCell::default(),
             active: Cell::new(false),
             dealer: RefCell::new(Dealer::new(view.plan.weight)),
+            adopted: RefCell::default(),
             weight: Cell::new(view.plan.weight),
             rules: RefCell::default(),
         }
@@ -119,7 +122,12 @@ impl Service {
     }
 
     /// Goes by the endpoints of this view.
-    pub(super) fn adopt(&self, core: &Rc<Core>, view: &ServiceView) {
+    pub(super) fn adopt(&self, core: &Rc<Core>, view: &Arc<ServiceView>) {
+        // Most of what is published is of other services.
+        if self.adopted.borrow().as_ref().is_some_and(|adopted| Arc::ptr_eq(adopted, view)) {
+            return;
+        }
+        self.adopted.replace(Some(view.clone()));
         for side in Side::ALL {
             self.sides[side].adopt(core, view, side);
         }

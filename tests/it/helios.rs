@@ -291,6 +291,27 @@ async fn a_slow_answer_is_waited_for_and_nobody_asks_twice_meanwhile() {
     assert_eq!(ready(&proxy).await, 200);
 }
 
+/// A service that is undeployed for good is kept until it refuses. Where its port belongs to another job by then, nobody refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_gone_is_not_kept_at_a_port_that_another_job_has_now() {
+    let (helios, master) = one().await;
+    let (endpoint, other) = (Endpoint::named("first").await, Endpoint::named("second").await);
+    let job = Job::registered("a", "1", "a");
+    helios.run(&job, A, endpoint.address.port());
+    let another = Job::registered("a", "2", "a");
+    helios.run(&another, B, other.address.port());
+    let proxy = start(&master);
+    asks(&proxy, 2).await;
+    helios.remove(&job, A);
+    helios.remove(&another, B);
+    polled(&master).await;
+    asks(&proxy, 2).await;
+    let stranger = Job::registered("stranger", "1", "stranger");
+    helios.run(&stranger, A, endpoint.address.port());
+    asks(&proxy, 1).await;
+    assert_eq!(who(&proxy, 10).await, ["second"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn when_half_vanishes_it_is_kept_until_the_master_stands_by_that() {
     let (helios, master) = one().await;

@@ -342,6 +342,23 @@ async fn a_server_that_lost_its_history_and_some_slices_is_listed_anew() {
     assert_eq!(proxy.get("a.test", "/").await.text(), "first");
 }
 
+/// It never says 410, and never anything else: the version that is known lies in its future.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_restored_from_a_copy_is_listed_anew() {
+    let (cluster, endpoint, proxy) = serving().await;
+    cluster.put("a-2", endpoint.address.port(), &[ready("127.0.0.2", "u2")]);
+    stand(&proxy, "live", 2).await;
+    cluster.restore("a-2");
+    let watches = || cluster.asked("watch");
+    for _ in 0..3 {
+        let before = watches();
+        cluster.cut(Cut::Clean);
+        eventually("another watch", async || watches() > before).await;
+    }
+    stand(&proxy, "live", 1).await;
+    assert_eq!(proxy.get("a.test", "/").await.text(), "first");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_asked_any_more_about_a_service_that_has_other_endpoints_now() {
     let (cluster, _endpoint, proxy) = serving().await;

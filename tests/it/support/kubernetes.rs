@@ -183,6 +183,14 @@ impl Cluster {
         self.tell();
     }
 
+    /// It was restored from a copy: what has happened since is gone, and so are the versions that it has told.
+    pub(crate) fn restore(&self, without: &str) {
+        let mut store = self.change();
+        store.slices.retain(|(_, name), _| name != without);
+        (store.version, store.oldest) = (1, 0);
+        store.history.clear();
+    }
+
     /// Forgets what was, and ends watches, so that somebody notices.
     pub(crate) fn forget(&self, gone: Gone) {
         {

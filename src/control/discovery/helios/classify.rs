@@ -1,5 +1,4 @@
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Registered;
@@ -36,6 +35,22 @@ pub(super) fn classify<'a>(
         }
     }
     found
+}
+
+/// Who runs now at these addresses: what had one of them before is not there any more, whatever else is known of it.
+pub(super) fn tenants(picture: &Picture, addresses: &HashSet<SocketAddr>) -> HashMap<SocketAddr, Sighting> {
+    let mut tenants = HashMap::new();
+    for host in picture.hosts.values().filter(|_| !addresses.is_empty()) {
+        for task in host.tasks.values().filter(|task| task.state == State::Running) {
+            for sighting in task.ports.values().filter_map(|port| sighting(host, task, *port)) {
+                let address = sighting.endpoint.address.tcp().filter(|address| addresses.contains(address));
+                if let Some(address) = address {
+                    tenants.insert(address, Sighting { standing: Standing::NotReady, ..sighting });
+                }
+            }
+        }
+    }
+    tenants
 }
 
 /// How a task stands.

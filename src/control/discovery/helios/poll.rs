@@ -1,4 +1,5 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +8,12 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::config::{MastersConfig, Registered};
+use crate::model::Millis;
 
 use super::super::resolve::Resolver;
 use super::super::{Asked, Look, SourceId, Tell};
 use super::addresses::Addresses;
-use super::classify::classify;
+use super::classify::{classify, tenants};
 use super::masters::Masters;
 use super::picture::Picture;
 
@@ -30,7 +32,8 @@ pub(in super::super) async fn run(
     let pause = config.poll;
     let mut addresses = Addresses::new(clock, Resolver::new(None));
     let mut masters = Masters::new(clock, config);
-    let mut teller = Teller { asked, tell, told: HashSet::new(), known: None, trouble: None };
+    let mut teller =
+        Teller { asked, tell, told: HashSet::new(), known: None, trouble: None, clock, had: HashMap::new() };
     loop {
         let poll = async {
             let mut picture = masters.ask(&mut addresses).await?;
@@ -63,6 +66,7 @@ enum Whom {
 
 /// Tells what is known, to whoever asks.
 struct Teller {
+    clock: Clock,
     asked: Asked<Registered>,
     tell: Tell,
     /// Who knows of what was heard last.
@@ -71,7 +75,12 @@ struct Teller {
     known: Option<Picture>,
     /// Why nothing was heard since.
     trouble: Option<Arc<str>>,
+    /// Where the endpoints of each source were lately, and when last.
+    had: HashMap<SourceId, HashMap<SocketAddr, Millis>>,
 }
+
+/// How long it is remembered where endpoints were: longer than anybody goes by what a master does not say any more.
+const REMEMBERED: Millis = Millis(3 * 3_600_000);
 
 impl Teller {
     /// Waits for something; who begins to ask meanwhile is told what is known. `None` when nobody asks any more.
@@ -111,8 +120,25 @@ impl Teller {
         let new: Vec<_> = asked.iter().filter(|(id, _)| !self.told.contains(id)).collect();
         let mut looks = Vec::new();
         if let Some(picture) = &self.known {
-            let seen = classify(picture, new.iter().map(|(_, what)| what));
+            let mut seen = classify(picture, new.iter().map(|(_, what)| what));
+            let now = self.clock.millis();
+            let mut left: Vec<HashSet<SocketAddr>> = Vec::new();
+            for ((id, _), seen) in new.iter().zip(&seen) {
+                let had = self.had.entry(*id).or_default();
+                let here: HashMap<_, _> =
+                    seen.iter().filter_map(|seen| Some((seen.endpoint.address.tcp()?, now))).collect();
+                left.push(had.keys().filter(|address| !here.contains_key(address)).copied().collect());
+                had.extend(here);
+                had.retain(|_, at| now.since(*at) < REMEMBERED);
+            }
+            // Helios gives ports to one job after the other: nobody is to be kept at an address that another has now.
+            let tenants = tenants(picture, &left.iter().flatten().copied().collect());
+            for (seen, left) in seen.iter_mut().zip(left) {
+                seen.extend(left.iter().filter_map(|address| tenants.get(address)).cloned());
+            }
             looks.extend(new.iter().zip(seen).map(|((id, _), seen)| Look { source: *id, seen: Ok(seen) }));
+            let asked: HashSet<SourceId> = asked.iter().map(|(id, _)| *id).collect();
+            self.had.retain(|known, _| asked.contains(known));
         }
         if let Some(why) = &self.trouble {
             let whom = asked.iter().filter(|(id, _)| whom == Whom::All || !self.told.contains(id));

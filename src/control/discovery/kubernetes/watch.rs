@@ -60,8 +60,18 @@ pub(super) async fn run(
     tell: Tell,
 ) {
     let held = Held::default();
-    let mut watch =
-        Watch { clock, access, namespace, asked, tell, held, known: None, trouble: None, failures: 0 };
+    let mut watch = Watch {
+        clock,
+        access,
+        namespace,
+        asked,
+        tell,
+        held,
+        known: None,
+        trouble: None,
+        failures: 0,
+        wordless: 0,
+    };
     while let Ok(end) = watch.turn().await {
         if watch.follow(end).await.is_err() {
             return;
@@ -69,8 +79,19 @@ pub(super) async fn run(
     }
 }
 
+/// After so many watches that told nothing at all it is listed anew.
+const WORDLESS: u32 = 3;
+/// After so many failures in a row it is listed anew, and not gone on from the version that is known.
+const STUBBORN: u32 = 4;
+
 /// Nobody wants to know any more.
 struct Over;
+
+/// Whether a version is older than another: they are numbers that rise (KEP-5504). A server that is behind what it has told
+/// before was restored from a copy, and what has happened since then it does not know.
+fn is_before(version: &str, known: &str) -> bool {
+    matches!((version.parse::<u128>(), known.parse::<u128>()), (Ok(version), Ok(known)) if version < known)
+}
 
 struct Watch {
     clock: Clock,
@@ -83,6 +104,8 @@ struct Watch {
     known: Option<String>,
     trouble: Option<Arc<str>>,
     failures: u32,
+    /// Watches in a row that ended without a word.
+    wordless: u32,
 }
 
 /// How a conversation ended.
@@ -90,6 +113,8 @@ enum End {
     /// The server ended it, as it does.
     Ended {
         lived: Millis,
+        /// Whether it has said anything, if only how far it is.
+        heard: bool,
     },
     /// It has forgotten the version that we know.
     Gone,
@@ -151,6 +176,7 @@ impl Watch {
         let mut listed = self.known.is_none().then(Held::default);
         let mut changed: BTreeSet<Arc<str>> = BTreeSet::new();
         let mut due = pin!(sleep(COLLECT));
+        let mut heard = false;
         let end = loop {
             let event = tokio::select! {
                 biased;
@@ -159,20 +185,26 @@ impl Watch {
                     continue;
                 }
                 event = events.next() => event,
-                heard = self.asked.changed() => {
-                    heard.map_err(|_| Over)?;
+                others = self.asked.changed() => {
+                    others.map_err(|_| Over)?;
                     self.tell_again().await?;
                     continue;
                 }
             };
+            heard |= matches!(event, Some(Ok(_)));
             match event {
                 None if listed.is_some() => break Ok(End::NoStreams),
-                None => break Ok(End::Ended { lived: self.clock.millis().since(begun) }),
+                None => break Ok(End::Ended { lived: self.clock.millis().since(begun), heard }),
                 Some(Err(error)) => break Err(error),
                 Some(Ok(WatchEvent::Error(status))) => break Err(Error::Api(status)),
                 Some(Ok(WatchEvent::Bookmark(mark))) => {
                     let is_end = mark.metadata.annotations.contains_key(LIST_ENDS);
                     let version = mark.metadata.resource_version;
+                    if listed.is_none()
+                        && self.known.as_deref().is_some_and(|known| is_before(&version, known))
+                    {
+                        break Ok(End::Gone);
+                    }
                     if listed.is_none() {
                         self.known = Some(version);
                         changed.clear(); // all services are told of
@@ -301,8 +333,16 @@ impl Watch {
     /// What comes of a conversation's end, and the pause until the next.
     async fn follow(&mut self, end: End) -> Result<(), Over> {
         let mut wait_s = 0;
+        if let End::Ended { heard, .. } = end {
+            self.wordless = if heard { 0 } else { self.wordless + 1 };
+            if self.wordless >= WORDLESS {
+                // A server that was restored from a copy says nothing until it has caught up with the version that we know, and
+                // that may be never. One that is whole tells how far it is before it ends a watch.
+                (self.known, self.wordless) = (None, 0);
+            }
+        }
         match end {
-            End::Ended { lived } if lived >= LONG_ENOUGH => {
+            End::Ended { lived, .. } if lived >= LONG_ENOUGH => {
                 self.failures = 0;
                 return Ok(());
             }
@@ -314,6 +354,10 @@ impl Watch {
                 return Ok(());
             }
             End::Failed { why, wait_s: asked_for } => {
+                if self.failures >= STUBBORN {
+                    // A server that was restored from a copy may never have heard of our version.
+                    self.known = None;
+                }
                 wait_s = asked_for.min(LONGEST_ASKED_FOR_S);
                 debug!(namespace = %self.namespace, %why, "the API server cannot be asked");
                 self.tell_trouble(&why).await?;
