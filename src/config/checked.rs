@@ -13,6 +13,7 @@ use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
 
 use super::changes::ChangesConfig;
+use super::checks::CheckConfig;
 use super::limits::{ListenerLimits, ProcessLimits, ServiceLimits};
 use super::peers::Peers;
 use super::sources::{ClusterConfig, MastersConfig, Source};
@@ -157,6 +158,8 @@ pub struct SideConfig {
     pub host: Option<HeaderValue>,
     /// Requests that it may have in flight; `None` for any number.
     pub in_flight: Option<u32>,
+    /// How its endpoints are asked whether they are well; `None` if they are not.
+    pub check: Option<Arc<CheckConfig>>,
 }
 
 /// What endpoints speak.
@@ -304,6 +307,16 @@ impl Protocol {
         match self {
             Protocol::Http1 => "http/1.1",
             Protocol::Http2 => "http/2",
+        }
+    }
+}
+
+impl HostPattern {
+    /// The host, if it is a single one.
+    pub fn exact(&self) -> Option<&str> {
+        match self {
+            HostPattern::Exact(host) => Some(host),
+            HostPattern::Below(_) | HostPattern::Any => None,
         }
     }
 }
