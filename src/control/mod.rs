@@ -14,6 +14,8 @@ mod discovery;
 mod ejection;
 mod entry;
 mod event;
+#[cfg_attr(not(test), expect(dead_code, reason = "control does not ask for checks yet"))]
+mod health;
 mod journal;
 mod meters;
 mod receipt;
