@@ -38,7 +38,7 @@
 //! | 3 | [`snapshot`] | DOWN: the one value that control publishes and workers read |
 //! | 3 | [`tally`] | UP: the counts that workers report each tick |
 //! | 4 | [`dataplane`] | what happens to a request; once per worker, sharing nothing |
-//! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `watch` (files) |
+//! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `watch` (files), `discovery` (what platforms say of endpoints), `roster` and `lineup` (what is believed of it), `ejection`, `capacity`, `shed` (pure) |
 //! | 5 | [`admin`] | the HTTP API by which people look and steer |
 //! | 6 | [`app`] | build (every socket open, nothing spawned) · start · stop |
 //! | 7 | [`cli`] | one file a subcommand; the demo |
@@ -106,6 +106,14 @@
 //!   it. What is forced is neither evidence nor rescued.
 //! - *No `X-Forwarded-Host` where `Host` is kept*: it would say the same; no `Via` on answers: it would tell
 //!   every user how the company routes.
+//! - *What a platform says of endpoints is a look, and a roster decides what is believed of it*: a list that suddenly is short is more often a
+//!   platform's mistake than the truth. Who refuses connections settles it.
+//! - *How long answers take chooses between endpoints only where they differ twofold.* A worker sees few answers of each of a thousand, and
+//!   following their noise spreads load less evenly than chance does.
+//! - *Whom workers ask is chosen by control*, who sees what all of them have seen; a worker knows by itself only who refuses it, and how much
+//!   it has in flight.
+//! - *A finding against a side is put to its clusters first*: one that is to blame is let out, and the service stays.
+//! - *An endpoint's silence counts before its failures do*: who hangs has failed nobody yet, and would for as long as a time limit lasts.
 //! - *Nobody is believed about where a request comes from* unless a listener lists them. Passing on what a client says of its
 //!   own address is convenient behind a load balancer, and lets anybody force a side who can guess a network.
 //! - *A route is of the path that the client asked for*, whatever is stripped off it: it is the path that people know, that the

@@ -89,6 +89,8 @@ pub(crate) struct EndpointTally {
     pub(crate) ok: u32,
     /// Tries that failed by its fault.
     pub(crate) failed: u32,
+    /// Tries that wait for an answer at this moment, if it has given none for strangely long.
+    pub(crate) silent: u32,
     /// Answers whose time is known, …
     pub(crate) timed: u32,
     /// … the sum of the logarithms to base 2 of their microseconds, …
@@ -109,8 +111,14 @@ pub(crate) struct SideTally {
 }
 
 /// A count for each cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Causes([u64; Cause::ALL.len()]);
+
+impl Default for Causes {
+    fn default() -> Self {
+        Self([0; Cause::ALL.len()])
+    }
+}
 
 /// A channel for reports.
 pub(crate) fn channel() -> (mpsc::Sender<Report>, mpsc::Receiver<Report>) {
@@ -144,7 +152,7 @@ impl ServiceTally {
 
 impl EndpointTally {
     pub(crate) const fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, ok: 0, failed: 0, timed: 0, logs: 0.0, squares: 0.0 }
+        Self { endpoint, ok: 0, failed: 0, silent: 0, timed: 0, logs: 0.0, squares: 0.0 }
     }
 
     pub(crate) fn ended_well(&mut self) {
@@ -165,7 +173,7 @@ impl EndpointTally {
 
     /// Whether nothing was counted.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.ok == 0 && self.failed == 0 && self.timed == 0
+        self.ok == 0 && self.failed == 0 && self.silent == 0 && self.timed == 0
     }
 }
 

@@ -117,11 +117,11 @@ async fn set_weight(
     Person(by): Person,
     body: Bytes,
 ) -> Handled<wire::Changed> {
-    let wire::SetWeight { percent, reason, lasts } = read(&body)?;
+    let wire::SetWeight { percent, reason, lasts, force } = read(&body)?;
     let lasts = lasts.map(|lasts| parse_duration(&lasts)).transpose();
     let lasts = lasts.map_err(|wanted| Refusal::unprocessable(format!("for: {wanted}")))?;
     let (service, weight, reason) = (parse_name(&name)?, parse_weight(percent)?, parse_reason(&reason)?);
-    change(&shared, by.clone(), Command::SetWeight { service, weight, lasts, by, reason }).await
+    change(&shared, by.clone(), Command::SetWeight { service, weight, lasts, force, by, reason }).await
 }
 
 async fn clear(
@@ -141,9 +141,9 @@ async fn release(
     Person(by): Person,
     body: Bytes,
 ) -> Handled<wire::Changed> {
-    let wire::Release { to_percent, reason } = read(&body)?;
+    let wire::Release { to_percent, reason, force } = read(&body)?;
     let (service, to, reason) = (parse_name(&name)?, parse_weight(to_percent)?, parse_reason(&reason)?);
-    change(&shared, by.clone(), Command::Release { service, to, by, reason }).await
+    change(&shared, by.clone(), Command::Release { service, to, force, by, reason }).await
 }
 
 async fn revert(State(shared): State<Shared>, Person(by): Person, body: Bytes) -> Handled<wire::Changed> {

@@ -15,6 +15,9 @@ pub(crate) struct SetWeight {
     /// How long, as in `2h`; for good if absent.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub(crate) lasts: Option<String>,
+    /// Also if Helios could not take everything back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) force: bool,
 }
 
 /// Ends an override.
@@ -31,6 +34,9 @@ pub(crate) struct Release {
     /// The weight from here on: 0 to 100 in steps of 0.01.
     pub(crate) to_percent: f64,
     pub(crate) reason: String,
+    /// Also if Helios could not take everything back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) force: bool,
 }
 
 /// Takes services back.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::config::{Source, load, render};
+use crate::config::{load, render};
 use crate::model::Side;
 
 use super::Failure;
@@ -76,9 +76,9 @@ fn configured(folder: &std::path::Path) -> Result<Vec<(Option<String>, SocketAdd
     for service in loaded.config.services.values() {
         for side in Side::ALL {
             let addresses = service.sides[side]
-                .source
+                .parts
                 .iter()
-                .flat_map(Source::fixed)
+                .flat_map(|part| part.source.fixed())
                 .filter_map(|endpoint| endpoint.address.tcp());
             for (number, address) in (1..).zip(addresses.filter(|address| address.ip().is_loopback())) {
                 named.push((Some(format!("{side}-{}-{number}", service.name)), address));

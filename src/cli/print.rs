@@ -90,6 +90,16 @@ pub(super) fn moment(unix_ms: u64) -> String {
     }
 }
 
+/// A moment, short if it was lately: `14:05 UTC`.
+pub(super) fn clock(unix_ms: u64) -> String {
+    let text = moment(unix_ms);
+    let is_recent = Clock::start().wall().0.saturating_sub(unix_ms) < 24 * 3_600_000;
+    match (is_recent, text.split_once(' ')) {
+        (true, Some((_, time))) if time.len() > 5 => format!("{} UTC", &time[..5]),
+        _ => text,
+    }
+}
+
 /// How long ago a moment was: `4 min`.
 pub(super) fn ago(unix_ms: u64) -> String {
     let now = Clock::start().wall().0;

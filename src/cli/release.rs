@@ -18,6 +18,9 @@ pub(super) struct Release {
     /// Why: others will read it at three in the morning
     #[arg(long)]
     reason: String,
+    /// Also where Helios could not take everything back.
+    #[arg(long)]
+    force: bool,
     /// Prints what the admin interface answers.
     #[arg(long)]
     json: bool,
@@ -26,7 +29,7 @@ pub(super) struct Release {
 impl Release {
     pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
         let path = format!("{}/release", client::service(&self.service));
-        let body = wire::Release { to_percent: self.to, reason: self.reason };
+        let body = wire::Release { to_percent: self.to, reason: self.reason, force: self.force };
         tell(&block_on(client::ask_text(admin, Method::POST, &path, Some(&body)))?, self.json)
     }
 }

@@ -5,10 +5,10 @@ use http::Method;
 
 use crate::admin::client::{self, Address};
 use crate::config::in_words;
-use crate::control::{ActorRecord, ProcessStatus, ServiceStatus, SideStatus};
+use crate::control::{ActorRecord, FitStatus, ProcessStatus, ServiceStatus, SideStatus, SourceStatus};
 
 use super::explain::{how_sure, on_helios, what};
-use super::print::{ago, ahead, percent, say, table};
+use super::print::{ago, ahead, clock, percent, say, table};
 use super::{Failure, block_on};
 
 /// Arguments of `status`.
@@ -83,24 +83,39 @@ fn warnings(process: &ProcessStatus) -> Vec<String> {
 /// What is wrong with where a service's endpoints come from.
 fn source_warnings(service: &ServiceStatus) -> Vec<String> {
     let sides = [("Helios", &service.helios), ("Kubernetes", &service.kubernetes)];
-    let warning = |(title, side): (&str, &SideStatus)| {
-        let source = side.source.as_ref()?;
+    let warning = |title: &str, source: &SourceStatus| {
         let since = |s: Option<f64>| in_words(Duration::from_secs_f64(s.unwrap_or(0.0).max(0.0)));
-        let (name, kept) = (&service.service, side.endpoints);
+        let (name, kept) = (&service.service, source.endpoints);
+        let cluster = source.cluster.as_ref().map(|cluster| format!(", {cluster},")).unwrap_or_default();
+        if let (Some(cluster), Some(_)) = (&source.cluster, source.out_s) {
+            let left = since(source.out_s);
+            return Some(format!(
+                "! {name}: cluster {cluster} does much worse than the others, and is not asked for {left}"
+            ));
+        }
         if let Some(trouble) = &source.trouble {
             let since = since(source.trouble_s);
             return Some(format!(
-                "! {name}: endpoints on {title} cannot be looked for since {since}: {trouble}; {kept} are kept"
+                "! {name}: endpoints on {title}{cluster} cannot be looked for since {since}: {trouble}; {kept} are kept"
             ));
         }
         let since = since(Some(source.doubted_s?));
         let lost = source.kept;
         Some(format!(
-            "! {name}: {} of {kept} endpoints on {title} are not known to {} any more since {since}, and kept",
+            "! {name}: {} of {kept} endpoints on {title}{cluster} are not known to {} any more since {since}, and kept",
             lost, source.kind
         ))
     };
-    sides.into_iter().filter_map(warning).collect()
+    let sources =
+        sides.into_iter().flat_map(|(title, side)| side.sources.iter().map(move |source| (title, source)));
+    let mut warnings: Vec<_> = sources.filter_map(|(title, source)| warning(title, source)).collect();
+    let name = &service.service;
+    if service.sheds {
+        warnings.push(format!("! {name}: Helios gets more than it can take; what is too much is refused"));
+    } else if let Some(fit) = service.fit.as_ref().filter(|fit| !fit.fits && service.weight_percent > 0.0) {
+        warnings.push(format!("! {name}: a revert {}", fits(fit)));
+    }
+    warnings
 }
 
 fn row(service: &ServiceStatus) -> Vec<String> {
@@ -129,7 +144,7 @@ fn why(service: &ServiceStatus) -> String {
 
 fn side(side: &SideStatus) -> String {
     if side.endpoints == 0 {
-        return if side.source.is_some() { "no endpoint" } else { "–" }.to_owned();
+        return if side.sources.is_empty() { "–" } else { "no endpoint" }.to_owned();
     }
     let rate = if side.per_second >= 10.0 || side.per_second == 0.0 {
         format!("{:.0}/s", side.per_second)
@@ -181,9 +196,31 @@ pub(super) fn word(service: &ServiceStatus) -> String {
     }
 }
 
-/// How many endpoints there are, from where, and how old that is: `6 (helios, 2 s ago; 1 draining)`.
+/// Whether everything can be taken back: `fits: Helios has served 1240/s at 14:05 UTC; all traffic is 980/s`.
+fn fits(fit: &FitStatus) -> String {
+    let whether = if fit.fits { "fits" } else { "does not fit" };
+    let (able, needed) = (fit.able_per_second, fit.needed_per_second);
+    let known = match fit.at_unix_ms {
+        Some(at) => format!("Helios has served {able:.0}/s at {}", clock(at)),
+        None => format!("Helios can serve {able:.0}/s by its capacity"),
+    };
+    format!("{whether}: {known}; all traffic is {needed:.0}/s")
+}
+
+/// How many endpoints there are, from where, and how old that is: `6 (helios, 2 s ago; 1 draining)`; of clusters, of each:
+/// `4 in gew1 (kubernetes, 2 s ago) and 3 in lon3 (kubernetes, 1 s ago)`.
 fn found(side: &SideStatus) -> String {
-    let Some(source) = &side.source else { return side.endpoints.to_string() };
+    match side.sources.as_slice() {
+        [] => side.endpoints.to_string(),
+        [source] => found_by(source, side.endpoints, side.ejected),
+        // Of clusters it is told for each how many there are, whoever of them is let out.
+        many => {
+            many.iter().map(|source| found_by(source, source.endpoints, 0)).collect::<Vec<_>>().join(" and ")
+        }
+    }
+}
+
+fn found_by(source: &SourceStatus, endpoints: usize, ejected: usize) -> String {
     let mut facts = vec![source.kind.clone()];
     match source.age_s {
         Some(age) if age > 0.0 => facts.push(format!("{} ago", in_words(Duration::from_secs_f64(age)))),
@@ -191,11 +228,12 @@ fn found(side: &SideStatus) -> String {
         None => facts.push("not heard of since the start".to_owned()),
     }
     let others = source.standing.iter().filter(|(standing, count)| *standing != "live" && **count > 0);
-    let ejected = (side.ejected > 0).then(|| format!("{} not asked for a while", side.ejected));
+    let ejected = (ejected > 0).then(|| format!("{ejected} not asked for a while"));
     let others: Vec<_> =
         others.map(|(standing, count)| format!("{count} {standing}")).chain(ejected).collect();
     let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
-    format!("{} ({}{others})", side.endpoints, facts.join(", "))
+    let place = source.cluster.as_ref().map(|cluster| format!(" in {cluster}")).unwrap_or_default();
+    format!("{endpoints}{place} ({}{others})", facts.join(", "))
 }
 
 fn details(service: &ServiceStatus) -> Vec<String> {
@@ -216,6 +254,9 @@ fn details(service: &ServiceStatus) -> Vec<String> {
         ),
         format!("judge      {}, evidence {}", service.judge, evidence(service)),
     ];
+    if let Some(fit) = &service.fit {
+        lines.push(format!("revert     {}", fits(fit)));
+    }
     if let Some(case) = &service.case {
         lines.push(format!("so far     {}; {}", what(case), on_helios(case)));
         lines.push(format!("           {}", how_sure(case)));
@@ -237,10 +278,11 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_source_is_said_first_and_its_age_always() {
         let source = serde_json::json!({
-            "kind": "helios", "age_s": 240.0, "trouble": "http://m:5801 answers 500", "trouble_s": 235.0,
+            "kind": "helios", "weight": 1, "endpoints": 4, "age_s": 240.0, "trouble": "http://m:5801 answers 500", "trouble_s": 235.0,
             "doubted_s": null, "standing": {"live": 4, "draining": 1}, "kept": 0
         });
-        let failing = serde_json::json!({"endpoints": 4, "source": source, "per_second": 9.0, "failed": 0.0});
+        let failing =
+            serde_json::json!({"endpoints": 4, "sources": [source], "per_second": 9.0, "failed": 0.0});
         let side: SideStatus = serde_json::from_value(failing).unwrap();
         assert_eq!(found(&side), "4 (helios, 4 min ago; 1 draining)");
         let mut service: ServiceStatus = serde_json::from_value(serde_json::json!({
@@ -255,7 +297,7 @@ mod tests {
                 "! a: endpoints on Helios cannot be looked for since 3 min 55 s: http://m:5801 answers 500; 4 are kept"
             ]
         );
-        let source = service.helios.source.as_mut().unwrap();
+        let source = &mut service.helios.sources[0];
         (source.trouble, source.doubted_s, source.kept) = (None, Some(5.0), 3);
         assert_eq!(
             source_warnings(&service),

@@ -25,6 +25,9 @@ pub(super) struct SetWeight {
     /// How long, such as 2h; then the configuration file decides again.
     #[arg(long = "for", value_name = "DURATION", value_parser = check_duration, conflicts_with = "clear")]
     lasts: Option<String>,
+    /// Also raises it where Helios could not take everything back.
+    #[arg(long, conflicts_with = "clear")]
+    force: bool,
     /// Prints what the admin interface answers.
     #[arg(long)]
     json: bool,
@@ -35,7 +38,12 @@ impl SetWeight {
         let path = format!("{}/weight", client::service(&self.service));
         let text = match self.percent {
             Some(percent) => {
-                let body = wire::SetWeight { percent, reason: self.reason, lasts: self.lasts.clone() };
+                let body = wire::SetWeight {
+                    percent,
+                    reason: self.reason,
+                    lasts: self.lasts.clone(),
+                    force: self.force,
+                };
                 block_on(client::ask_text(admin, Method::PUT, &path, Some(&body)))?
             }
             None => block_on(client::ask_text(

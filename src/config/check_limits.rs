@@ -92,6 +92,11 @@ pub(super) fn in_flight(raw: Option<At<i64>>, faults: &mut Faults<'_>) -> Option
     count(raw, MANY, "a number of requests at once", faults)
 }
 
+/// How many requests a second a side can serve.
+pub(super) fn capacity(raw: Option<At<i64>>, faults: &mut Faults<'_>) -> Option<u32> {
+    count(raw, RATE, "requests a second", faults)
+}
+
 fn count(
     raw: Option<At<i64>>,
     range: RangeInclusive<i64>,

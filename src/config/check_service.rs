@@ -18,14 +18,14 @@ use super::check_process::{duration, within};
 use super::check_sources;
 use super::check_tls::{self, Files};
 use super::checked::{
-    HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
+    Affinity, HostPattern, JudgeConfig, JudgeMode, MatchConfig, PathPrefix, Phase, ProcessConfig, Protocol,
     ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd, StreamsConfig, TimeoutsConfig,
 };
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_service::{
-    RawEjection, RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawProxyProtocol, RawRescue,
-    RawService, RawSide, RawSticky, RawStreams, RawTimeouts,
+    RawAffinity, RawEjection, RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawProxyProtocol,
+    RawRescue, RawService, RawSide, RawSticky, RawStreams, RawTimeouts,
 };
 use super::units;
 
@@ -66,6 +66,7 @@ pub(super) fn check(
         matches,
         weight,
         sticky: split.sticky.and_then(|raw| sticky(raw, lost, faults)),
+        affinity: split.affinity.and_then(|raw| affinity(raw, lost, faults)),
         force: split.force.and_then(|raw| force(raw, lost, faults)),
         sides,
         timeouts: timeouts(raw.timeouts.unwrap_or_default(), faults),
@@ -285,6 +286,28 @@ fn sticky(raw: At<RawSticky>, lost: &Lost, faults: &mut Faults<'_>) -> Option<St
     }
 }
 
+fn affinity(raw: At<RawAffinity>, lost: &Lost, faults: &mut Faults<'_>) -> Option<Affinity> {
+    let At { value: RawAffinity { header, cookie, client_address, path }, span } = raw;
+    let by_path = path.as_ref().is_some_and(|by| by.value);
+    let others = [header.is_some(), cookie.is_some(), client_address.as_ref().is_some_and(|by| by.value)];
+    match others.iter().filter(|other| **other).count() + usize::from(by_path) {
+        1 if by_path => Some(Affinity::Path),
+        1 => {
+            let by = RawSticky { header, cookie, client_address };
+            sticky(At { value: by, span }, lost, faults).map(Affinity::User)
+        }
+        count => {
+            if count > 1 || !["header", "cookie", "client-address", "path"].iter().any(|key| lost.has(key)) {
+                let message = if count == 0 { "affinity by what?" } else { "affinity by several things" };
+                faults.at(&span, message, "what is it that requests for one endpoint have in common?").help(
+                    "one of { header = \"…\" }, { cookie = \"…\" }, { client-address = true }, { path = true }",
+                );
+            }
+            None
+        }
+    }
+}
+
 fn force(raw: At<RawForce>, lost: &Lost, faults: &mut Faults<'_>) -> Option<Force> {
     let header = match raw.value.header {
         Some(header) => header_name(&header, faults)?,
@@ -347,9 +370,11 @@ fn side(
     if let (Some(connector), Some(addresses)) = (&tls, &written.value.addresses) {
         check_addresses::has_name(connector, &addresses.value, faults);
     }
-    let source = check_sources::source(written, side, lost, process, files, faults);
+    let parts = check_sources::parts(written, side, lost, process, files, faults);
     let in_flight = check_limits::in_flight(raw.value.in_flight, faults);
-    SideConfig { source: Some(source), protocol, tls, proxy_protocol, host, in_flight, check }
+    let idle_connections = duration(raw.value.idle_connections, SideConfig::IDLE_CONNECTIONS, faults);
+    let capacity = check_limits::capacity(raw.value.capacity, faults);
+    SideConfig { parts, protocol, tls, proxy_protocol, host, in_flight, idle_connections, capacity, check }
 }
 
 fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {

@@ -19,23 +19,28 @@ use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_sources::{RawCluster, RawHelios, RawSource};
 use super::sources::{
-    ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, PortOf, Published,
-    Registered, Source,
+    ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, Part, PortOf,
+    Published, Registered, Source,
 };
 
 /// How often masters may be asked: seldom enough for them, and often enough for who is asked for.
 const POLL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(1);
 
+/// The largest share of one cluster beside another.
+const MOST_WEIGHT: u16 = 1_000;
+
 /// Checks where a side's endpoints come from. What is at fault is a source all the same: the side is meant to be there.
-pub(super) fn source(
+pub(super) fn parts(
     raw: At<RawSource>,
     side: Side,
     lost: &Lost,
     process: &ProcessConfig,
     files: Files<'_>,
     faults: &mut Faults<'_>,
-) -> Source {
-    found(raw, side, lost, process, files, faults).unwrap_or(Source::Listed(Listed::default()))
+) -> Vec<Part> {
+    found(raw, side, lost, process, files, faults)
+        .filter(|parts| !parts.is_empty())
+        .unwrap_or_else(|| vec![Source::Listed(Listed::default()).into()])
 }
 
 fn found(
@@ -45,7 +50,7 @@ fn found(
     process: &ProcessConfig,
     files: Files<'_>,
     faults: &mut Faults<'_>,
-) -> Option<Source> {
+) -> Option<Vec<Part>> {
     let At { value: raw, span } = raw;
     no_strangers(&raw, side, faults);
     let ways = [raw.addresses.is_some(), raw.srv.is_some(), raw.service.is_some(), raw.job.is_some()];
@@ -62,18 +67,23 @@ fn found(
         }
         return None;
     }
-    if let Some(addresses) = raw.addresses {
-        listed(&addresses, side, process, faults).map(Source::Listed)
+    let source = if let Some(addresses) = raw.addresses {
+        Source::Listed(listed(&addresses, side, process, faults)?)
     } else if let Some(srv) = raw.srv {
-        srv_name(&srv, faults).map(Source::Srv)
+        Source::Srv(srv_name(&srv, faults)?)
     } else if side == Side::Helios {
-        registered(&raw, faults)
-            .and_then(|what| Some(Source::Helios(masters(raw.masters, &span, process, files, faults)?, what)))
+        let what = registered(&raw, faults)?;
+        Source::Helios(masters(raw.masters, &span, process, files, faults)?, what)
     } else {
-        published(&raw, &span, faults).and_then(|what| {
-            Some(Source::Kubernetes(cluster(raw.cluster.as_ref(), &span, process, faults)?, what))
-        })
-    }
+        let what = published(&raw, &span, faults)?;
+        match raw.clusters {
+            Some(shares) => {
+                return Some(several(&shares, raw.cluster.as_ref(), &what, process, faults));
+            }
+            None => Source::Kubernetes(cluster(raw.cluster.as_ref(), &span, process, faults)?, what),
+        }
+    };
+    Some(vec![source.into()])
 }
 
 /// How a side's source can be written.
@@ -100,6 +110,7 @@ fn no_strangers(raw: &RawSource, side: Side, faults: &mut Faults<'_>) {
         ("masters", raw.masters.as_ref().map(|raw| raw.span.clone()), helios && (by_service || by_job)),
         ("namespace", span(&raw.namespace), !helios && by_service),
         ("cluster", span(&raw.cluster), !helios && by_service),
+        ("clusters", raw.clusters.as_ref().map(|raw| raw.span.clone()), !helios && by_service),
     ];
     for (key, span, fits) in keys {
         if let Some(span) = span.filter(|_| !fits) {
@@ -229,18 +240,20 @@ fn published(raw: &RawSource, span: &Range<usize>, faults: &mut Faults<'_>) -> O
             .help("add namespace = \"…\"");
         return None;
     };
-    let port = match &raw.port {
+    let port = raw.port.as_ref().map(|port| {
+        let text = filled(port, faults)?;
+        Some(match text.parse() {
+            Ok(number) if number != 0 => PortOf::Number(number),
+            Ok(_) | Err(_) => PortOf::Name(text),
+        })
+    });
+    let service = object_name(raw.service.as_ref()?, faults);
+    let namespace = object_name(namespace, faults);
+    let port = match port {
         None => None,
-        Some(port) => {
-            let text = filled(port, faults)?;
-            Some(match text.parse() {
-                Ok(number) if number != 0 => PortOf::Number(number),
-                Ok(_) | Err(_) => PortOf::Name(text),
-            })
-        }
+        Some(port) => Some(port?),
     };
-    let service = object_name(raw.service.as_ref()?, faults)?;
-    Some(Published { namespace: object_name(namespace, faults)?, service, port })
+    Some(Published { namespace: namespace?, service: service?, port })
 }
 
 /// A name as Kubernetes' objects have (RFC 1123).
@@ -288,33 +301,77 @@ fn masters(
     Some(Arc::new(MastersConfig { found, poll: MastersConfig::POLL, token: None, is_of_service: true, tls }))
 }
 
+/// The clusters that a service is on, and the share of each.
+fn several(
+    shares: &At<BTreeMap<String, At<i64>>>,
+    single: Option<&At<String>>,
+    what: &Published,
+    process: &ProcessConfig,
+    faults: &mut Faults<'_>,
+) -> Vec<Part> {
+    if let Some(single) = single {
+        faults
+            .at(&single.span, "cluster and clusters", "the same is said twice")
+            .help("leave cluster out, or clusters");
+    }
+    let mut parts = Vec::new();
+    for (name, share) in &shares.value {
+        let cluster = known_cluster(name, &share.span, process, faults);
+        let weight = u16::try_from(share.value).ok().filter(|weight| MOST_WEIGHT >= *weight);
+        if weight.is_none() {
+            let label = format!("a share is 0 to {MOST_WEIGHT}");
+            faults.at(&share.span, "not a cluster's share", label).help("2 gets twice as much as 1");
+        }
+        let (Some(cluster), Some(weight)) = (cluster, weight) else { continue };
+        let source = Source::Kubernetes(cluster, what.clone());
+        parts.push(Part { cluster: Some(name.as_str().into()), weight, source });
+    }
+    if parts.len() == shares.value.len() && parts.iter().all(|part| part.weight == 0) {
+        faults
+            .at(&shares.span, "no cluster gets anything", "requests could be sent nowhere")
+            .help("give one of them a share: clusters = { gew1 = 1 }");
+    }
+    parts
+}
+
+fn names(process: &ProcessConfig) -> String {
+    process.clusters.keys().map(|name| &**name).collect::<Vec<_>>().join(", ")
+}
+
+fn known_cluster(
+    name: &str,
+    span: &Range<usize>,
+    process: &ProcessConfig,
+    faults: &mut Faults<'_>,
+) -> Option<Arc<ClusterConfig>> {
+    let found = process.clusters.get(name).cloned();
+    if found.is_none() {
+        let help = match names(process) {
+            none if none.is_empty() => "add [clusters.NAME] to switchback.toml".to_owned(),
+            names => format!("the clusters of switchback.toml are {names}"),
+        };
+        faults.at(span, "an unknown cluster", "no cluster has this name").help(help);
+    }
+    found
+}
+
 fn cluster(
     raw: Option<&At<String>>,
     span: &Range<usize>,
     process: &ProcessConfig,
     faults: &mut Faults<'_>,
 ) -> Option<Arc<ClusterConfig>> {
-    let names = || process.clusters.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
     match raw {
-        Some(raw) => {
-            let found = process.clusters.get(raw.value.trim()).cloned();
-            if found.is_none() {
-                let help = match names() {
-                    none if none.is_empty() => "add [clusters.NAME] to switchback.toml".to_owned(),
-                    names => format!("the clusters of switchback.toml are {names}"),
-                };
-                faults.at(&raw.span, "an unknown cluster", "no cluster has this name").help(help);
-            }
-            found
-        }
+        Some(raw) => known_cluster(raw.value.trim(), &raw.span, process, faults),
         None if process.clusters.is_empty() => {
             Some(Arc::new(ClusterConfig { name: "".into(), access: ClusterAccess::InCluster, zone: None }))
         }
         None if process.clusters.len() == 1 => process.clusters.values().next().cloned(),
         None => {
-            faults
-                .at(span, "which cluster?", "there are several")
-                .help(format!("add cluster = \"…\": one of {}", names()));
+            faults.at(span, "which cluster?", "there are several").help(format!(
+                "add cluster = \"…\": one of {}; or clusters = {{ … }} with a share for each",
+                names(process)
+            ));
             None
         }
     }

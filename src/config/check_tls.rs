@@ -14,7 +14,6 @@ use super::checked::{Config, Protocol};
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_tls::{RawAccept, RawClientCertificates, RawConnect, RawKeyPair, RawTlsVersion};
-use super::sources::Source;
 
 /// Whether files that a configuration names are read too.
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +38,11 @@ impl InForce {
         let acceptors = config.process.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let sides = config.services.values().flat_map(|service| service.sides.iter());
         let connectors = sides.flat_map(|(_, side)| {
-            let masters = side.source.as_ref().and_then(Source::masters);
-            [side.tls.as_ref(), masters.and_then(|masters| masters.tls.as_ref())]
+            let masters = side.parts.iter().filter_map(|part| part.source.masters()?.tls.as_ref());
+            side.tls.iter().chain(masters)
         });
         let masters = config.process.helios.as_ref().and_then(|masters| masters.tls.as_ref());
-        let connectors = connectors.flatten().chain(masters);
+        let connectors = connectors.chain(masters);
         Self {
             acceptors: acceptors.map(|acceptor| (acceptor.settings().clone(), acceptor.clone())).collect(),
             connectors: connectors

@@ -16,7 +16,7 @@ use super::changes::ChangesConfig;
 use super::checks::CheckConfig;
 use super::limits::{ListenerLimits, ProcessLimits, ServiceLimits};
 use super::peers::Peers;
-use super::sources::{ClusterConfig, MastersConfig, Source};
+use super::sources::{ClusterConfig, MastersConfig, Part};
 
 /// A whole configuration without a fault.
 #[derive(Clone, Debug)]
@@ -93,6 +93,8 @@ pub struct ServiceConfig {
     pub weight: Weight,
     /// What keeps a user on one side.
     pub sticky: Option<Sticky>,
+    /// What keeps requests on one endpoint.
+    pub affinity: Option<Affinity>,
     /// Who may name the side.
     pub force: Option<Force>,
     /// The two sides.
@@ -143,11 +145,20 @@ pub enum HostPattern {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPrefix(String);
 
+/// Which requests go to one endpoint of their side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Affinity {
+    /// Those of one user.
+    User(Sticky),
+    /// Those for one path.
+    Path,
+}
+
 /// One side of a service. By default it has no endpoints.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SideConfig {
-    /// Where its endpoints come from; `None` if the service is not on this side.
-    pub source: Option<Source>,
+    /// Where its endpoints come from; nowhere if the service is not on this side.
+    pub parts: Vec<Part>,
     /// What they speak.
     pub protocol: Protocol,
     /// How they are spoken to over TLS; `None` if they are not.
@@ -158,8 +169,33 @@ pub struct SideConfig {
     pub host: Option<HeaderValue>,
     /// Requests that it may have in flight; `None` for any number.
     pub in_flight: Option<u32>,
+    /// How long a connection is kept while nobody uses it.
+    pub idle_connections: Duration,
+    /// Requests a second that it can serve, if somebody says so.
+    pub capacity: Option<u32>,
     /// How its endpoints are asked whether they are well; `None` if they are not.
     pub check: Option<Arc<CheckConfig>>,
+}
+
+impl Default for SideConfig {
+    fn default() -> Self {
+        Self {
+            parts: Vec::new(),
+            protocol: Protocol::default(),
+            tls: None,
+            proxy_protocol: None,
+            host: None,
+            in_flight: None,
+            idle_connections: Self::IDLE_CONNECTIONS,
+            capacity: None,
+            check: None,
+        }
+    }
+}
+
+impl SideConfig {
+    /// Connections that nobody uses are kept for so long unless it is said.
+    pub const IDLE_CONNECTIONS: Duration = Duration::from_secs(30);
 }
 
 /// What endpoints speak.
@@ -350,7 +386,7 @@ impl Phase {
 impl ServiceConfig {
     /// Whether the service has a side at all.
     pub fn is_on(&self, side: Side) -> bool {
-        self.sides[side].source.is_some()
+        !self.sides[side].parts.is_empty()
     }
 }
 

@@ -44,9 +44,9 @@ mod units;
 
 pub use changes::{ChangesConfig, HeaderRules, TraceStart};
 pub use checked::{
-    AdminConfig, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig, PathPrefix, Phase,
-    ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd,
-    StreamsConfig, TimeoutsConfig,
+    AdminConfig, Affinity, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig,
+    PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig,
+    StreamEnd, StreamsConfig, TimeoutsConfig,
 };
 pub use checks::{CheckConfig, CheckKind};
 pub use diff::{Diff, diff};
@@ -59,7 +59,7 @@ pub use render::render;
 pub use schema::{SchemaOf, schema};
 pub use show::show;
 pub use sources::{
-    ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, PortOf, Published,
-    Registered, Source,
+    ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, Part, PortOf,
+    Published, Registered, Source,
 };
 pub use units::{in_words, parse_duration};

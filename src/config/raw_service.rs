@@ -108,6 +108,22 @@ pub(super) struct RawSplit {
     pub(super) sticky: Option<At<RawSticky>>,
     /// Who may name the side. Default: nobody.
     pub(super) force: Option<At<RawForce>>,
+    /// What keeps requests on one endpoint of their side, as caches like it. Default: nothing does.
+    pub(super) affinity: Option<At<RawAffinity>>,
+}
+
+/// Which requests go to one endpoint: those that have the same of exactly one of these.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawAffinity {
+    /// The value of this request header.
+    pub(super) header: Option<At<String>>,
+    /// The value of this cookie.
+    pub(super) cookie: Option<At<String>>,
+    /// The client's address.
+    pub(super) client_address: Option<At<bool>>,
+    /// The path, without its query.
+    pub(super) path: Option<At<bool>>,
 }
 
 /// What identifies a user: exactly one of these.
@@ -148,6 +164,12 @@ pub(super) struct RawSide {
     pub(super) host: Option<At<String>>,
     /// Requests that it may have in flight, over all workers: 1 to 1000000. Default: any number.
     pub(super) in_flight: Option<At<i64>>,
+    /// How long a connection to an endpoint is kept while nobody uses it: shorter than its endpoints keep them. An endpoint that
+    /// says `Keep-Alive: timeout=5` is believed. Default: `30s`.
+    pub(super) idle_connections: Option<At<String>>,
+    /// Requests a second that its endpoints can serve together, of this Switchback: 1 to 10000000. Default: the most that
+    /// they have served well in the last week.
+    pub(super) capacity: Option<At<i64>>,
     /// TLS. Default: none is spoken.
     pub(super) tls: Option<At<RawConnect>>,
     /// What its endpoints are asked, again and again, to find out whether they are well. Default: nothing.

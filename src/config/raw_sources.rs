@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -30,6 +32,9 @@ pub(super) struct RawSource {
     /// On Kubernetes: the cluster, one of those in `switchback.toml`. Default: the only one there; without any, the cluster
     /// that Switchback runs in.
     pub(super) cluster: Option<At<String>>,
+    /// On Kubernetes, in place of `cluster`: several clusters of `switchback.toml` that each have the Service, and how large
+    /// the share of each is, as in `{ gew1 = 2, lon3 = 1 }`; 0 to 1000.
+    pub(super) clusters: Option<At<BTreeMap<String, At<i64>>>>,
 }
 
 /// The masters of Helios.

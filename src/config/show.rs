@@ -10,10 +10,10 @@ use crate::splitter::Sticky;
 use crate::tls::ConnectSettings;
 
 use super::changes::{ChangesConfig, TraceStart};
-use super::checked::{ProxyProtocol, ServiceConfig, StreamEnd};
+use super::checked::{Affinity, ProxyProtocol, ServiceConfig, StreamEnd};
 use super::checks::{CheckConfig, CheckKind};
 use super::limits::{Rate, ServiceLimits};
-use super::sources::{Masters, Registered, Source};
+use super::sources::{Masters, Part, Registered, Source};
 
 /// A service's configuration with every default written out, as a file that reads back to the same.
 pub fn show(service: &ServiceConfig) -> String {
@@ -27,14 +27,14 @@ pub fn show(service: &ServiceConfig) -> String {
     let _ = writeln!(out, "hosts = {:?}", strings(&s.matches.hosts));
     let _ = writeln!(out, "paths = {:?}", strings(&s.matches.paths));
     let _ = writeln!(out, "\n[split]\nkubernetes = {}", s.weight);
-    match &s.sticky {
-        Some(Sticky::Header(name)) => {
-            let _ = writeln!(out, "sticky = {{ header = {:?} }}", name.as_str());
+    if let Some(sticky) = &s.sticky {
+        let _ = writeln!(out, "sticky = {}", user(sticky));
+    }
+    match &s.affinity {
+        Some(Affinity::User(by)) => {
+            let _ = writeln!(out, "affinity = {}", user(by));
         }
-        Some(Sticky::Cookie(name)) => {
-            let _ = writeln!(out, "sticky = {{ cookie = {name:?} }}");
-        }
-        Some(Sticky::ClientAddress) => out.push_str("sticky = { client-address = true }\n"),
+        Some(Affinity::Path) => out.push_str("affinity = { path = true }\n"),
         None => {}
     }
     if let Some(force) = &s.force {
@@ -51,7 +51,7 @@ pub fn show(service: &ServiceConfig) -> String {
             let _ = writeln!(
                 out,
                 "\n[{side}]\nsource = {}\nprotocol = {:?}",
-                side_config.source.as_ref().map(source).unwrap_or_default(),
+                source(&side_config.parts),
                 side_config.protocol.as_str()
             );
             if let Some(version) = side_config.proxy_protocol {
@@ -63,6 +63,10 @@ pub fn show(service: &ServiceConfig) -> String {
             }
             if let Some(in_flight) = side_config.in_flight {
                 let _ = writeln!(out, "in-flight = {in_flight}");
+            }
+            let _ = writeln!(out, "idle-connections = \"{}\"", exact(side_config.idle_connections));
+            if let Some(capacity) = side_config.capacity {
+                let _ = writeln!(out, "capacity = {capacity}");
             }
             if let Some(connector) = &side_config.tls {
                 show_tls(side, connector.settings(), &mut out);
@@ -76,8 +80,17 @@ pub fn show(service: &ServiceConfig) -> String {
     out
 }
 
+fn user(sticky: &Sticky) -> String {
+    match sticky {
+        Sticky::Header(name) => format!("{{ header = {:?} }}", name.as_str()),
+        Sticky::Cookie(name) => format!("{{ cookie = {name:?} }}"),
+        Sticky::ClientAddress => "{ client-address = true }".to_owned(),
+    }
+}
+
 /// Where a side's endpoints come from. Masters that came from `switchback.toml` stay there.
-fn source(source: &Source) -> String {
+fn source(parts: &[Part]) -> String {
+    let Some(Part { source, .. }) = parts.first() else { return "{ addresses = [] }".to_owned() };
     match source {
         Source::Listed(listed) => {
             let addresses: Vec<_> =
@@ -101,10 +114,13 @@ fn source(source: &Source) -> String {
         }
         Source::Kubernetes(cluster, what) => {
             let port = what.port.as_ref().map(|port| format!(", port = \"{port}\"")).unwrap_or_default();
-            let cluster = if cluster.name.is_empty() {
-                String::new()
-            } else {
-                format!(", cluster = {:?}", cluster.name)
+            let shares =
+                parts.iter().filter_map(|part| Some(format!("{} = {}", part.cluster.as_ref()?, part.weight)));
+            let shares: Vec<_> = shares.collect();
+            let cluster = match (&*cluster.name, shares.as_slice()) {
+                ("", _) => String::new(),
+                (name, []) => format!(", cluster = {name:?}"),
+                (_, shares) => format!(", clusters = {{ {} }}", shares.join(", ")),
             };
             format!("{{ namespace = {:?}, service = {:?}{port}{cluster} }}", what.namespace, what.service)
         }

@@ -19,6 +19,17 @@ pub enum Source {
     Kubernetes(Arc<ClusterConfig>, Published),
 }
 
+/// One of the places where a side's endpoints come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The cluster, on a side that is on several.
+    pub cluster: Option<Arc<str>>,
+    /// How large its share of the side is, beside the others'. If it is 0, nothing is sent there.
+    pub weight: u16,
+    /// What knows its endpoints.
+    pub source: Source,
+}
+
 /// Endpoints that the configuration lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
@@ -139,6 +150,13 @@ pub enum PortOf {
 impl MastersConfig {
     /// How often masters are asked unless it is said.
     pub const POLL: Duration = Duration::from_secs(5);
+}
+
+impl From<Source> for Part {
+    /// The only one.
+    fn from(source: Source) -> Self {
+        Self { cluster: None, weight: 1, source }
+    }
 }
 
 impl Source {

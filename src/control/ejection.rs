@@ -1,27 +1,49 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::model::{Endpoint, Millis};
-use crate::snapshot::Candidate;
+use crate::model::Millis;
 use crate::tally::EndpointTally;
 
-/// Which endpoints of a side are let out for a while, because they do much worse than the side's others.
+/// Which endpoints of a side, or which of its clusters, are let out for a while, because they do much worse than the side's
+/// others.
 ///
-/// An endpoint is compared with the others at the same time, so a side that is bad as a whole loses nobody: that is the judge's
-/// question. What an ejected endpoint has done wrong stays in the side's evidence. Pure.
-#[derive(Debug, Default)]
-pub(super) struct Ejector {
-    records: HashMap<Endpoint, Record>,
+/// Each is compared with the others at the same time, so a side that is bad as a whole loses nobody: that is the judge's
+/// question. What who is out has done wrong stays in the side's evidence. Pure.
+#[derive(Debug)]
+pub(super) struct Ejector<K> {
+    standard: Standard,
+    records: BTreeMap<K, Record>,
 }
 
-/// What one endpoint did lately.
+/// How much worse is much worse, and for how long one is let out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standard {
+    /// So many failures one after the other are enough, if any number is.
+    in_a_row: f64,
+    /// How sure it must be, in nats, that one fails more than the others.
+    sure: f64,
+    /// How much more must fail for it to matter.
+    matters: f64,
+    /// How many times as long must be taken for it to matter, …
+    slower: f64,
+    /// … and how many standard errors away that must be.
+    sure_slower: f64,
+    /// How long the first ejection lasts, each further one twice as long …
+    first: Duration,
+    /// … up to this.
+    longest: Duration,
+}
+
+/// What one did lately.
 #[derive(Clone, Debug)]
 struct Record {
     /// Answers and failures; old ones count less and less.
     sums: Sums,
     at: Millis,
     /// Failures since it last answered well.
-    in_a_row: u64,
+    in_a_row: f64,
+    /// Tries that wait for it in vain at this moment.
+    silent: f64,
     /// How often it has been ejected.
     times: u32,
     until: Option<Millis>,
@@ -29,8 +51,9 @@ struct Record {
     back: Option<Millis>,
 }
 
+/// What was counted in a while.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+pub(super) struct Sums {
     ok: f64,
     failed: f64,
     /// Times to answer, as logarithms to base 2.
@@ -39,38 +62,47 @@ struct Sums {
     squares: f64,
 }
 
-/// Why an endpoint is let out.
+/// Why one is let out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Reason {
     /// So many failures, one after the other.
-    InARow(u64),
+    InARow(f64),
     /// This share of its requests fails, and this one of the others'.
     Fails(f64, f64),
     /// It takes so many times as long as the others.
     Slow(f64),
 }
 
+impl Standard {
+    /// For endpoints. It is asked ten times a second of each of perhaps a thousand: e⁻²⁵ keeps that below one mistake in a
+    /// month.
+    pub(super) const ENDPOINTS: Self = Self {
+        in_a_row: 5.0,
+        sure: 25.0,
+        matters: 0.05,
+        slower: 3.0,
+        sure_slower: 7.0,
+        first: Duration::from_secs(10),
+        longest: Duration::from_mins(5),
+    };
+    /// For clusters, by themselves: what is bad may as well be a route that happened to be asked there.
+    pub(super) const CLUSTERS: Self = Self {
+        in_a_row: f64::INFINITY,
+        first: Duration::from_mins(2),
+        longest: Duration::from_hours(1),
+        ..Self::ENDPOINTS
+    };
+    /// For clusters of a side that was found to be worse than Helios: something is wrong, and it is asked where.
+    pub(super) const ACCUSED: Self =
+        Self { sure: 5.0, matters: 0.005, slower: 1.15, sure_slower: 3.0, ..Self::CLUSTERS };
+}
+
 /// What counts by half after so long.
 const HALF_LIFE: Millis = Millis(5_000);
-/// So many failures one after the other are enough.
-const IN_A_ROW: u64 = 5;
-/// How sure it must be, in nats, that an endpoint fails more than the others. It is asked ten times a second of each of
-/// perhaps a thousand endpoints: e⁻²⁵ keeps that below one mistake in a month.
-const SURE: f64 = 25.0;
-/// How much more must fail for it to matter.
-const MATTERS: f64 = 0.05;
-/// How many times as long must be taken for it to matter, …
-const SLOWER: f64 = 3.0;
-/// … in how many answers at least, …
+/// Of those who answer slower, so many answers must be known.
 const ANSWERS: f64 = 10.0;
-/// … and how many standard errors away that must be.
-const STANDARD_ERRORS: f64 = 7.0;
 /// Of those that fail this much themselves, nobody is worse.
 const ALL_FAIL: f64 = 0.5;
-/// How long the first ejection lasts, each further one twice as long …
-const FIRST: Duration = Duration::from_secs(10);
-/// … up to this.
-const LONGEST: Duration = Duration::from_mins(5);
 
 impl Sums {
     fn fade(&mut self, by: Millis) {
@@ -91,7 +123,7 @@ impl Sums {
         }
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
             ok: self.ok + other.ok,
             failed: self.failed + other.failed,
@@ -110,82 +142,107 @@ impl Sums {
     }
 }
 
-impl Ejector {
-    /// Adds what a worker counted.
-    pub(super) fn add(&mut self, now: Millis, counted: &[EndpointTally]) {
-        for EndpointTally { endpoint, ok, failed, timed, logs, squares } in counted {
-            let record = self.record(endpoint, now);
-            record.sums.fade(now.since(record.at));
-            record.at = now;
-            let new = Sums {
-                ok: f64::from(*ok),
-                failed: f64::from(*failed),
-                timed: f64::from(*timed),
-                logs: f64::from(*logs),
-                squares: f64::from(*squares),
-            };
-            record.sums = record.sums.plus(new);
-            record.in_a_row = if *ok > 0 { 0 } else { record.in_a_row + u64::from(*failed) };
+impl From<&EndpointTally> for Sums {
+    fn from(tally: &EndpointTally) -> Self {
+        Self {
+            ok: f64::from(tally.ok),
+            failed: f64::from(tally.failed),
+            timed: f64::from(tally.timed),
+            logs: f64::from(tally.logs),
+            squares: f64::from(tally.squares),
+        }
+    }
+}
+
+impl<K: Clone + Ord> Ejector<K> {
+    pub(super) const fn new(standard: Standard) -> Self {
+        Self { standard, records: BTreeMap::new() }
+    }
+
+    /// Adds what a worker counted of one.
+    pub(super) fn add(&mut self, now: Millis, key: &K, new: Sums) {
+        let record = self.record(key, now);
+        record.sums.fade(now.since(record.at));
+        record.at = now;
+        record.sums = record.sums.plus(new);
+        record.in_a_row = if new.ok > 0.0 { 0.0 } else { record.in_a_row + new.failed };
+    }
+
+    /// So many tries wait in vain at this moment; of those that are not named here, none.
+    pub(super) fn hear_silence(&mut self, now: Millis, silent: &BTreeMap<K, u32>) {
+        for record in self.records.values_mut() {
+            record.silent = 0.0;
+        }
+        for (key, count) in silent {
+            self.record(key, now).silent = f64::from(*count);
         }
     }
 
-    /// Looks who is to be let out, of those that are there, and who may come in again. At most `most` of 100 are out. Tells who
-    /// has been let out, and whether anybody has been let in.
+    /// Looks who is to be let out, of those that are there, and who may come in again. At most `room` are out. Tells who has
+    /// been let out, and whether anybody has been let in.
     pub(super) fn look(
         &mut self,
         now: Millis,
-        there: &[Candidate],
-        most: u8,
-    ) -> (Vec<(Endpoint, Reason)>, bool) {
-        let is_there: HashSet<&Endpoint> = there.iter().map(|candidate| &candidate.endpoint).collect();
-        self.records.retain(|endpoint, _| is_there.contains(endpoint));
+        there: &BTreeSet<&K>,
+        room: usize,
+    ) -> (Vec<(K, Reason)>, bool) {
+        self.records.retain(|key, _| there.contains(key));
         let mut came_back = false;
         for record in self.records.values_mut() {
             record.sums.fade(now.since(record.at));
             record.at = now;
             if record.until.is_some_and(|until| until <= now) {
                 (record.until, record.back) = (None, Some(now));
-                (record.sums, record.in_a_row) = (Sums::default(), 0);
+                (record.sums, record.in_a_row) = (Sums::default(), 0.0);
                 came_back = true;
             }
-            record.forgive(now);
+            record.forgive(now, self.standard.longest);
         }
+        (self.judge(now, self.standard, room), came_back)
+    }
+
+    /// Lets out who is worse than the others by this standard.
+    pub(super) fn judge(&mut self, now: Millis, standard: Standard, room: usize) -> Vec<(K, Reason)> {
         let (all, mut out) = self.count();
-        let room = there.len() * usize::from(most) / 100;
-        let mut ejected = Vec::new();
-        let mut suspects: Vec<(&Endpoint, &mut Record, Reason)> = self
+        let mut suspects: Vec<(&K, &mut Record, Reason)> = self
             .records
             .iter_mut()
             .filter(|(_, record)| record.until.is_none())
-            .filter_map(|(endpoint, record)| {
-                let reason = reason(record, all.minus(record.sums))?;
-                Some((endpoint, record, reason))
+            .filter_map(|(key, record)| {
+                let reason = reason(record, all.minus(record.seen()), standard)?;
+                Some((key, record, reason))
             })
             .collect();
         // The worst first, where there is not room for all.
         suspects.sort_by(|(a, one, _), (b, other, _)| {
-            let worse = other.sums.failing().total_cmp(&one.sums.failing());
+            let worse = other.seen().failing().total_cmp(&one.seen().failing());
             worse.then_with(|| a.cmp(b))
         });
-        for (endpoint, record, reason) in suspects {
+        let mut ejected = Vec::new();
+        for (key, record, reason) in suspects {
             if out >= room {
                 break;
             }
             out += 1;
-            record.eject(now);
-            ejected.push((endpoint.clone(), reason));
+            record.eject(now, standard);
+            ejected.push((key.clone(), reason));
         }
-        (ejected, came_back)
+        ejected
     }
 
-    /// Whether an endpoint is let out.
-    pub(super) fn is_out(&self, endpoint: &Endpoint) -> bool {
-        self.records.get(endpoint).is_some_and(|record| record.until.is_some())
+    /// Whether one is let out.
+    pub(super) fn is_out(&self, key: &K) -> bool {
+        self.until(key).is_some()
     }
 
-    /// When an endpoint was let in again, if it had been out.
-    pub(super) fn back(&self, endpoint: &Endpoint) -> Option<Millis> {
-        self.records.get(endpoint).and_then(|record| record.back)
+    /// Until when one is let out, if it is.
+    pub(super) fn until(&self, key: &K) -> Option<Millis> {
+        self.records.get(key).and_then(|record| record.until)
+    }
+
+    /// When one was let in again, if it had been out.
+    pub(super) fn back(&self, key: &K) -> Option<Millis> {
+        self.records.get(key).and_then(|record| record.back)
     }
 
     /// How many are out.
@@ -200,15 +257,16 @@ impl Ejector {
 
     fn count(&self) -> (Sums, usize) {
         let inside = self.records.values().filter(|record| record.until.is_none());
-        let all = inside.fold(Sums::default(), |sum, record| sum.plus(record.sums));
+        let all = inside.fold(Sums::default(), |sum, record| sum.plus(record.seen()));
         (all, self.records.values().filter(|record| record.until.is_some()).count())
     }
 
-    fn record(&mut self, endpoint: &Endpoint, now: Millis) -> &mut Record {
-        self.records.entry(endpoint.clone()).or_insert_with(|| Record {
+    fn record(&mut self, key: &K, now: Millis) -> &mut Record {
+        self.records.entry(key.clone()).or_insert_with(|| Record {
             sums: Sums::default(),
             at: now,
-            in_a_row: 0,
+            in_a_row: 0.0,
+            silent: 0.0,
             times: 0,
             until: None,
             back: None,
@@ -217,34 +275,39 @@ impl Ejector {
 }
 
 impl Record {
-    fn eject(&mut self, now: Millis) {
-        let lasts = (FIRST * (1 << self.times.min(8))).min(LONGEST);
+    /// What it did, and what it does not do at this moment.
+    fn seen(&self) -> Sums {
+        Sums { failed: self.sums.failed + self.silent, ..self.sums }
+    }
+
+    fn eject(&mut self, now: Millis, standard: Standard) {
+        let lasts = (standard.first * (1 << self.times.min(8))).min(standard.longest);
         self.times += 1;
         self.until = Some(Millis(now.0 + u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX / 2)));
     }
 
     /// Who has been well for as long as the longest ejection begins anew.
-    fn forgive(&mut self, now: Millis) {
-        let well = |back: Millis| u128::from(now.since(back).0) >= LONGEST.as_millis();
+    fn forgive(&mut self, now: Millis, longest: Duration) {
+        let well = |back: Millis| u128::from(now.since(back).0) >= longest.as_millis();
         if self.until.is_none() && self.back.is_some_and(well) {
             (self.times, self.back) = (0, None);
         }
     }
 }
 
-/// Why an endpoint is to be let out, if it is.
-fn reason(record: &Record, others: Sums) -> Option<Reason> {
-    let own = record.sums;
+/// Why one is to be let out, if it is.
+fn reason(record: &Record, others: Sums, standard: Standard) -> Option<Reason> {
+    let own = record.seen();
     if others.tries() < 1.0 || others.failing() > ALL_FAIL {
         return None;
     }
-    if record.in_a_row >= IN_A_ROW {
+    if record.in_a_row >= standard.in_a_row {
         return Some(Reason::InARow(record.in_a_row));
     }
-    if own.failing() > others.failing() + MATTERS && certainty(own, others) > SURE {
+    if own.failing() > others.failing() + standard.matters && certainty(own, others) > standard.sure {
         return Some(Reason::Fails(own.failing(), others.failing()));
     }
-    slower(own, others).map(Reason::Slow)
+    slower(own, others, standard).map(Reason::Slow)
 }
 
 /// By how many nats one rate for both explains what was seen worse than one for each (a likelihood ratio).
@@ -260,8 +323,8 @@ fn fit(sums: Sums, rate: f64) -> f64 {
     times(sums.failed, rate) + times(sums.ok, 1.0 - rate)
 }
 
-/// How many times as long an endpoint takes, if that is sure and matters.
-fn slower(own: Sums, others: Sums) -> Option<f64> {
+/// How many times as long one takes, if that is sure and matters.
+fn slower(own: Sums, others: Sums, standard: Standard) -> Option<f64> {
     if own.timed < ANSWERS || others.timed < ANSWERS {
         return None;
     }
@@ -269,13 +332,13 @@ fn slower(own: Sums, others: Sums) -> Option<f64> {
     let variance = |sums: Sums, mean: f64| (sums.squares / sums.timed - mean * mean).max(0.01);
     let error = (variance(own, mean) / own.timed + variance(others, usual) / others.timed).sqrt();
     let longer = mean - usual;
-    (longer > SLOWER.log2() && longer > STANDARD_ERRORS * error).then(|| longer.exp2())
+    (longer > standard.slower.log2() && longer > standard.sure_slower * error).then(|| longer.exp2())
 }
 
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Reason::InARow(count) => write!(f, "{count} failures in a row"),
+            Reason::InARow(count) => write!(f, "{count:.0} failures in a row"),
             Reason::Fails(own, others) => {
                 write!(
                     f,
@@ -292,33 +355,39 @@ impl std::fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Address;
-
-    const MOST: u8 = 50;
+    use crate::model::{Address, Endpoint};
 
     fn endpoint(number: u8) -> Endpoint {
         Endpoint::at(Address::Tcp(([10, 0, 0, number], 80).into()))
     }
 
-    fn candidates(count: u8) -> Vec<Candidate> {
-        (0..count).map(|number| Candidate { endpoint: endpoint(number), weight: 1, since: None }).collect()
+    fn endpoints(count: u8) -> Vec<Endpoint> {
+        (0..count).map(endpoint).collect()
+    }
+
+    fn ejector() -> Ejector<Endpoint> {
+        Ejector::new(Standard::ENDPOINTS)
+    }
+
+    fn counted(ok: u32, failed: u32) -> Sums {
+        Sums { ok: f64::from(ok), failed: f64::from(failed), ..Sums::default() }
     }
 
     /// Requests a second over endpoints that each fail with a probability, and take a time: plays so many seconds, and tells who
     /// was let out first, when, and why.
     fn play(rate: u64, endpoints: &[(f64, f32)], seconds: u64, seed: u64) -> Vec<(u8, Millis, Reason)> {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let (mut ejector, there) = (Ejector::default(), candidates(u8::try_from(endpoints.len()).unwrap()));
+        let (mut ejector, there) = (ejector(), self::endpoints(u8::try_from(endpoints.len()).unwrap()));
+        let there: BTreeSet<&Endpoint> = there.iter().collect();
         let mut out = Vec::new();
         for tick in 0..seconds * 10 {
             let now = Millis(tick * 100);
-            let mut counted = Vec::new();
             for (number, (fails, micros)) in (0..).zip(endpoints) {
                 let endpoint = endpoint(number);
                 if ejector.is_out(&endpoint) {
                     continue;
                 }
-                let mut tally = EndpointTally::new(endpoint);
+                let mut tally = EndpointTally::new(endpoint.clone());
                 // So many tenths of a request, each of which comes one time in ten.
                 let tenths = rate / endpoints.len() as u64;
                 for _ in (0..tenths).filter(|_| rng.u8(..10) == 0).collect::<Vec<_>>() {
@@ -330,11 +399,10 @@ mod tests {
                         tally.took(micros * (0.7 * normal).exp());
                     }
                 }
-                counted.push(tally);
+                ejector.add(now, &endpoint, Sums::from(&tally));
             }
-            ejector.add(now, &counted);
-            for (endpoint, reason) in ejector.look(now, &there, MOST).0 {
-                let number = there.iter().position(|candidate| candidate.endpoint == endpoint).unwrap();
+            for (endpoint, reason) in ejector.look(now, &there, there.len() / 2).0 {
+                let number = there.iter().position(|known| **known == endpoint).unwrap();
                 out.push((u8::try_from(number).unwrap(), now, reason));
             }
         }
@@ -382,15 +450,12 @@ mod tests {
         let bad = (1.0, 20_000.0);
         let out = play(1_000, &[bad, bad, WELL, WELL, WELL, WELL], 5, 1);
         assert_eq!(out.len(), 2);
-        let mut ejector = Ejector::default();
-        let there = candidates(3);
-        let mut failing = EndpointTally::new(endpoint(0));
-        (0..10).for_each(|_| failing.failed());
-        let mut well = EndpointTally::new(endpoint(1));
-        (0..10).for_each(|_| well.ended_well());
-        ejector.add(Millis(0), &[failing, well]);
-        assert!(ejector.look(Millis(0), &there, 10).0.is_empty(), "none of three is a tenth");
-        assert_eq!(ejector.look(Millis(0), &there, 34).0.len(), 1);
+        let (mut ejector, there) = (ejector(), endpoints(3));
+        let there: BTreeSet<&Endpoint> = there.iter().collect();
+        ejector.add(Millis(0), &endpoint(0), counted(0, 10));
+        ejector.add(Millis(0), &endpoint(1), counted(10, 0));
+        assert!(ejector.look(Millis(0), &there, 0).0.is_empty(), "none of three is a tenth");
+        assert_eq!(ejector.look(Millis(0), &there, 1).0.len(), 1);
     }
 
     #[test]
@@ -403,15 +468,31 @@ mod tests {
 
     #[test]
     fn who_has_left_is_forgotten() {
-        let (mut ejector, there) = (Ejector::default(), candidates(3));
-        let mut failing = EndpointTally::new(endpoint(0));
-        (0..10).for_each(|_| failing.failed());
-        let mut well = EndpointTally::new(endpoint(1));
-        well.ended_well();
-        ejector.add(Millis(0), &[failing, well]);
-        assert_eq!(ejector.look(Millis(0), &there, MOST).0.len(), 1);
+        let (mut ejector, there) = (ejector(), endpoints(3));
+        ejector.add(Millis(0), &endpoint(0), counted(0, 10));
+        ejector.add(Millis(0), &endpoint(1), counted(1, 0));
+        assert_eq!(ejector.look(Millis(0), &there.iter().collect(), 1).0.len(), 1);
         assert_eq!(ejector.out(), 1);
-        ejector.look(Millis(100), &there[1..], MOST);
+        ejector.look(Millis(100), &there[1..].iter().collect(), 1);
         assert_eq!(ejector.out(), 0);
+    }
+
+    #[test]
+    fn which_cluster_is_at_fault_is_seen_from_little_once_the_side_is_accused() {
+        let clusters = |sums: &[Sums]| {
+            let mut ejector = Ejector::new(Standard::CLUSTERS);
+            for (number, sums) in sums.iter().enumerate() {
+                ejector.add(Millis(0), &number, *sums);
+            }
+            let there = [0, 1];
+            assert!(
+                ejector.look(Millis(0), &there.iter().collect(), 1).0.is_empty(),
+                "nobody has accused them"
+            );
+            ejector.judge(Millis(0), Standard::ACCUSED, 1)
+        };
+        assert_eq!(clusters(&[counted(40, 0), counted(32, 8)]).first().map(|(number, _)| *number), Some(1));
+        assert!(clusters(&[counted(36, 4), counted(34, 6)]).is_empty(), "both are bad: the side is");
+        assert!(clusters(&[counted(0, 9), counted(0, 9)]).is_empty());
     }
 }

@@ -1,21 +1,24 @@
 use std::sync::Arc;
 
 use crate::config::{JudgeMode, ServiceConfig};
-use crate::model::{Endpoint, Millis, PerSide, Side, UnixMillis, Weight};
+use crate::model::{Endpoint, Fault, Millis, PerSide, Side, UnixMillis, Weight};
 use crate::rollout::{self, Rollout, State, Word};
 use crate::snapshot::{Candidate, Gates, ServiceId, ServiceView};
 use crate::splitter::Plan;
-use crate::tally::{RouteReport, ServiceReport};
+use crate::tally::{RouteReport, ServiceReport, SideTally};
 use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
 
+use super::capacity::{Capacity, Fit, FitWatch, Served};
 use super::discovery::{Sighting, SourceId};
-use super::ejection::{Ejector, Reason};
+use super::ejection::Reason;
 use super::event::Now;
 use super::journal::{EndpointsRecord, ReceiptRecord};
+use super::lineup::{Ejected, Lineup, PartState};
 use super::receipt::finding_record;
-use super::roster::{Change, Roster};
+use super::roster::Change;
+use super::shed::{Shedder, Usually};
 use super::traffic::Traffic;
-use super::views::{SensitivityStatus, ServiceStatus, SideStatus, SourceStatus};
+use super::views::{FitStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus};
 
 /// One service as control knows it.
 pub(super) struct Entry {
@@ -32,10 +35,17 @@ pub(super) struct Entry {
     hanging: Vec<Vec<(Stratum, PerSide<u32>)>>,
     groups: Arc<Groups>,
     gates: Option<Arc<Gates>>,
-    /// The endpoints of the sides that it is on.
-    pub(super) rosters: PerSide<Option<Roster>>,
-    /// Who of them is let out for a while.
-    ejectors: PerSide<Ejector>,
+    /// The endpoints of each side.
+    pub(super) lineups: PerSide<Lineup>,
+    /// What each side can take.
+    capacities: PerSide<Capacity>,
+    fit: FitWatch,
+    shedder: Shedder,
+    /// The weight when that was looked at last, and when it was lowered.
+    seen_weight: Weight,
+    lowered: Option<Millis>,
+    /// A cluster was let out: until then there may still be evidence that is its own.
+    settles: Option<Millis>,
     /// When they were written for the next process.
     endpoints_kept: Option<Millis>,
     advised: Option<Millis>,
@@ -45,6 +55,11 @@ pub(super) struct Entry {
 
 /// How often a service's endpoints are written for the next process.
 const KEEP_EVERY: Millis = Millis(5_000);
+
+/// How long a cluster may still be heard of that was let out.
+const SETTLING: Millis = Millis(2_000);
+/// After the weight was lowered, so long it is expected that Helios has too much.
+const WATCHED: Millis = Millis(600_000);
 
 /// What a service's tick came to.
 pub(super) enum Judged {
@@ -77,80 +92,140 @@ impl Entry {
             groups: Arc::default(),
             advised: None,
             course: Vec::new(),
-            rosters: PerSide::default(),
-            ejectors: PerSide::default(),
+            lineups: PerSide::default(),
             endpoints_kept: None,
+            capacities: PerSide::default(),
+            fit: FitWatch::default(),
+            shedder: Shedder::default(),
+            seen_weight: Weight::ZERO,
+            lowered: None,
+            settles: None,
         }
     }
 
     /// Looks for endpoints where the configuration says now. Until a new source has spoken, what the one before it said holds.
     pub(super) fn follow_sources(&mut self, now: Millis, mut next: impl FnMut() -> SourceId) {
-        for side in Side::ALL {
-            let roster = &mut self.rosters[side];
-            let Some(source) = &self.config.sides[side].source else {
-                *roster = None;
-                continue;
-            };
-            if roster.as_ref().is_some_and(|roster| roster.source() == source) {
-                continue;
-            }
-            let mut new = Roster::new(next(), source.clone(), now);
-            if let Some(before) = roster {
-                new.borrow(before);
-            }
-            *roster = Some(new);
+        for (side, lineup) in self.lineups.iter_mut() {
+            lineup.follow(&self.config.sides[side].parts, now, &mut next);
         }
     }
 
-    /// Whom a side's workers ask: those on its roster, but for who is let out.
-    pub(super) fn offered(&self, side: Side) -> Arc<[Candidate]> {
-        let Some(roster) = &self.rosters[side] else { return Arc::default() };
-        let (offered, ejector) = (roster.offered(), &self.ejectors[side]);
-        if ejector.is_quiet() {
-            return offered.clone();
-        }
-        let inside = offered.iter().filter(|candidate| !ejector.is_out(&candidate.endpoint));
-        // Who is let in again starts slowly, as who is new does.
-        let inside = inside.map(|candidate| {
-            let since = ejector.back(&candidate.endpoint).max(candidate.since);
-            Candidate { since, ..candidate.clone() }
-        });
-        inside.collect()
+    /// Whom a side's workers ask.
+    pub(super) fn offered(&self, side: Side) -> &Arc<[Candidate]> {
+        &self.lineups[side].offered
     }
 
-    /// Looks who of a side's endpoints is to be let out, and who may come in again: tells who was let out, of which side, and
-    /// whether workers are to go by others.
-    pub(super) fn eject(&mut self, now: Millis) -> (Vec<(Side, Endpoint, Reason)>, bool) {
+    /// Looks who is to be let out, and who may come in again: tells who was let out, of which side, and whether workers are to
+    /// go by others.
+    pub(super) fn eject(&mut self, now: Millis) -> (Vec<(Side, Ejected)>, bool) {
         let (mut ejected, mut changed) = (Vec::new(), false);
-        for (side, ejector) in self.ejectors.iter_mut() {
-            let Some(roster) = self.rosters[side].as_ref().filter(|_| !ejector.is_quiet()) else { continue };
-            let (out, came_back) = ejector.look(now, roster.offered(), self.config.most_ejected);
-            changed |= came_back || !out.is_empty();
-            ejected.extend(out.into_iter().map(|(endpoint, reason)| (side, endpoint, reason)));
+        for (side, lineup) in self.lineups.iter_mut() {
+            let (out, others) = lineup.eject(now, self.config.most_ejected);
+            changed |= others;
+            ejected.extend(out.into_iter().map(|out| (side, out)));
         }
         (ejected, changed)
     }
 
-    /// Whether time alone may change whom workers ask.
-    pub(super) fn waits(&self) -> bool {
-        let doubted =
-            |roster: &Option<Roster>| roster.as_ref().is_some_and(|roster| roster.doubted().is_some());
-        self.rosters.iter().any(|(_, roster)| doubted(roster))
-            || self.ejectors.iter().any(|(_, ejector)| ejector.out() > 0)
+    /// Kubernetes was found worse: lets out the cluster that is to blame, if one is, and begins anew with the others.
+    pub(super) fn accuse(&mut self, now: Millis) -> Option<(Arc<str>, Reason)> {
+        let found = self.lineups.kubernetes.accuse(now)?;
+        self.begin_without_a_cluster(now);
+        Some(found)
     }
 
-    /// Takes in what a source has said; tells what became of it, and of which side it is.
+    /// A cluster was let out: the others begin anew, and what is still heard of this one is not held against them.
+    pub(super) fn begin_without_a_cluster(&mut self, now: Millis) {
+        self.rearm();
+        self.settles = Some(Millis(now.0 + SETTLING.0));
+    }
+
+    /// Whether time alone may change whom workers ask.
+    pub(super) fn waits(&self) -> bool {
+        self.lineups.iter().any(|(_, lineup)| lineup.waits())
+    }
+
+    /// What a source says is of this side and this part of it.
     pub(super) fn look(
         &mut self,
         now: Millis,
         source: SourceId,
         seen: Result<Vec<Sighting>, Arc<str>>,
-    ) -> Option<(Side, Change)> {
-        let mut sides = self.rosters.iter_mut();
-        let (side, roster) = sides.find_map(|(side, roster)| {
-            roster.as_mut().filter(|roster| roster.id() == source).map(|roster| (side, roster))
-        })?;
-        Some((side, roster.look(now, seen)))
+    ) -> Option<(Side, &PartState, Change)> {
+        let mut lineups = self.lineups.iter_mut();
+        let (side, part) = lineups.find_map(|(side, lineup)| Some((side, lineup.part_of(source)?)))?;
+        let change = part.roster.look(now, seen);
+        Some((side, part, change))
+    }
+
+    /// Goes by what the process before has kept.
+    pub(super) fn remember(&mut self, kept: &EndpointsRecord) {
+        for (side, lineup) in self.lineups.iter_mut() {
+            lineup.remember(|cluster| kept.sightings(side, cluster));
+            for served in kept.served(side) {
+                self.capacities[side].note(served);
+            }
+        }
+    }
+
+    /// The most that a side has served, hour by hour.
+    pub(super) fn served(&self, side: Side) -> impl Iterator<Item = &Served> {
+        self.capacities[side].served()
+    }
+
+    /// What a side can take in a second, and when it has; `None` while too little is known.
+    pub(super) fn able(&self, side: Side, now: UnixMillis) -> Option<(f64, Option<UnixMillis>)> {
+        if let Some(capacity) = self.config.sides[side].capacity {
+            return Some((f64::from(capacity), None));
+        }
+        let served = self.capacities[side].able(now, self.offered(side).len())?;
+        Some((served.per_second, Some(served.at)))
+    }
+
+    /// Whether Helios can take everything back, if that is known.
+    pub(super) fn fit(&self, now: Now) -> Option<Fit> {
+        if !Side::ALL.into_iter().all(|side| self.config.is_on(side)) {
+            return None;
+        }
+        let (able, at) = self.able(Side::Helios, now.wall)?;
+        Some(Fit { needed: self.traffic.per_second(now.mono), able, at })
+    }
+
+    /// Everything, or more of it, goes to Helios now: if it is known that this is too much, some of it is refused at once.
+    pub(super) fn brace(&mut self, now: Now) {
+        let fit = self.fit(now).filter(|fit| !fit.fits());
+        if let (Some(fit), Some(usually)) = (fit, self.usually()) {
+            self.shedder.expect(now.mono, usually, fit.able);
+        }
+    }
+
+    fn usually(&self) -> Option<Usually> {
+        let median = self.capacities.helios.usual()?;
+        Some(Usually { median, endpoints: self.offered(Side::Helios).len() })
+    }
+
+    /// Time passes for what Helios can take: tells what there is to tell of that, whether it is to be kept, and whether workers
+    /// are to let more or fewer in.
+    pub(super) fn tick_capacity(&mut self, now: Now) -> (Option<Fit>, bool, bool) {
+        let mut learned = false;
+        for side in Side::ALL {
+            let endpoints = self.offered(side).len();
+            learned |= self.capacities[side].tick(now, endpoints);
+        }
+        let weight = self.weight();
+        if weight < std::mem::replace(&mut self.seen_weight, weight) {
+            self.lowered = Some(now.mono);
+        }
+        let may_begin = self.is_held() || self.lowered.is_some_and(|at| now.mono.since(at) < WATCHED);
+        let usually = self.usually();
+        let changed = self.shedder.tick(now.mono, usually, may_begin);
+        let fit = self.fit(now).filter(|_| self.is_at_stake());
+        (self.fit.tick(now.mono, fit), learned, changed)
+    }
+
+    /// Whether some of what is meant for Helios is refused.
+    pub(super) fn sheds(&self) -> bool {
+        self.shedder.room().is_some()
     }
 
     /// What is to be kept of its endpoints, if it is time to.
@@ -162,13 +237,9 @@ impl Entry {
         Some(EndpointsRecord::of(self))
     }
 
-    /// Time passes for the rosters; tells whether workers are to go by others.
-    pub(super) fn tick_rosters(&mut self, now: Millis) -> bool {
-        let mut changed = false;
-        for (_, roster) in self.rosters.iter_mut() {
-            changed |= roster.as_mut().is_some_and(|roster| roster.tick(now));
-        }
-        changed
+    /// Time passes for what is known of endpoints; tells whether workers are to go by others.
+    pub(super) fn tick_lineups(&mut self, now: Millis) -> bool {
+        self.lineups.iter_mut().fold(false, |changed, (_, lineup)| lineup.tick(now) | changed)
     }
 
     /// Takes a changed configuration. What was learned about Helios stays.
@@ -202,14 +273,21 @@ impl Entry {
             self.watch.came(now, key.0, *requests, || name.clone());
         }
         self.traffic.add(now, tally);
-        for (side, ejector) in self.ejectors.iter_mut() {
-            ejector.add(now, &tally.endpoints[side]);
+        for (side, capacity) in self.capacities.iter_mut() {
+            let SideTally { ok, failed, latencies } = &tally.sides[side];
+            let failed =
+                failed.iter().filter(|(cause, _)| cause.fault() == Fault::Side).map(|(_, count)| count);
+            capacity.count(*ok, failed.sum(), latencies.iter().map(|(_, latency)| *latency));
         }
+        let SideTally { ok, latencies, .. } = &tally.sides.helios;
+        self.shedder.count(*ok, latencies.iter().map(|(_, latency)| *latency));
         let refused = tally.blamed.keys().filter(|(_, cause)| cause.is_no_connection());
+        let refused: Vec<&Endpoint> = refused.map(|(endpoint, _)| endpoint).collect();
         let mut changed = false;
-        for (endpoint, _) in refused {
-            for (_, roster) in self.rosters.iter_mut() {
-                changed |= roster.as_mut().is_some_and(|roster| roster.refused(endpoint, now));
+        for (side, lineup) in self.lineups.iter_mut() {
+            lineup.add(now, worker, &tally.endpoints[side]);
+            for endpoint in &refused {
+                changed |= lineup.refused(endpoint, now);
             }
         }
         changed
@@ -234,6 +312,9 @@ impl Entry {
         // Whatever is done about it, the evidence has been heard.
         self.course = self.watch.judge().course().copied().collect();
         self.watch.judge_mut().clear();
+        if self.settles.is_some_and(|settles| now < settles) {
+            return Judged::Fine;
+        }
         match self.config.judge.mode {
             // To nobody it is not taken back.
             JudgeMode::Revert if self.is_at_stake() && !self.offered(Side::Helios).is_empty() => {
@@ -298,9 +379,13 @@ impl Entry {
     }
 
     /// Lets the rollout take in an event; says what is to be done.
-    pub(super) fn turn(&mut self, event: rollout::Event, now: UnixMillis) -> Vec<rollout::Effect> {
-        let (next, effects) = self.rollout.clone().step(event, now);
+    pub(super) fn turn(&mut self, event: rollout::Event, now: Now) -> Vec<rollout::Effect> {
+        let before = self.weight();
+        let (next, effects) = self.rollout.clone().step(event, now.wall);
         self.rollout = next;
+        if self.weight() < before {
+            self.brace(now);
+        }
         effects
     }
 
@@ -311,7 +396,10 @@ impl Entry {
     }
 
     /// What workers go by.
-    pub(super) fn view(&self) -> ServiceView {
+    pub(super) fn view(&mut self) -> ServiceView {
+        for (_, lineup) in self.lineups.iter_mut() {
+            lineup.choose(self.config.affinity.is_some());
+        }
         let plan = Plan {
             weight: self.weight(),
             sticky: self.config.sticky.clone(),
@@ -323,14 +411,18 @@ impl Entry {
             plan,
             held: self.is_held(),
             judged: self.config.judge.mode != JudgeMode::Off,
-            endpoints: PerSide::from_fn(|side| self.offered(side)),
+            endpoints: PerSide::from_fn(|side| self.offered(side).clone()),
+            out: PerSide::from_fn(|side| self.lineups[side].let_out.clone()),
+            rings: PerSide::from_fn(|side| self.lineups[side].ring.clone()),
             gates: self.gates.clone(),
+            room: self.shedder.room().cloned(),
             groups: self.groups.clone(),
         }
     }
 
     /// What people and programs see.
-    pub(super) fn status(&mut self, now: Millis) -> ServiceStatus {
+    pub(super) fn status(&mut self, now: Now) -> ServiceStatus {
+        let (fit, now) = (self.fit(now), now.mono);
         let judge = self.watch.judge();
         let standing = judge.standing(now);
         let case = judge.case(now).map(|case| finding_record(self, &case, judge.course()));
@@ -369,6 +461,8 @@ impl Entry {
             leading: standing.leading.as_str().to_owned(),
             leading_route: self.route(standing.stratum).map(str::to_owned),
             shared: standing.shared,
+            fit: fit.map(FitStatus::from),
+            sheds: self.sheds(),
             case,
         }
     }
@@ -391,10 +485,11 @@ impl Entry {
         PerSide::from_fn(|side| {
             let (per_second, failed) = rates[side];
             let latency = self.traffic.p50_p99_ms(side, now);
+            let lineup = &self.lineups[side];
             SideStatus {
-                endpoints: self.rosters[side].as_ref().map_or(0, |roster| roster.offered().len()),
-                ejected: self.ejectors[side].out(),
-                source: self.rosters[side].as_ref().map(|roster| SourceStatus::of(roster, now)),
+                endpoints: lineup.offered.len(),
+                ejected: lineup.out(),
+                sources: lineup.parts().iter().map(|part| SourceStatus::of(lineup, part, now)).collect(),
                 per_second,
                 failed,
                 p50_ms: latency.map(|(p50, _)| p50),

@@ -72,13 +72,28 @@ pub(crate) enum Command {
     /// How soon would trouble with a service be seen?
     Sensitivity(ServiceName),
     /// Set a service's weight.
-    SetWeight { service: ServiceName, weight: Weight, lasts: Option<Duration>, by: Actor, reason: Arc<str> },
+    SetWeight {
+        service: ServiceName,
+        weight: Weight,
+        lasts: Option<Duration>,
+        /// Also if Helios could not take everything back.
+        force: bool,
+        by: Actor,
+        reason: Arc<str>,
+    },
     /// End a service's override.
     Clear { service: ServiceName, by: Actor, reason: Arc<str> },
     /// Take services back; all of them for `None`.
     Revert { services: Option<Vec<ServiceName>>, by: Actor, reason: Arc<str> },
     /// End a service's hold.
-    Release { service: ServiceName, to: Weight, by: Actor, reason: Arc<str> },
+    Release {
+        service: ServiceName,
+        to: Weight,
+        /// Also if Helios could not take everything back.
+        force: bool,
+        by: Actor,
+        reason: Arc<str>,
+    },
 }
 
 /// What is answered.
@@ -115,6 +130,8 @@ pub(crate) enum Refused {
     NotNow { service: ServiceName, refusal: Refusal },
     #[error("{0} has no {1} side: it can get no weight there")]
     NoSide(ServiceName, crate::model::Side),
+    #[error("{service}: {why}; --force raises it all the same")]
+    NoRoom { service: ServiceName, why: String },
     #[error("{0}: the change could not be written to the state directory, and is not in force")]
     NotWritten(ServiceName),
     #[error("{0}: the service was reverted or changed meanwhile; this change is not in force")]
@@ -188,6 +205,14 @@ pub enum Happening {
     SourceDoubted,
     /// An endpoint does much worse than its side's others, and is not asked for a while.
     Ejected,
+    /// A cluster does much worse than its side's others, and is not asked for a while.
+    ClusterOut,
+    /// Helios could not take everything back that goes to Kubernetes.
+    NoRoom,
+    /// It could again.
+    Room,
+    /// More goes to Helios than it can take, and what is too much is refused.
+    Shedding,
     /// A record could not be written.
     NotWritten,
     /// A record could not be read: the service is held.

@@ -7,9 +7,11 @@ use crate::snapshot::{ServiceId, Snapshot};
 use crate::tally::{Report, ServiceTally};
 use crate::telemetry::{AccessLogCounts, Recorded, Recorder, names};
 
+use super::capacity::Fit;
 use super::discovery::Standing;
 use super::event::{Announcement, CertificateNews, Happening};
 use super::journal::ActorRecord;
+use super::lineup::Lineup;
 use super::roster::Roster;
 
 /// Keeps the metrics. Requests cost nothing here: what workers have counted anyway is added once a tick.
@@ -134,27 +136,52 @@ impl Meters {
     /// Follows what sources know, at times: ages grow by themselves.
     pub(super) fn sources<'a>(
         &self,
-        rosters: impl Iterator<Item = (ServiceId, Side, &'a Roster)>,
+        lineups: impl Iterator<Item = (ServiceId, Side, &'a Lineup)>,
         now: Millis,
     ) {
-        for (id, side, roster) in rosters {
+        for (id, side, lineup) in lineups.filter(|(_, _, lineup)| !lineup.parts().is_empty()) {
             let Some(meters) = self.services.get(&id) else { continue };
             let labels = [("service", meters.name.as_str()), ("side", side.as_str())];
-            let (standing, _) = roster.counts();
-            for kind in Standing::ALL {
-                let labels = [labels[0], labels[1], ("standing", kind.as_str())];
-                let count = standing.get(&kind).copied().unwrap_or(0);
-                self.recorder.gauge(names::ENDPOINTS, &labels).set(count as f64);
+            self.recorder.gauge(names::ENDPOINTS_OUT, &labels).set(lineup.out() as f64);
+            for part in lineup.parts() {
+                let labels = [labels[0], labels[1], ("cluster", part.cluster.as_deref().unwrap_or_default())];
+                self.source(&part.roster, &labels, now);
+                if part.cluster.is_some() {
+                    let out = f64::from(u8::from(lineup.is_out(part)));
+                    self.recorder.gauge(names::CLUSTER_OUT, &labels).set(out);
+                }
             }
-            if roster.source().is_fixed() {
-                continue;
-            }
-            if let Some(spoke) = roster.spoke() {
-                self.recorder.gauge(names::SOURCE_AGE, &labels).set(now.since(spoke).seconds());
-            }
-            let troubled = roster.trouble().is_some() || roster.doubted().is_some();
-            self.recorder.gauge(names::SOURCE_TROUBLED, &labels).set(f64::from(u8::from(troubled)));
         }
+    }
+
+    /// Follows what Helios can take.
+    pub(super) fn fits(&self, fits: impl Iterator<Item = (ServiceId, Option<Fit>, bool)>) {
+        for (id, fit, sheds) in fits {
+            let Some(meters) = self.services.get(&id) else { continue };
+            let labels = [("service", meters.name.as_str())];
+            self.recorder.gauge(names::SHEDDING, &labels).set(f64::from(u8::from(sheds)));
+            if let Some(fit) = fit {
+                self.recorder.gauge(names::HELIOS_CAPACITY, &labels).set(fit.able);
+                self.recorder.gauge(names::REVERT_FITS, &labels).set(f64::from(u8::from(fit.fits())));
+            }
+        }
+    }
+
+    fn source(&self, roster: &Roster, labels: &[(&'static str, &str); 3], now: Millis) {
+        let (standing, _) = roster.counts();
+        for kind in Standing::ALL {
+            let labels = [labels[0], labels[1], labels[2], ("standing", kind.as_str())];
+            let count = standing.get(&kind).copied().unwrap_or(0);
+            self.recorder.gauge(names::ENDPOINTS, &labels).set(count as f64);
+        }
+        if roster.source().is_fixed() {
+            return;
+        }
+        if let Some(spoke) = roster.spoke() {
+            self.recorder.gauge(names::SOURCE_AGE, labels).set(now.since(spoke).seconds());
+        }
+        let troubled = roster.trouble().is_some() || roster.doubted().is_some();
+        self.recorder.gauge(names::SOURCE_TROUBLED, labels).set(f64::from(u8::from(troubled)));
     }
 
     /// Counts what is announced.
@@ -181,6 +208,10 @@ impl Meters {
             | Happening::SourceBack
             | Happening::SourceDoubted
             | Happening::Ejected
+            | Happening::ClusterOut
+            | Happening::NoRoom
+            | Happening::Room
+            | Happening::Shedding
             | Happening::Unreadable => {}
         }
     }

@@ -9,6 +9,7 @@
 //!            reports ─ each tick ─▶ Block ─▶ Judge ─▶ Finding ─▶ Rollout ─▶ Snapshot ──swap──▶ every worker
 //! ```
 
+mod capacity;
 mod certificates;
 mod discovery;
 mod ejection;
@@ -17,10 +18,12 @@ mod event;
 #[cfg_attr(not(test), expect(dead_code, reason = "control does not ask for checks yet"))]
 mod health;
 mod journal;
+mod lineup;
 mod meters;
 mod receipt;
 mod roster;
 mod run;
+mod shed;
 mod state;
 mod step;
 mod traffic;
@@ -32,7 +35,7 @@ pub use journal::{
     ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
 };
 pub use views::{
-    DegradationStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
+    DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
 
 pub(crate) use event::{Answer, Change, Command, Refused};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::config::Source;
 use crate::model::{Endpoint, Millis};
-use crate::snapshot::Candidate;
+use crate::snapshot::{Candidate, Cluster};
 
 use super::discovery::{Sighting, SourceId, Standing};
 
@@ -277,7 +277,12 @@ impl Roster {
             while before.next_if(|known| known.endpoint < seen.endpoint).is_some() {}
             let known = before.next_if(|known| known.endpoint == seen.endpoint);
             let since = known.map_or(came, |known| known.since);
-            Candidate { endpoint: seen.endpoint.clone(), weight: seen.weight.max(1), since }
+            Candidate {
+                endpoint: seen.endpoint.clone(),
+                weight: seen.weight.max(1),
+                since,
+                cluster: Cluster::default(),
+            }
         });
         let offered: Vec<Candidate> = offered.collect();
         let differs = *self.offered != *offered;

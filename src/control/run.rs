@@ -229,7 +229,9 @@ impl Loop {
                 Some(looks) = looks.recv() => Event::Looked(looks),
                 Some((command, answer)) = asked.recv() => self.ask(command, answer),
                 _ = upkeep.tick() => {
-                    self.meters.sources(self.state.rosters(), self.clock.millis());
+                    let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
+                    self.meters.sources(self.state.lineups(), now.mono);
+                    self.meters.fits(self.state.fits(now));
                     self.meters.recorded().upkeep();
                     continue;
                 }
@@ -325,6 +327,7 @@ impl Loop {
             | Happening::WeightChanged
             | Happening::ConfigLoaded
             | Happening::SourceBack
+            | Happening::Room
             | Happening::CertificateRenewed => {
                 info!("{text}");
             }
@@ -336,6 +339,9 @@ impl Loop {
             | Happening::SourceFailing
             | Happening::SourceDoubted
             | Happening::Ejected
+            | Happening::ClusterOut
+            | Happening::NoRoom
+            | Happening::Shedding
             | Happening::NotWritten
             | Happening::Unreadable => warn!("{text}"),
         }

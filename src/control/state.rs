@@ -7,10 +7,12 @@ use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
 use crate::tls::Connector;
 
+use super::capacity::Fit;
 use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
-use super::event::{Announcement, Ask, Happening};
+use super::event::{Announcement, Ask, Happening, Now};
 use super::journal::{ActorRecord, EndpointsRecord, Kept, ReceiptRecord};
+use super::lineup::Lineup;
 use super::roster::Roster;
 
 /// Everything that control knows.
@@ -151,11 +153,7 @@ impl State {
         self.entries[slot] = Some(Entry::new(id, config, rollout, receipt));
         self.follow_sources(slot, now);
         if let (Some(Some(entry)), Some(kept)) = (self.entries.get_mut(slot), endpoints) {
-            for (side, roster) in entry.rosters.iter_mut() {
-                if let Some(roster) = roster {
-                    roster.remember(kept.sightings(side));
-                }
-            }
+            entry.remember(&kept);
         }
         self.refresh(slot);
     }
@@ -164,8 +162,8 @@ impl State {
     pub(super) fn follow_sources(&mut self, slot: usize, now: Millis) {
         let Some(Some(entry)) = self.entries.get_mut(slot) else { return };
         let rosters = |entry: &Entry| {
-            let ids = entry.rosters.iter().filter_map(|(_, roster)| Some(roster.as_ref()?.id()));
-            ids.collect::<Vec<_>>()
+            let rosters = entry.lineups.iter().flat_map(|(_, lineup)| lineup.rosters());
+            rosters.map(Roster::id).collect::<Vec<_>>()
         };
         for id in rosters(entry) {
             self.by_source.remove(&id);
@@ -186,28 +184,31 @@ impl State {
     }
 
     /// The endpoints of every side.
-    pub(super) fn rosters(&self) -> impl Iterator<Item = (ServiceId, Side, &Roster)> {
-        let rosters = self.entries().flat_map(move |entry| {
-            Side::ALL.map(|side| Some((entry.id, side, entry.rosters[side].as_ref()?)))
-        });
-        rosters.flatten()
+    pub(super) fn lineups(&self) -> impl Iterator<Item = (ServiceId, Side, &Lineup)> {
+        self.entries().flat_map(|entry| entry.lineups.iter().map(|(side, lineup)| (entry.id, side, lineup)))
+    }
+
+    /// Of each service whether Helios can take everything back, if that is known, and whether it gets more than it can take.
+    pub(super) fn fits(&self, now: Now) -> impl Iterator<Item = (ServiceId, Option<Fit>, bool)> {
+        self.entries().map(move |entry| (entry.id, entry.fit(now), entry.sheds()))
+    }
+
+    fn rosters(&self) -> impl Iterator<Item = &Roster> {
+        self.lineups().flat_map(|(_, _, lineup)| lineup.rosters())
     }
 
     /// Sources that are to be looked at.
     pub(super) fn wanted(&self) -> Arc<[Wanted]> {
-        let looked_at = self.rosters().filter(|(_, _, roster)| !roster.source().is_fixed());
-        looked_at.map(|(_, _, roster)| Wanted { id: roster.id(), source: roster.source().clone() }).collect()
+        let looked_at = self.rosters().filter(|roster| !roster.source().is_fixed());
+        looked_at.map(|roster| Wanted { id: roster.id(), source: roster.source().clone() }).collect()
     }
 
     /// Whether there is something to go by for each service. What is wrong with one service's source alone keeps nobody
     /// else waiting: where others of its kind have spoken, it is enough that it has failed.
     pub(super) fn is_ready(&self) -> bool {
-        let known: BTreeSet<_> = self
-            .rosters()
-            .filter(|(_, _, roster)| roster.is_known())
-            .map(|(_, _, roster)| roster.source().kind())
-            .collect();
-        self.rosters().all(|(_, _, roster)| {
+        let known: BTreeSet<_> =
+            self.rosters().filter(|roster| roster.is_known()).map(|roster| roster.source().kind()).collect();
+        self.rosters().all(|roster| {
             roster.is_known() || roster.trouble().is_some() && known.contains(roster.source().kind())
         })
     }
@@ -247,7 +248,7 @@ impl State {
 
     /// Makes a service's view anew; it is seen with the next publish.
     pub(super) fn refresh(&mut self, slot: usize) {
-        let Some(Some(entry)) = self.entries.get(slot) else { return };
+        let Some(Some(entry)) = self.entries.get_mut(slot) else { return };
         self.views[slot] = Some(Arc::new(entry.view()));
         if entry.rollout.next_change().is_some() {
             self.timed.insert(slot);
@@ -266,7 +267,7 @@ impl State {
     pub(super) fn connectors(&self) -> impl Iterator<Item = Arc<Connector>> {
         let views = self.views.iter().flatten();
         let ours = views.flat_map(|view| Side::ALL.map(|side| view.config.sides[side].tls.clone())).flatten();
-        let masters = self.rosters().filter_map(|(_, _, roster)| roster.source().masters()?.tls.clone());
+        let masters = self.rosters().filter_map(|roster| roster.source().masters()?.tls.clone());
         ours.chain(masters)
     }
 

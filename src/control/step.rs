@@ -11,11 +11,13 @@ use crate::tally::Report;
 use crate::verdict::Finding;
 
 use super::discovery::Look;
+use super::ejection::Reason;
 use super::entry::{Entry, Judged, why};
 use super::event::{
     Announcement, Answer, Ask, CertificateNews, Change, Command, Effect, Event, Happening, Now, Refused,
 };
 use super::journal::AppliedRecord;
+use super::lineup::Ejected;
 use super::receipt;
 use super::state::{Note, State, Waiting};
 use super::views::ProcessStatus;
@@ -89,6 +91,7 @@ fn tick(state: &mut State, todo: &mut Todo) {
     let now = todo.now;
     for slot in std::mem::take(&mut state.to_judge) {
         eject(state, slot, todo);
+        follow_capacity(state, slot, todo);
         let Some(entry) = state.entry(slot) else { continue };
         if entry.learn(now.mono) {
             state.refresh(slot);
@@ -99,6 +102,12 @@ fn tick(state: &mut State, todo: &mut Todo) {
             Judged::Fine => {}
             Judged::Revert(finding) => {
                 let reason = receipt::reason(entry, &finding);
+                if let Some((cluster, why)) = entry.accuse(now.mono) {
+                    cluster_out(entry, &cluster, &why, Some(&reason), todo);
+                    go_by_others(state, slot, todo);
+                    state.waits.insert(slot);
+                    continue;
+                }
                 revert(state, slot, &Actor::Judge, &reason, Some(&finding), todo);
             }
             Judged::Advise(finding) => {
@@ -111,7 +120,7 @@ fn tick(state: &mut State, todo: &mut Todo) {
     for slot in state.timed.clone() {
         turn(state, slot, rollout::Event::Tick, None, todo);
     }
-    follow_rosters(state, todo);
+    follow_lineups(state, todo);
 }
 
 fn count(state: &mut State, report: &Report, todo: &mut Todo) {
@@ -136,21 +145,23 @@ type News = BTreeMap<(Happening, Side, String), Vec<(ServiceName, usize)>>;
 fn looked(state: &mut State, look: Look, news: &mut News, todo: &mut Todo) {
     let Some(slot) = state.slot_of(look.source) else { return };
     let Some(entry) = state.entry(slot) else { return };
-    let Some((side, change)) = entry.look(todo.now.mono, look.source, look.seen) else { return };
-    let Some(roster) = &entry.rosters[side] else { return };
-    let (kind, service) = (roster.source().kind(), (entry.config.name.clone(), roster.offered().len()));
+    let name = entry.config.name.clone();
+    let Some((side, part, change)) = entry.look(todo.now.mono, look.source, look.seen) else { return };
+    let roster = &part.roster;
+    let cluster = part.cluster.as_ref().map(|cluster| format!(", {cluster}")).unwrap_or_default();
+    let (kind, service) = (roster.source().kind(), (name, roster.offered().len()));
     let mut tell = |happening, what: String| {
         news.entry((happening, side, what)).or_default().push(service.clone());
     };
     match roster.trouble() {
         Some(trouble) if change.trouble => {
-            tell(Happening::SourceFailing, format!("({kind}): {}", trouble.why));
+            tell(Happening::SourceFailing, format!("({kind}{cluster}): {}", trouble.why));
         }
-        None if change.trouble => tell(Happening::SourceBack, format!("({kind})")),
+        None if change.trouble => tell(Happening::SourceBack, format!("({kind}{cluster})")),
         Some(_) | None => {}
     }
     if change.doubted {
-        tell(Happening::SourceDoubted, format!("({kind})"));
+        tell(Happening::SourceDoubted, format!("({kind}{cluster})"));
     }
     if roster.doubted().is_some() {
         state.waits.insert(slot);
@@ -195,10 +206,20 @@ fn eject(state: &mut State, slot: usize, todo: &mut Todo) {
     let Some(entry) = state.entry(slot) else { return };
     let (ejected, changed) = entry.eject(todo.now.mono);
     let (name, waits) = (entry.config.name.clone(), entry.waits());
-    for (side, endpoint, reason) in ejected {
-        let title = side.title();
-        let text = format!("{name}: {endpoint} on {title} is not asked for a while: {reason}");
-        todo.announce(Happening::Ejected, Some(&name), text);
+    for (side, ejected) in ejected {
+        match ejected {
+            Ejected::Endpoint(endpoint, reason) => {
+                let title = side.title();
+                let text = format!("{name}: {endpoint} on {title} is not asked for a while: {reason}");
+                todo.announce(Happening::Ejected, Some(&name), text);
+            }
+            Ejected::Cluster(cluster, reason) => {
+                if let Some(entry) = state.entry(slot) {
+                    entry.begin_without_a_cluster(todo.now.mono);
+                    cluster_out(entry, &cluster, &reason, None, todo);
+                }
+            }
+        }
     }
     if waits {
         state.waits.insert(slot);
@@ -209,11 +230,46 @@ fn eject(state: &mut State, slot: usize, todo: &mut Todo) {
     }
 }
 
-fn follow_rosters(state: &mut State, todo: &mut Todo) {
+/// Follows what Helios can take.
+fn follow_capacity(state: &mut State, slot: usize, todo: &mut Todo) {
+    let Some(entry) = state.entry(slot) else { return };
+    let (fit, learned, changed) = entry.tick_capacity(todo.now);
+    let (name, sheds) = (entry.config.name.clone(), entry.sheds());
+    if let Some(fit) = fit {
+        let (happening, whether) =
+            if fit.fits() { (Happening::Room, "can") } else { (Happening::NoRoom, "could not") };
+        todo.announce(
+            happening,
+            Some(&name),
+            format!("{name}: Helios {whether} take everything back: {fit}"),
+        );
+    }
+    if learned {
+        state.unsaved.insert(slot);
+    }
+    if changed {
+        if sheds {
+            let text = format!("{name}: Helios gets more than it can take, and what is too much is refused");
+            todo.announce(Happening::Shedding, Some(&name), text);
+        }
+        state.refresh(slot);
+        todo.publish = true;
+    }
+}
+
+/// Tells that a cluster is let out, and what the service would have been taken back for, if that is why.
+fn cluster_out(entry: &Entry, cluster: &str, why: &Reason, finding: Option<&str>, todo: &mut Todo) {
+    let name = &entry.config.name;
+    let instead = finding.map(|finding| format!(", in place of a revert for {finding}")).unwrap_or_default();
+    let text = format!("{name}: cluster {cluster} is not asked for a while{instead}: {why}");
+    todo.announce(Happening::ClusterOut, Some(name), text);
+}
+
+fn follow_lineups(state: &mut State, todo: &mut Todo) {
     let now = todo.now;
     for slot in std::mem::take(&mut state.waits) {
         let Some(entry) = state.entry(slot) else { continue };
-        let others = entry.tick_rosters(now.mono);
+        let others = entry.tick_lineups(now.mono);
         if others {
             go_by_others(state, slot, todo);
         }
@@ -400,13 +456,13 @@ fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
         Command::Status(None) => {
             let mut services = Vec::new();
             for slot in state.slots() {
-                services.extend(state.entry(slot).map(|entry| entry.status(now.mono)));
+                services.extend(state.entry(slot).map(|entry| entry.status(now)));
             }
             todo.push(Effect::Answer(ask, Answer::Status(services)));
         }
         Command::Status(Some(name)) => {
             with_service(state, ask, &name, todo, |state, slot, todo| {
-                let status = state.entry(slot).map(|entry| entry.status(now.mono));
+                let status = state.entry(slot).map(|entry| entry.status(now));
                 todo.push(Effect::Answer(ask, Answer::Status(status.into_iter().collect())));
             });
         }
@@ -419,12 +475,14 @@ fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
                 todo.push(Effect::Answer(ask, Answer::Sensitivity(entry.sensitivity(now.mono))));
             }
         }),
-        Command::SetWeight { service, weight, lasts, by, reason } => {
+        Command::SetWeight { service, weight, lasts, force, by, reason } => {
             with_service(state, ask, &service, todo, |state, slot, todo| {
                 let until = lasts.map(|lasts| now.wall.after(lasts));
                 let note = Note { by: by.clone(), reason: reason.clone() };
                 let event = rollout::Event::SetWeight { weight, until, by, reason };
-                steer(state, slot, (ask, note), Some(weight), event, todo);
+                if has_room(state, slot, ask, weight, force, todo) {
+                    steer(state, slot, (ask, note), Some(weight), event, todo);
+                }
             });
         }
         Command::Clear { service, by, reason } => {
@@ -432,11 +490,13 @@ fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
                 steer(state, slot, (ask, Note { by, reason }), None, rollout::Event::Clear, todo);
             });
         }
-        Command::Release { service, to, by, reason } => {
+        Command::Release { service, to, force, by, reason } => {
             with_service(state, ask, &service, todo, |state, slot, todo| {
                 let note = Note { by: by.clone(), reason: reason.clone() };
                 let event = rollout::Event::Release { to, by, reason };
-                steer(state, slot, (ask, note), Some(to), event, todo);
+                if has_room(state, slot, ask, to, force, todo) {
+                    steer(state, slot, (ask, note), Some(to), event, todo);
+                }
             });
         }
         Command::Revert { services, by, reason } => revert_all(state, ask, services, &by, &reason, todo),
@@ -454,6 +514,19 @@ fn with_service(
         Some(slot) => then(state, slot, todo),
         None => todo.push(Effect::Answer(ask, Answer::Refused(Refused::NoService(name.clone())))),
     }
+}
+
+/// Whether Helios can take back what goes to Kubernetes, if more is to. Where it is known that it cannot, people must say so twice.
+fn has_room(state: &mut State, slot: usize, ask: Ask, weight: Weight, force: bool, todo: &mut Todo) -> bool {
+    let now = todo.now;
+    let Some(entry) = state.entry(slot).filter(|entry| !force && weight > entry.weight()) else {
+        return true;
+    };
+    let Some(fit) = entry.fit(now).filter(|fit| !fit.fits()) else { return true };
+    let why = format!("Helios could not take everything back: {fit}");
+    let service = entry.config.name.clone();
+    todo.push(Effect::Answer(ask, Answer::Refused(Refused::NoRoom { service, why })));
+    false
 }
 
 /// A person's word about a service's weight.
@@ -543,7 +616,7 @@ fn turn(state: &mut State, slot: usize, event: rollout::Event, asked: Option<(As
     let Some(entry) = state.entry(slot) else { return };
     let (name, before) = (entry.config.name.clone(), entry.weight());
     let was_held = matches!(entry.rollout.word(), Word::Held(_));
-    let effects = entry.turn(event, todo.now.wall);
+    let effects = entry.turn(event, todo.now);
     let revision = entry.rollout.revision();
     if let Some((ask, note)) = asked {
         if let [rollout::Effect::Refuse(refusal)] = effects.as_slice() {

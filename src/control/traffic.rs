@@ -78,6 +78,13 @@ impl Traffic {
         })
     }
 
+    /// Requests a second over the last ten seconds: one that was rescued is one.
+    pub(super) fn per_second(&self, now: Millis) -> f64 {
+        let (sums, _) = self.since(Millis(now.0.saturating_sub(RATE_WINDOW.0)), now);
+        let tries = sums.tries.helios + sums.tries.kubernetes;
+        tries.saturating_sub(sums.rescued) as f64 / RATE_WINDOW.seconds().min(now.seconds().max(1.0))
+    }
+
     /// The median and 99 % latency of a side's last answers, in milliseconds.
     pub(super) fn p50_p99_ms(&mut self, side: Side, now: Millis) -> Option<(f64, f64)> {
         let recent = &mut self.latencies[side];

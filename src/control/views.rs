@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::Millis;
 use crate::verdict::{Degradation, Hindrance};
 
+use super::capacity::Fit;
 use super::journal::{ActorRecord, FindingRecord};
-use super::roster::Roster;
+use super::lineup::{Lineup, PartState};
 
 /// One service as people and programs see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,10 +52,40 @@ pub struct ServiceStatus {
     pub leading_route: Option<String>,
     /// There is evidence, but Helios is degraded too.
     pub shared: bool,
+    /// Whether Helios can take everything back; absent while too little is known, or nothing is to be taken back.
+    #[serde(default)]
+    pub fit: Option<FitStatus>,
+    /// More goes to Helios than it can take: what is too much is refused.
+    #[serde(default)]
+    pub sheds: bool,
     /// What speaks most against Kubernetes at this moment, counted as in a receipt; absent while that is next to
     /// nothing.
     #[serde(default)]
     pub case: Option<FindingRecord>,
+}
+
+/// Whether Helios can take everything back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FitStatus {
+    /// It can.
+    pub fits: bool,
+    /// Requests a second that it can take.
+    pub able_per_second: f64,
+    /// When it has served so many, in milliseconds since 1970 UTC; absent if the configuration says so.
+    pub at_unix_ms: Option<u64>,
+    /// Requests a second on both sides.
+    pub needed_per_second: f64,
+}
+
+impl From<Fit> for FitStatus {
+    fn from(fit: Fit) -> Self {
+        Self {
+            fits: fit.fits(),
+            able_per_second: fit.able,
+            at_unix_ms: fit.at.map(|at| at.0),
+            needed_per_second: fit.needed,
+        }
+    }
 }
 
 /// One side of a service over the last ten seconds.
@@ -65,9 +96,9 @@ pub struct SideStatus {
     /// Endpoints that are not asked for a while, because they did much worse than the others.
     #[serde(default)]
     pub ejected: usize,
-    /// Where they come from; absent if the service is not on this side.
+    /// Where they come from: one source, or one for each cluster; none if the service is not on this side.
     #[serde(default)]
-    pub source: Option<SourceStatus>,
+    pub sources: Vec<SourceStatus>,
     /// Tries a second.
     pub per_second: f64,
     /// The share of them that failed by the side's fault, 0 to 1.
@@ -83,6 +114,16 @@ pub struct SideStatus {
 pub struct SourceStatus {
     /// `addresses`, `srv`, `helios` or `kubernetes`.
     pub kind: String,
+    /// The cluster, on a side that is on several.
+    #[serde(default)]
+    pub cluster: Option<String>,
+    /// How large its share of the side is, beside the others'.
+    pub weight: u16,
+    /// For how many more seconds it gets nothing, because it did much worse than the others; absent if it gets its share.
+    #[serde(default)]
+    pub out_s: Option<f64>,
+    /// How many endpoints requests are meant for.
+    pub endpoints: usize,
     /// How long ago it said something, in seconds; absent if it has not since the start.
     pub age_s: Option<f64>,
     /// Why it says nothing; absent while it does.
@@ -98,12 +139,17 @@ pub struct SourceStatus {
 }
 
 impl SourceStatus {
-    pub(super) fn of(roster: &Roster, now: Millis) -> Self {
+    pub(super) fn of(lineup: &Lineup, part: &PartState, now: Millis) -> Self {
+        let roster = &part.roster;
         let (standing, kept) = roster.counts();
         let since = |at: Millis| now.since(at).seconds();
         let (trouble, spoke) = (roster.trouble(), roster.spoke());
         Self {
             kind: roster.source().kind().to_owned(),
+            cluster: part.cluster.as_deref().map(str::to_owned),
+            weight: part.weight,
+            out_s: lineup.out_until(part).map(|until| until.since(now).seconds()),
+            endpoints: roster.offered().len(),
             // What the configuration lists is as fresh as can be.
             age_s: if roster.source().is_fixed() { Some(0.0) } else { spoke.map(since) },
             trouble: trouble.map(|trouble| trouble.why.to_string()),

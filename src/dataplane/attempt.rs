@@ -1,13 +1,16 @@
 use std::rc::Rc;
 
+use http::HeaderMap;
+
 use crate::model::{Cause, Fault, Micros, Outcome, Side};
-use crate::snapshot::{ServiceView, Turn};
-use crate::verdict::{Latency, Stratum, Thresholds, Ticket};
+use crate::snapshot::ServiceView;
+use crate::verdict::{Latency, Question, Stratum, Thresholds, Ticket};
 
 use super::core::Core;
-use super::endpoints::{EndpointState, Lease};
+use super::endpoints::{EndpointState, Lease, Serial};
 use super::service::Service;
 use super::trace::Trace;
+use super::turns::SideTurn;
 
 /// One try of one request on one side, from being dealt there to the end of the answer. However it ends, also
 /// by being dropped, it is counted once: the latter means that the client has left.
@@ -20,13 +23,17 @@ pub(super) struct Try {
     stratum: Stratum,
     endpoint: Option<Rc<EndpointState>>,
     /// Its turn on the side, where there may be only so many.
-    _turn: Option<Turn>,
+    _turn: SideTurn,
     /// Absent if this try is no evidence.
     ticket: Option<Ticket>,
     trace: Option<Rc<Trace>>,
     /// Why it has failed, as the head of its answer says.
     failure: Option<Cause>,
     is_timed: bool,
+    /// How long an endpoint may be silent that it waits for, …
+    patience: Micros,
+    /// … and whether it does.
+    awaits: bool,
     /// Why it ends if it is dropped.
     pub(super) if_dropped: Cause,
     ended: bool,
@@ -48,7 +55,7 @@ pub(super) struct TryOf {
     pub(super) counts: Counts,
     pub(super) stratum: Stratum,
     pub(super) begun: Micros,
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: SideTurn,
     /// Whether how long it takes is the side's doing: while a client sends, it is the client's.
     pub(super) is_timed: bool,
 }
@@ -80,6 +87,8 @@ impl Try {
             trace: trace.cloned(),
             failure: None,
             is_timed,
+            patience: thresholds.age(side, Question::Stall).unwrap_or_default(),
+            awaits: false,
             if_dropped: Cause::ClientGone,
             ended: false,
         }
@@ -89,7 +98,23 @@ impl Try {
     pub(super) fn asks(&mut self, endpoint: &Rc<EndpointState>) {
         self.leave_endpoint();
         endpoint.enter();
+        if self.is_timed {
+            self.awaits = true;
+            endpoint.await_answer(self.core.recently(), self.patience);
+        }
         self.endpoint = Some(endpoint.clone());
+    }
+
+    /// The first answer over a connection: it may say how long the endpoint keeps such.
+    pub(super) fn heed(&self, headers: &HeaderMap) {
+        if let (Some(endpoint), Some(keep_alive)) = (&self.endpoint, headers.get("keep-alive")) {
+            endpoint.pool.heed(keep_alive);
+        }
+    }
+
+    /// Tells the endpoint that is being asked from others.
+    pub(super) fn endpoint_serial(&self) -> Option<Serial> {
+        self.endpoint.as_ref().map(|endpoint| endpoint.serial)
     }
 
     /// The answer is complete: its connection can carry the next request.
@@ -121,6 +146,9 @@ impl Try {
         self.failure = failure;
         if let Some(endpoint) = &self.endpoint {
             endpoint.answered(now);
+            if std::mem::take(&mut self.awaits) {
+                endpoint.await_no_more();
+            }
         }
         if let Some(ticket) = &mut self.ticket {
             self.service.ballot.borrow_mut().answer(ticket, now, failed);
@@ -203,6 +231,11 @@ impl Try {
         let mut ballot = self.service.ballot.borrow_mut();
         match outcome {
             Outcome::Ok => ballot.finish(ticket, self.core.now(), false),
+            // It has said that it waits, and more is not known.
+            Outcome::Failed(Cause::LetOut) => {
+                ballot.withdraw(ticket);
+                return false;
+            }
             Outcome::Failed(cause) if cause.fault() == Fault::Side => {
                 ballot.finish(ticket, self.core.now(), true);
             }
@@ -217,6 +250,9 @@ impl Try {
     fn leave_endpoint(&mut self) {
         if let Some(endpoint) = self.endpoint.take() {
             endpoint.leave();
+            if std::mem::take(&mut self.awaits) {
+                endpoint.await_no_more();
+            }
         }
     }
 }

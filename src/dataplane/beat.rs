@@ -38,7 +38,7 @@ pub(super) async fn run(core: Rc<Core>) {
         }
         last = now;
         let view = core.view();
-        core.waits.expire(now, |id| view.get(id).is_some_and(|service| service.held));
+        core.waits.expire(now, |recall| core.recalled(&view, recall));
         if now >= next_report {
             told = report(&core, now).unwrap_or(told);
             next_report = Micros(now.0 + TICK_MS * 1_000);
@@ -51,7 +51,8 @@ pub(super) async fn follow(core: Rc<Core>) {
     let bell = core.bell();
     loop {
         let view = core.view();
-        core.waits.expire(core.now(), |id| view.get(id).is_some_and(|service| service.held));
+        core.adopt(&view);
+        core.waits.expire(core.now(), |recall| core.recalled(&view, recall));
         drop(view);
         bell.rings().await;
     }
@@ -64,7 +65,7 @@ pub(super) async fn look_after_connections(core: Rc<Core>) {
             core.connected.notified().await;
         }
         tokio::time::sleep(SECOND).await;
-        core.connections.expire(core.now(), |_| false);
+        core.connections.expire(core.now(), |_| None);
     }
 }
 

@@ -158,7 +158,7 @@ impl Drop for Coming {
 
 /// Reads on for a moment; tells whether that was to the end.
 pub(super) async fn hear_out(mut incoming: Incoming, core: Rc<Core>) -> bool {
-    let limit = Limit { until: core.now().after(HEARD_FOR), if_held: None };
+    let limit = Limit { until: core.now().after(HEARD_FOR), recall: None };
     let mut room = MOST_HEARD;
     let heard = poll_fn(|cx| {
         loop {

@@ -69,7 +69,7 @@ pub(super) async fn run(core: Rc<Core>, protocols: Rc<auto::Builder<Streams>>, w
                 continue; // its answer has gone
             }
             let (waits_for, until) = vigil.look(&seen, in_flight, core.recently());
-            if place.poll(cx, Limit { until, if_held: None }).is_some() {
+            if place.poll(cx, Limit { until, recall: None }).is_some() {
                 place.leave();
                 if core.now() < until {
                     continue; // it waited for something else when it began to

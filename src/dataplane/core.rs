@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,9 +12,10 @@ use crate::tally::{Causes, Report};
 use crate::telemetry::AccessLog;
 
 use super::drain::Drain;
+use super::endpoints::Serial;
 use super::service::Service;
 use super::streams::Next;
-use super::waits::Waits;
+use super::waits::{Expired, Recall, Waits};
 
 /// What is read at once from an upgraded stream; also the most that waits for an end that does not read.
 const SCRATCH: usize = 32 << 10;
@@ -49,6 +51,8 @@ pub(super) struct Core {
     view: RefCell<Rc<View>>,
     services: RefCell<Vec<Option<Rc<Service>>>>,
     active: RefCell<Vec<Rc<Service>>>,
+    /// Endpoints that were let out lately, and when.
+    let_out: RefCell<HashMap<Serial, Micros>>,
     refused: Cell<Causes>,
     rng: RefCell<fastrand::Rng>,
     /// Rung when the beat has something to do again.
@@ -68,6 +72,9 @@ pub(super) struct Located {
     view: Rc<View>,
     slot: usize,
 }
+
+/// Who waits for an endpoint that was let out is called in for so long: nobody waits for longer who can be.
+const RECALLED_FOR: Micros = Micros(120_000_000);
 
 impl Core {
     pub(super) fn new(
@@ -99,6 +106,7 @@ impl Core {
             view: RefCell::new(Rc::new(View { snapshot: Arc::default() })),
             services: RefCell::default(),
             active: RefCell::default(),
+            let_out: RefCell::default(),
             refused: Cell::default(),
             rng: RefCell::new(fastrand::Rng::new()),
             pulse: Notify::new(),
@@ -197,11 +205,37 @@ impl Core {
         &self.active
     }
 
+    /// Goes by what is new for the services that it has: whom they ask, and whom no more.
+    pub(super) fn adopt(self: &Rc<Self>, view: &View) {
+        let services: Vec<_> = self.services.borrow().iter().flatten().cloned().collect();
+        for service in services {
+            if let Some(view) = view.get(service.id) {
+                service.adopt(self, view);
+            }
+        }
+    }
+
+    /// Notes that endpoints were let out.
+    pub(super) fn let_out(&self, endpoints: &[Serial]) {
+        let now = self.recently();
+        self.let_out.borrow_mut().extend(endpoints.iter().map(|serial| (*serial, now)));
+    }
+
+    /// Why who waits so is to wait no longer, if it is.
+    pub(super) fn recalled(&self, view: &View, recall: Recall) -> Option<Expired> {
+        if view.get(recall.service).is_some_and(|service| service.held) {
+            return Some(Expired::TakenBack);
+        }
+        let let_out = self.let_out.borrow();
+        recall.endpoint.filter(|endpoint| let_out.contains_key(endpoint)).map(|_| Expired::LetOut)
+    }
+
     /// Lets go of what services that are no longer configured had here, and of connections that have been
     /// idle for too long.
     pub(super) fn tidy(&self) {
         let view = self.view();
         let now = self.now();
+        self.let_out.borrow_mut().retain(|_, at| now.since(*at) < RECALLED_FOR);
         for place in self.services.borrow_mut().iter_mut() {
             match place {
                 Some(service) if view.get(service.id).is_some() => service.tidy(now),

@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
-use crate::snapshot::ServiceId;
+use crate::snapshot::{AffinityKey, ServiceId};
 use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
@@ -15,7 +15,7 @@ use super::asking::{Asking, Marked};
 use super::attempt::{Counts, Try, TryOf};
 use super::body::{Bounds, Fate, LeastPace, hear_out};
 use super::core::{Core, Located};
-use super::endpoints::{EndpointState, Fresh, Lease};
+use super::endpoints::{EndpointState, Fresh, Lease, Serial};
 use super::headers;
 use super::hedge;
 use super::lifetime::Lifetime;
@@ -30,7 +30,7 @@ use super::streams::Next;
 use super::told::Told;
 use super::trace::Trace;
 use super::upgrade::Upgrade;
-use super::waits::{Expired, Limit, within};
+use super::waits::{Expired, Limit, Recall, within};
 
 /// One request, from the choice of its side to the end of its answer: one side is asked, and then, if that was
 /// Kubernetes and it failed, Helios.
@@ -46,6 +46,7 @@ pub(super) struct Exchange {
     side: Side,
     counts: Counts,
     stratum: Stratum,
+    affinity: Option<AffinityKey>,
     dialect: Dialect,
     /// When the caller will wait no longer, if it says so.
     due: Option<Micros>,
@@ -67,6 +68,8 @@ pub(super) struct Dealt {
     pub(super) counts: Counts,
     /// The group in which it is compared.
     pub(super) stratum: Stratum,
+    /// What keeps it on one endpoint.
+    pub(super) affinity: Option<AffinityKey>,
     pub(super) dialect: Dialect,
     pub(super) pace: LeastPace,
     pub(super) origin: Option<Box<Origin>>,
@@ -113,7 +116,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { in_flight, view, service, side, counts, stratum, dialect, .. } = dealt;
+        let Dealt { in_flight, view, service, side, counts, stratum, affinity, dialect, .. } = dealt;
         let Dealt { pace, origin, upgrade, passing, trace, .. } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let (mut marked, mut due) = (Marked::No, None);
@@ -135,6 +138,7 @@ impl Exchange {
             side,
             counts,
             stratum,
+            affinity,
             dialect,
             due,
             origin,
@@ -295,16 +299,16 @@ impl Exchange {
             };
             let mut sent = pin!(sent);
             let mut answered = loop {
-                let limit = self.limit(plan, self.asking.is_ready());
+                let limit = self.limit(plan, self.asking.is_ready(), attempt.endpoint_serial());
                 let answered = within(&self.core, limit, sent.as_mut()).await;
                 // While the client was sending, no answer was late.
                 let is_late = matches!(answered, Err(Expired::Late));
-                if !is_late || self.core.now() >= self.limit(plan, false).until {
+                if !is_late || self.core.now() >= self.limit(plan, false, None).until {
                     break answered;
                 }
             };
             let misunderstood = match &mut answered {
-                Ok(Ok(response)) => self.asking.understand(response).err(),
+                Ok(Ok(response)) => self.understand(&attempt, response, reused).err(),
                 _ => None,
             };
             let cause = match answered {
@@ -323,6 +327,7 @@ impl Exchange {
                 Err(Expired::Late) if self.asking.fate().is_some_and(Fate::is_awaited) => Cause::BodyTimeout,
                 Err(Expired::Late) => Cause::HeaderTimeout,
                 Err(Expired::TakenBack) => Cause::TakenBack,
+                Err(Expired::LetOut) => Cause::LetOut,
             };
             let now = self.core.now();
             let at_once = now.since(begun) <= CLOSED_ALREADY;
@@ -338,6 +343,18 @@ impl Exchange {
         }
         attempt.finish(Outcome::Failed(cause));
         Err(Lost { cause, answer: None })
+    }
+
+    fn understand(
+        &mut self,
+        attempt: &Try,
+        response: &mut Response<Incoming>,
+        reused: bool,
+    ) -> Result<(), Cause> {
+        if !reused {
+            attempt.heed(response.headers());
+        }
+        self.asking.understand(response)
     }
 
     /// Begins a try, when it is its turn. One that gets none is counted, and is evidence for nobody.
@@ -372,12 +389,12 @@ impl Exchange {
         };
         attempt.asks(&endpoint);
         let may_reuse = fresh == Fresh::Any && endpoint.announced.is_none();
-        let reused = if may_reuse { endpoint.pool.take() } else { None };
+        let reused = if may_reuse { endpoint.pool.take(self.core.recently()) } else { None };
         let is_reused = reused.is_some();
         let lease = if let Some(lease) = reused {
             lease
         } else {
-            let limit = self.connect_limit(plan);
+            let limit = self.connect_limit(plan, &endpoint);
             // Rare, and large.
             let origin = self.origin.as_deref();
             let made = Box::pin(endpoint.pool.make(&self.core, &endpoint, limit, fresh, origin)).await;
@@ -394,7 +411,7 @@ impl Exchange {
         if let Lease::Http2(stream) = &lease
             && self.asking.needs_connect(self.view.config.sides[plan.side].protocol)
         {
-            Box::pin(stream.allows_connect(&self.core, self.connect_limit(plan))).await?;
+            Box::pin(stream.allows_connect(&self.core, self.connect_limit(plan, &endpoint))).await?;
         }
         Ok((lease, is_reused))
     }
@@ -404,8 +421,8 @@ impl Exchange {
         self.due.is_some_and(|due| self.core.now() >= due)
     }
 
-    fn connect_limit(&self, plan: Plan) -> Limit {
-        let mut limit = self.limit(plan, true);
+    fn connect_limit(&self, plan: Plan, endpoint: &EndpointState) -> Limit {
+        let mut limit = self.limit(plan, true, Some(endpoint.serial));
         limit.until = limit.until.min(self.core.now().after(self.view.config.timeouts.connect));
         limit
     }
@@ -414,8 +431,7 @@ impl Exchange {
     fn pick(&self, side: Side) -> Option<Rc<EndpointState>> {
         let latest = self.core.view();
         let view = latest.get(self.view.id).unwrap_or(&self.view);
-        let (now, config) = (self.core.recently(), &view.config.sides[side]);
-        self.service.sides[side].pick(now, &view.endpoints[side], config, |bound| self.core.draw(bound))
+        self.service.sides[side].pick(&self.core, view, side, self.affinity)
     }
 
     /// Makes an endpoint's answer the client's.
@@ -480,6 +496,7 @@ impl Exchange {
             side: self.side,
             counts: self.counts,
             stratum: self.stratum,
+            affinity: self.affinity,
             dialect: self.dialect,
             due: self.due,
             origin: self.origin.clone(),
@@ -542,7 +559,7 @@ impl Exchange {
         Some(fate.heard().after(self.view.config.timeouts.stream_idle))
     }
 
-    pub(super) fn limit(&self, plan: Plan, can_ask_again: bool) -> Limit {
+    pub(super) fn limit(&self, plan: Plan, can_ask_again: bool, endpoint: Option<Serial>) -> Limit {
         // An endpoint cannot answer before the request is there.
         let there = self.asking.fate().map_or(plan.begun, |fate| fate.last().max(plan.begun));
         let mut header = there.after(self.view.config.timeouts.header);
@@ -563,7 +580,8 @@ impl Exchange {
                 .unwrap_or_default();
             plan.begun.after(PATIENCE.max(Duration::from_micros(slowest.0)))
         };
-        Limit { until: header.min(self.deadline()), if_held: leaves.then(|| (self.service.id, patience())) }
+        let recall = leaves.then(|| Recall { service: self.service.id, endpoint, from: patience() });
+        Limit { until: header.min(self.deadline()), recall }
     }
 }
 

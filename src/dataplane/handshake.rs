@@ -20,7 +20,7 @@ pub(super) async fn accept(
     patience: Duration,
 ) -> Option<(Wire, Option<HeaderValue>)> {
     let shaking = TlsAcceptor::from(acceptor.config()?).accept(stream);
-    let limit = Limit { until: core.now().after(patience), if_held: None };
+    let limit = Limit { until: core.now().after(patience), recall: None };
     let stream = match within(core, limit, shaking).await {
         Ok(Ok(stream)) => stream,
         // Who only looks whether somebody listens says nothing, and leaves.

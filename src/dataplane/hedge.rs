@@ -58,7 +58,7 @@ pub(super) async fn ask(mut first: Box<Exchange>, plan: Plan) -> Hedged {
         None => alone(kubernetes, plan.otherwise).await,
         Some((at, twin)) => {
             let mut kubernetes = kubernetes;
-            let limit = Limit { until: at, if_held: None };
+            let limit = Limit { until: at, recall: None };
             match within(&core, limit, kubernetes.as_mut()).await {
                 Ok((exchange, answered)) => Hedged { exchange, answered, otherwise: plan.otherwise },
                 Err(_) => race(kubernetes, twin, plan).await,

@@ -10,7 +10,7 @@ use crate::model::Micros;
 use crate::snapshot::ServiceId;
 
 use super::core::Core;
-use super::waits::{Expired, Limit, Place};
+use super::waits::{Expired, Limit, Place, Recall};
 
 /// When a stream is to end though neither end has ended it.
 pub(super) struct Lifetime {
@@ -65,8 +65,9 @@ impl Lifetime {
                 return Poll::Ready(Over::Silent);
             }
             let until = self.close_at.map_or(silent_at, |at| at.min(silent_at));
-            let if_held = self.taken_back_with.map(|service| (service, Micros(0)));
-            let Some(expired) = self.place.poll(cx, Limit { until, if_held }) else { return Poll::Pending };
+            let recall =
+                self.taken_back_with.map(|service| Recall { service, endpoint: None, from: Micros(0) });
+            let Some(expired) = self.place.poll(cx, Limit { until, recall }) else { return Poll::Pending };
             // The limit that has passed may have been an older one.
             self.place.leave();
             if expired == Expired::TakenBack {
@@ -83,7 +84,7 @@ impl Lifetime {
 
     /// Tells whether this moment has come, whatever else there is.
     pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, until: Micros) -> Poll<()> {
-        match self.place.poll(cx, Limit { until, if_held: None }) {
+        match self.place.poll(cx, Limit { until, recall: None }) {
             Some(_) => Poll::Ready(()),
             None => Poll::Pending,
         }

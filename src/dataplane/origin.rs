@@ -25,7 +25,7 @@ pub(super) async fn read(
     seen: Origin,
     patience: Duration,
 ) -> Option<Origin> {
-    let limit = Limit { until: core.now().after(patience), if_held: None };
+    let limit = Limit { until: core.now().after(patience), recall: None };
     let header = within(core, limit, header(stream)).await.ok()??;
     let (told, _) = parse(&header).ok()?;
     if told.command != Command::Proxy {

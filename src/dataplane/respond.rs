@@ -91,6 +91,8 @@ fn grpc_code(cause: Cause) -> GrpcCode {
         | Cause::TooManyConnections
         | Cause::RapidReset
         | Cause::TakenBack
+        | Cause::LetOut
+        | Cause::Shed
         | Cause::Outrun
         | Cause::Closed => GrpcCode::Unavailable,
         Cause::HeaderTimeout | Cause::IdleTimeout => GrpcCode::DeadlineExceeded,
@@ -127,6 +129,7 @@ fn status(cause: Cause) -> StatusCode {
         | Cause::InFlightLimit
         | Cause::TooManyConnections
         | Cause::RapidReset
+        | Cause::Shed
         | Cause::Outrun
         | Cause::Closed => StatusCode::SERVICE_UNAVAILABLE,
         Cause::RateLimit => StatusCode::TOO_MANY_REQUESTS,
@@ -139,6 +142,7 @@ fn status(cause: Cause) -> StatusCode {
         | Cause::Status
         | Cause::Truncated
         | Cause::TakenBack
+        | Cause::LetOut
         | Cause::GrpcStatus => StatusCode::BAD_GATEWAY,
         Cause::ClientGone | Cause::ClientBody | Cause::BadRequest | Cause::NotAnnounced => {
             StatusCode::BAD_REQUEST
@@ -164,7 +168,7 @@ fn proxy_error(cause: Cause) -> &'static str {
         Cause::Reset | Cause::Truncated => "connection_terminated",
         Cause::Protocol => "http_protocol_error",
         Cause::HeaderTimeout | Cause::IdleTimeout => "connection_read_timeout",
-        Cause::Status | Cause::TakenBack | Cause::GrpcStatus => "http_response_incomplete",
+        Cause::Status | Cause::TakenBack | Cause::LetOut | Cause::GrpcStatus => "http_response_incomplete",
         Cause::ClientGone
         | Cause::ClientBody
         | Cause::BodyTimeout
@@ -177,7 +181,9 @@ fn proxy_error(cause: Cause) -> &'static str {
         | Cause::NotAnnounced => "http_request_error",
         Cause::NoUpgrade => "http_upgrade_failed",
         Cause::NoService => "destination_not_found",
-        Cause::Overloaded | Cause::InFlightLimit | Cause::TooManyConnections => "connection_limit_reached",
+        Cause::Overloaded | Cause::InFlightLimit | Cause::Shed | Cause::TooManyConnections => {
+            "connection_limit_reached"
+        }
         Cause::RateLimit => "http_request_denied",
         Cause::Outrun | Cause::Closed => "proxy_internal_response",
     }

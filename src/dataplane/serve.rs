@@ -10,9 +10,9 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::ext::Protocol as Extended;
 
-use crate::config::{ListenerLimits, Peers};
+use crate::config::{Affinity, ListenerLimits, Peers};
 use crate::model::{Cause, Dialect, Route, Side};
-use crate::snapshot::{ServiceView, Turn};
+use crate::snapshot::{AffinityKey, ServiceView, Turn};
 use crate::splitter::{Point, Sticky, Why};
 use crate::verdict::Stratum;
 
@@ -160,6 +160,7 @@ fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Res
     let address = client.forwarded.address(request.headers());
     let forced = forced(&view, address, request.headers());
     let user = user(&view, address, request.headers());
+    let affinity = affinity(&view, address, &request);
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
     let prepared = headers::prepare(&mut request, &client.forwarded);
@@ -196,6 +197,7 @@ fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Res
         side,
         counts,
         stratum,
+        affinity,
         dialect,
         pace,
         origin,
@@ -244,13 +246,31 @@ fn forced(view: &ServiceView, client: Option<IpAddr>, headers: &HeaderMap) -> Op
 
 /// The user's place, if the service is sticky and the request says who the user is.
 fn user(view: &ServiceView, client: Option<IpAddr>, headers: &HeaderMap) -> Option<Point> {
-    let name = &view.config.name;
-    match view.plan.sticky.as_ref()? {
-        Sticky::Header(header) => headers.get(header).map(|value| Point::of(name, value.as_bytes())),
-        Sticky::Cookie(cookie) => headers::cookie(headers, cookie).map(|value| Point::of(name, value)),
+    let of = |key: &[u8]| Point::of(&view.config.name, key);
+    identify(view.plan.sticky.as_ref()?, client, headers, of)
+}
+
+/// What keeps the request on one endpoint, if the service asks for that.
+fn affinity(view: &ServiceView, client: Option<IpAddr>, request: &Request<Incoming>) -> Option<AffinityKey> {
+    match view.config.affinity.as_ref()? {
+        Affinity::User(by) => identify(by, client, request.headers(), AffinityKey::of),
+        Affinity::Path => Some(AffinityKey::of(request.uri().path().as_bytes())),
+    }
+}
+
+/// What is made of that by which a user is known, if the request says it.
+fn identify<T>(
+    by: &Sticky,
+    client: Option<IpAddr>,
+    headers: &HeaderMap,
+    of: impl FnOnce(&[u8]) -> T,
+) -> Option<T> {
+    match by {
+        Sticky::Header(header) => headers.get(header).map(|value| of(value.as_bytes())),
+        Sticky::Cookie(cookie) => headers::cookie(headers, cookie).map(of),
         Sticky::ClientAddress => Some(match client? {
-            IpAddr::V4(address) => Point::of(name, &address.octets()),
-            IpAddr::V6(address) => Point::of(name, &address.octets()),
+            IpAddr::V4(address) => of(&address.octets()),
+            IpAddr::V6(address) => of(&address.octets()),
         }),
     }
 }

@@ -1,8 +1,9 @@
 use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::model::{Cause, Dialect, Micros, Outcome, PerSide, Route, Side};
+use crate::model::{Cause, Dialect, Micros, Outcome, PerSide, Route, Side, Weight};
 use crate::snapshot::{ServiceId, ServiceView};
 use crate::splitter::{Choice, Dealer, Point, choose};
 use crate::tally::{ServiceReport, ServiceTally};
@@ -30,6 +31,8 @@ pub(super) struct Service {
     /// Whether it stands among the services that have something to report.
     pub(super) active: Cell<bool>,
     dealer: RefCell<Dealer>,
+    /// The weight when the last view was taken over.
+    weight: Cell<Weight>,
     /// What it changes on the way, copied when it is first needed.
     rules: RefCell<Option<Rc<Rules>>>,
 }
@@ -46,6 +49,7 @@ impl Service {
             routes: RefCell::default(),
             active: Cell::new(false),
             dealer: RefCell::new(Dealer::new(view.plan.weight)),
+            weight: Cell::new(view.plan.weight),
             rules: RefCell::default(),
         }
     }
@@ -109,9 +113,26 @@ impl Service {
         if block.is_empty() && tally.is_empty() {
             return None;
         }
-        tally.endpoints = PerSide::from_fn(|side| self.sides[side].report());
+        tally.endpoints = PerSide::from_fn(|side| self.sides[side].report(now));
         let routes = self.routes.borrow_mut().take();
         Some(ServiceReport { id: self.id, block, tally: std::mem::take(&mut *tally), routes })
+    }
+
+    /// Goes by the endpoints of this view.
+    pub(super) fn adopt(&self, core: &Rc<Core>, view: &ServiceView) {
+        for side in Side::ALL {
+            self.sides[side].adopt(core, view, side);
+        }
+        let (weight, before) = (view.plan.weight, self.weight.replace(view.plan.weight));
+        let (more, share) = match weight.cmp(&before) {
+            Ordering::Equal => return,
+            Ordering::Greater => (Side::Kubernetes, weight.percent() / 100.0),
+            Ordering::Less => (Side::Helios, 1.0 - weight.percent() / 100.0),
+        };
+        let in_flight: u32 = self.sides.iter().map(|(_, side)| side.in_flight()).sum();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+        let wanted = (f64::from(in_flight) * share).ceil() as usize;
+        self.sides[more].warm(core, view, more, wanted);
     }
 
     /// Whether nothing has happened since the last report, and nobody waits to vote.

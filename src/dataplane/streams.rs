@@ -71,7 +71,7 @@ impl<F: Future> Future for Stream<F> {
             return Poll::Pending;
         }
         let until = this.since.after(*this.stalled);
-        match this.place.poll(cx, Limit { until, if_held: None }) {
+        match this.place.poll(cx, Limit { until, recall: None }) {
             Some(_) => Poll::Ready(()),
             None => Poll::Pending,
         }

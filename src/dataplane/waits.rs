@@ -10,6 +10,7 @@ use crate::model::Micros;
 use crate::snapshot::ServiceId;
 
 use super::core::Core;
+use super::endpoints::Serial;
 
 /// Who waits for a peer, and until when.
 ///
@@ -25,7 +26,18 @@ pub(super) struct Waits {
 pub(super) struct Limit {
     pub(super) until: Micros,
     /// Set where the request can be asked again elsewhere: who is taken back need not wait so long.
-    pub(super) if_held: Option<(ServiceId, Micros)>,
+    pub(super) recall: Option<Recall>,
+}
+
+/// What ends a wait early.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recall {
+    /// That this service is taken back, …
+    pub(super) service: ServiceId,
+    /// … or that this endpoint is let out, …
+    pub(super) endpoint: Option<Serial>,
+    /// … but not before this.
+    pub(super) from: Micros,
 }
 
 /// The wait is over, and what was waited for has not come.
@@ -33,8 +45,10 @@ pub(super) struct Limit {
 pub(super) enum Expired {
     /// The limit has passed.
     Late,
-    /// The service was taken back meanwhile.
+    /// The service was taken back meanwhile, …
     TakenBack,
+    /// … or the endpoint let out.
+    LetOut,
 }
 
 #[derive(Debug)]
@@ -91,20 +105,18 @@ pub(super) fn within<F: Future>(core: &Rc<Core>, limit: Limit, future: F) -> Wit
 }
 
 impl Waits {
-    /// Ends the waits that are over; `held` tells whether a service has been taken back.
-    pub(super) fn expire(&self, now: Micros, held: impl Fn(ServiceId) -> bool) {
+    /// Ends the waits that are over; `recalled` tells whether a service was taken back, or an endpoint let out.
+    pub(super) fn expire(&self, now: Micros, recalled: impl Fn(Recall) -> Option<Expired>) {
         for (_, entry) in self.entries.borrow_mut().iter_mut() {
             if entry.expired.is_some() {
                 continue;
             }
-            let taken_back = |(service, from)| now >= from && held(service);
-            if now >= entry.limit.until {
-                entry.expired = Some(Expired::Late);
-            } else if entry.limit.if_held.is_some_and(taken_back) {
-                entry.expired = Some(Expired::TakenBack);
-            } else {
-                continue;
-            }
+            let called_in = entry.limit.recall.filter(|recall| now >= recall.from);
+            entry.expired = match called_in.and_then(&recalled) {
+                _ if now >= entry.limit.until => Some(Expired::Late),
+                Some(expired) => Some(expired),
+                None => continue,
+            };
             entry.waker.wake_by_ref();
         }
     }

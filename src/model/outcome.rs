@@ -86,6 +86,10 @@ pub enum Cause {
     NotAnnounced,
     /// The service was taken back while the request waited, and it can safely be asked again.
     TakenBack,
+    /// The endpoint was let out while the request waited, and it can safely be asked again.
+    LetOut,
+    /// Helios has as much in flight as it can answer in time, after a revert of more than it can take.
+    Shed,
     /// The answer to a gRPC call said so, by a code that counts as a failure, or never said how the call ended.
     GrpcStatus,
     /// The client asked to switch to a protocol for which the side's endpoints cannot be asked.
@@ -103,7 +107,7 @@ impl Cause {
     }
 
     /// Every cause, in the order of [`Cause::index`].
-    pub const ALL: [Cause; 31] = [
+    pub const ALL: [Cause; 33] = [
         Cause::NoEndpoint,
         Cause::ConnectRefused,
         Cause::ConnectTimeout,
@@ -131,6 +135,8 @@ impl Cause {
         Cause::RapidReset,
         Cause::NotAnnounced,
         Cause::TakenBack,
+        Cause::LetOut,
+        Cause::Shed,
         Cause::GrpcStatus,
         Cause::NoUpgrade,
         Cause::Outrun,
@@ -157,6 +163,7 @@ impl Cause {
             | Cause::Truncated
             | Cause::IdleTimeout
             | Cause::TakenBack
+            | Cause::LetOut
             | Cause::GrpcStatus => Fault::Side,
             Cause::ClientGone
             | Cause::ClientBody
@@ -174,6 +181,7 @@ impl Cause {
             | Cause::InFlightLimit
             | Cause::RateLimit
             | Cause::TooManyConnections
+            | Cause::Shed
             | Cause::Outrun
             | Cause::Closed => Fault::Proxy,
         }
@@ -209,6 +217,8 @@ impl Cause {
             Cause::RapidReset => "rapid_reset",
             Cause::NotAnnounced => "not_announced",
             Cause::TakenBack => "taken_back",
+            Cause::LetOut => "let_out",
+            Cause::Shed => "shed",
             Cause::GrpcStatus => "grpc_status",
             Cause::NoUpgrade => "no_upgrade",
             Cause::Outrun => "outrun",
@@ -246,6 +256,8 @@ impl Cause {
             Cause::RapidReset => "were asked by a client that gives up what it asks for",
             Cause::NotAnnounced => "were not asked: nobody told where the connection comes from",
             Cause::TakenBack => "had not answered when the service was taken back",
+            Cause::LetOut => "had not answered when they were let out",
+            Cause::Shed => "were not asked: they can take no more",
             Cause::GrpcStatus => "ended gRPC calls with a failing code, or none",
             Cause::NoUpgrade => "cannot be asked for the protocol that the client wants",
             Cause::Outrun => "were not needed any more: another try had answered",

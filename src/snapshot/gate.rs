@@ -36,6 +36,57 @@ pub(crate) type Turn = OwnedSemaphorePermit;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueFull;
 
+/// So many may be in flight at once, and nobody waits. Control changes the number as it sees fit.
+#[derive(Debug)]
+pub(crate) struct Room {
+    taken: AtomicU32,
+    most: AtomicU32,
+    refused: AtomicU64,
+}
+
+/// One of those in flight.
+#[derive(Debug)]
+pub(crate) struct Seat(Arc<Room>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Room {
+    pub(crate) fn new(most: f64) -> Self {
+        let room = Self { taken: AtomicU32::new(0), most: AtomicU32::new(0), refused: AtomicU64::new(0) };
+        room.bound(most);
+        room
+    }
+
+    /// Lets so many in from now on. Who is in stays.
+    pub(crate) fn bound(&self, most: f64) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast of floats saturates"
+        )]
+        self.most.store(most as u32, Relaxed);
+    }
+
+    /// Enters, if there is a seat.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Seat> {
+        if self.taken.fetch_add(1, Relaxed) < self.most.load(Relaxed) {
+            return Some(Seat(self.clone()));
+        }
+        self.taken.fetch_sub(1, Relaxed);
+        self.refused.fetch_add(1, Relaxed);
+        None
+    }
+
+    /// How many found none.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+}
+
 /// So many may come in a time: the generic cell rate algorithm (ITU-T I.371), which is a leaky bucket in one number.
 #[derive(Debug)]
 pub(crate) struct Quota {

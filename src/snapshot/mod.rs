@@ -6,6 +6,7 @@
 
 mod gate;
 mod publish;
+mod ring;
 mod routes;
 
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use crate::model::{Endpoint, Millis, PerSide};
 use crate::splitter::Plan;
 use crate::verdict::Groups;
 
-pub(crate) use gate::{Gate, Gates, QueueFull, Turn};
+pub(crate) use gate::{Gate, Gates, QueueFull, Room, Seat, Turn};
 pub(crate) use publish::{Bell, Publisher, Subscription, channel};
+pub(crate) use ring::{AffinityKey, Ring};
 pub(crate) use routes::Routes;
 
 /// What every worker goes by, at one moment.
@@ -40,8 +42,14 @@ pub(crate) struct ServiceView {
     /// Requests are evidence.
     pub(crate) judged: bool,
     pub(crate) endpoints: PerSide<Arc<[Candidate]>>,
+    /// Who was let out of them: who waits for one of these, and can safely be asked again, need not.
+    pub(crate) out: PerSide<Arc<[Endpoint]>>,
+    /// Which of them has which requests, if the service asks for that.
+    pub(crate) rings: PerSide<Option<Arc<Ring>>>,
     /// What bounds its requests, if anything does.
     pub(crate) gates: Option<Arc<Gates>>,
+    /// What Helios can have in flight, while it gets more than it can take.
+    pub(crate) room: Option<Arc<Room>>,
     /// How requests are grouped for the judge, and when they vote.
     pub(crate) groups: Arc<Groups>,
 }
@@ -55,6 +63,26 @@ pub(crate) struct Candidate {
     /// Since when it is among the others; `None` if it has been for as long as they. It is told by control, so that all
     /// workers are as careful with it as one.
     pub(crate) since: Option<Millis>,
+    /// Where it is.
+    pub(crate) cluster: Cluster,
+}
+
+/// One of a side's clusters. Requests are dealt to clusters first, and then to an endpoint of one. Most sides have one only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cluster {
+    /// Its place among them; a side's endpoints are in this order.
+    pub(crate) place: u16,
+    /// How large its share is, beside the others'. Not 0.
+    pub(crate) weight: u16,
+    /// Since when it is among the others again, if it was let out.
+    pub(crate) since: Option<Millis>,
+}
+
+impl Default for Cluster {
+    /// The only one.
+    fn default() -> Self {
+        Self { place: 0, weight: 1, since: None }
+    }
 }
 
 /// A service among those of this process.

@@ -16,13 +16,23 @@ pub(crate) const REFUSED: &str = "switchback_refused_requests_total";
 pub(crate) const WEIGHT: &str = "switchback_weight_percent";
 /// 1 while a service is held, by `service`.
 pub(crate) const HELD: &str = "switchback_held";
-/// Endpoints that a source knows, by `service`, `side` and `standing`: `live`, `suspect`, `unknown`, `draining`,
-/// `not-ready`; those that are kept against its word among them.
+/// Endpoints that a source knows, by `service`, `side`, `cluster` (empty but on a side that is on several) and `standing`:
+/// `live`, `suspect`, `unknown`, `draining`, `not-ready`; those that are kept against its word among them.
 pub(crate) const ENDPOINTS: &str = "switchback_endpoints";
-/// Seconds since a source has last said where endpoints are, by `service` and `side`. Not there for fixed addresses.
+/// Endpoints that are not asked for a while, because they do much worse than the others, by `service` and `side`.
+pub(crate) const ENDPOINTS_OUT: &str = "switchback_endpoints_out";
+/// 1 while a cluster is not asked, because it does much worse than the side's others, by `service`, `side` and `cluster`.
+pub(crate) const CLUSTER_OUT: &str = "switchback_cluster_out";
+/// Seconds since a source has last said where endpoints are, by `service`, `side` and `cluster`. Not there for fixed addresses.
 pub(crate) const SOURCE_AGE: &str = "switchback_source_age_seconds";
-/// 1 while it cannot be said where endpoints are, or what is said is not believed, by `service` and `side`.
+/// 1 while it cannot be said where endpoints are, or what is said is not believed, by `service`, `side` and `cluster`.
 pub(crate) const SOURCE_TROUBLED: &str = "switchback_source_troubled";
+/// Requests a second that Helios can take, by `service`. Not there while too little is known.
+pub(crate) const HELIOS_CAPACITY: &str = "switchback_helios_capacity_per_second";
+/// 1 if Helios can take everything back, by `service`. Not there while too little is known.
+pub(crate) const REVERT_FITS: &str = "switchback_revert_fits";
+/// 1 while Helios gets more than it can take, and what is too much is refused, by `service`.
+pub(crate) const SHEDDING: &str = "switchback_shedding";
 /// Reverts, by `service` and `by`: `judge` or `person`.
 pub(crate) const REVERTS: &str = "switchback_reverts_total";
 /// 1 if the configuration that was read last is in force, 0 if it had faults.
@@ -60,8 +70,13 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (WEIGHT, Kind::Gauge, "The weight in force, in percent."),
     (HELD, Kind::Gauge, "1 while a service is held."),
     (ENDPOINTS, Kind::Gauge, "Endpoints that are known, by service, side and standing."),
+    (ENDPOINTS_OUT, Kind::Gauge, "Endpoints that are not asked for a while, by service and side."),
+    (CLUSTER_OUT, Kind::Gauge, "1 while a cluster is not asked for a while."),
     (SOURCE_AGE, Kind::Gauge, "Seconds since it was last said where endpoints are."),
     (SOURCE_TROUBLED, Kind::Gauge, "1 while a source fails or is not believed."),
+    (HELIOS_CAPACITY, Kind::Gauge, "Requests a second that Helios can take."),
+    (REVERT_FITS, Kind::Gauge, "1 if Helios can take everything back."),
+    (SHEDDING, Kind::Gauge, "1 while what is too much for Helios is refused."),
     (REVERTS, Kind::Counter, "Reverts, by service and by whom."),
     (CONFIGURATION_GOOD, Kind::Gauge, "1 if the configuration that was read last is in force."),
     (CONFIGURATION_LOADED, Kind::Gauge, "When the configuration in force was loaded, Unix seconds."),

@@ -45,7 +45,7 @@ fn start(master: &Master) -> Proxy {
 }
 
 async fn source(proxy: &Proxy) -> Value {
-    proxy.status("a").await["helios"]["source"].clone()
+    proxy.status("a").await["helios"]["sources"][0].clone()
 }
 
 /// Waits until so many endpoints are asked.
@@ -523,7 +523,7 @@ async fn no_secret_is_in_the_log_nor_in_the_status_nor_on_disk() {
         said.push_str(&process.after("cannot be looked for"));
         eventually(words, async || {
             let status = get(admin, "localhost", "/v1/services/a").await;
-            let trouble = status.json()["helios"]["source"]["trouble"].clone();
+            let trouble = status.json()["helios"]["sources"][0]["trouble"].clone();
             trouble.as_str().is_some_and(|trouble| trouble.contains(words))
         })
         .await;

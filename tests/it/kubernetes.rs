@@ -24,7 +24,7 @@ fn proxy(cluster: &Cluster) -> Proxy {
 }
 
 async fn source(proxy: &Proxy) -> Value {
-    proxy.status("a").await["kubernetes"]["source"].clone()
+    proxy.status("a").await["kubernetes"]["sources"][0].clone()
 }
 
 async fn standing(proxy: &Proxy, name: &str) -> u64 {

@@ -1,13 +1,23 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::model::Micros;
+use crate::model::{Micros, Millis};
 
-use super::EndpointState;
+use super::{EndpointState, Group};
 
 /// Draws before giving up on finding two endpoints to choose from. Where three in four are passed over, so many draws miss the
 /// rest once in ten picks, and the list is searched.
 const DRAWS: usize = 8;
+
+/// Places of a ring that are looked at.
+const LOOKS: usize = 64;
+/// An endpoint of a ring may have so many times its share in flight, …
+const MORE: f64 = 1.5;
+/// … and so many at least.
+const FEW: u32 = 8;
+
+/// How finely shares are told apart.
+const FINE: u32 = 1 << 16;
 
 /// An endpoint that has just come gets its whole share only after this: what it has to load it loads meanwhile.
 pub(super) const SLOW_START: Duration = Duration::from_secs(10);
@@ -18,15 +28,77 @@ const FIRST_SHARE: f64 = 0.1;
 /// and following it would spread load unevenly.
 const SLOWER: f32 = 2.0;
 
-/// Power of two choices (M. Mitzenmacher, *The power of two choices in randomized load balancing*, 2001): of two drawn at
-/// random, by their shares, the one that would be done sooner: with fewer requests in flight, or that answers much faster.
-/// Whoever looks best is asked at most twice as often as by its share, so workers do not herd.
+/// The endpoint for a try: the cluster is drawn first, by its share, and then one of its endpoints. Where nobody in the
+/// cluster that was drawn takes connections, another one is asked.
 pub(super) fn pick(
-    list: &[Rc<EndpointState>],
-    heaviest: u16,
+    groups: &[Group],
     now: Micros,
     mut draw: impl FnMut(u32) -> u32,
 ) -> Option<&Rc<EndpointState>> {
+    let [first, others @ ..] = groups else { return None };
+    if others.is_empty() {
+        return pick_of(first, now, &mut draw);
+    }
+    let picked = pick_of(draw_group(groups, now, &mut draw)?, now, &mut draw);
+    if picked.is_some_and(|picked| picked.passed_over_until() <= now) {
+        return picked;
+    }
+    let elsewhere = groups.iter().filter_map(|group| search(&group.list, now, draw(FINE) as usize));
+    elsewhere.min_by_key(|endpoint| endpoint.passed_over_until().max(now))
+}
+
+/// The first that can be asked of those that a ring names, in its order. One that has much more in flight than its share is left to
+/// its others, and the next is asked (V. Mirrokni et al., *Consistent Hashing with Bounded Loads*, 2018): a key that everybody
+/// asks for must not bring down the endpoint that has it.
+pub(super) fn nearest(
+    groups: &[Group],
+    ring: impl Iterator<Item = usize>,
+    count: usize,
+    now: Micros,
+) -> Option<&Rc<EndpointState>> {
+    let share = || {
+        let in_flight: u32 =
+            groups.iter().flat_map(|group| &group.list).map(|endpoint| endpoint.load()).sum();
+        f64::from(in_flight) / count.max(1) as f64
+    };
+    let at = |mut place: usize| {
+        groups.iter().find_map(|group| {
+            let found = group.list.get(place);
+            place = place.wrapping_sub(group.list.len());
+            found
+        })
+    };
+    let can = |endpoint: &&Rc<EndpointState>| {
+        endpoint.passed_over_until() <= now
+            && (endpoint.load() < FEW || f64::from(endpoint.load()) < MORE * share())
+    };
+    // One comes again and again: so many looks see nearly all.
+    ring.take(LOOKS).filter_map(at).find(can)
+}
+
+/// A cluster by its share. One that has just come back gets little at first.
+fn draw_group<'a>(groups: &'a [Group], now: Micros, draw: &mut impl FnMut(u32) -> u32) -> Option<&'a Group> {
+    let share = |group: &Group| {
+        let since = |since: Millis| Duration::from_micros(now.0.saturating_sub(since.0 * 1_000));
+        f64::from(group.cluster.weight) * group.cluster.since.map_or(1.0, |at| youth(since(at)))
+    };
+    let all: f64 = groups.iter().map(share).sum();
+    let mut left = all * f64::from(draw(FINE)) / f64::from(FINE);
+    let drawn = groups.iter().find(|group| {
+        left -= share(group);
+        left < 0.0
+    });
+    drawn.or(groups.last())
+}
+
+/// Power of two choices (M. Mitzenmacher, *The power of two choices in randomized load balancing*, 2001): of two drawn at
+/// random, by their shares, the one that would be done sooner: with fewer requests in flight, or that answers much faster.
+/// Whoever looks best is asked at most twice as often as by its share, so workers do not herd.
+fn pick_of<'a>(
+    Group { list, heaviest, .. }: &'a Group,
+    now: Micros,
+    draw: &mut impl FnMut(u32) -> u32,
+) -> Option<&'a Rc<EndpointState>> {
     let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
     if count <= 1 {
         return list.first();
@@ -34,7 +106,7 @@ pub(super) fn pick(
     let mut found: Option<&Rc<EndpointState>> = None;
     for _ in 0..DRAWS {
         let Some(drawn) = list.get(draw(count) as usize) else { continue };
-        if drawn.passed_over_until() > now || !is_its_turn(drawn, heaviest, now, &mut draw) {
+        if drawn.passed_over_until() > now || !is_its_turn(drawn, *heaviest, now, draw) {
             continue;
         }
         match found {
@@ -48,12 +120,16 @@ pub(super) fn pick(
 
 /// Whether an endpoint that was drawn is taken: as often as its share asks, beside the largest one.
 fn is_its_turn(drawn: &EndpointState, heaviest: u16, now: Micros, draw: &mut impl FnMut(u32) -> u32) -> bool {
-    const FINE: u32 = 1 << 16;
     let youth = drawn.youth(now);
     if drawn.weight() >= heaviest && youth >= 1.0 {
         return true;
     }
     let share = youth * f64::from(drawn.weight()) / f64::from(heaviest);
+    is_drawn(share, draw)
+}
+
+/// Yes, as often as the share asks.
+fn is_drawn(share: f64, draw: &mut impl FnMut(u32) -> u32) -> bool {
     f64::from(draw(FINE)) < share * f64::from(FINE)
 }
 
@@ -84,13 +160,13 @@ fn search(list: &[Rc<EndpointState>], now: Micros, start: usize) -> Option<&Rc<E
 mod tests {
     use super::*;
     use crate::config::SideConfig;
-    use crate::model::{Address, Endpoint, Millis};
-    use crate::snapshot::Candidate;
+    use crate::model::{Address, Endpoint};
+    use crate::snapshot::{Candidate, Cluster};
 
     fn candidate(number: u16) -> Candidate {
         let [high, low] = number.to_be_bytes();
         let endpoint = Endpoint::at(Address::Tcp(([10, 0, high, low], 80).into()));
-        Candidate { endpoint, weight: 1, since: None }
+        Candidate { endpoint, weight: 1, since: None, cluster: Cluster::default() }
     }
 
     fn made(candidates: impl IntoIterator<Item = Candidate>) -> Vec<Rc<EndpointState>> {
@@ -102,13 +178,26 @@ mod tests {
         made((0..count).map(candidate))
     }
 
+    fn pick(
+        list: &[Rc<EndpointState>],
+        heaviest: u16,
+        now: Micros,
+        draw: impl FnMut(u32) -> u32,
+    ) -> Option<Rc<EndpointState>> {
+        super::pick(&[group(Cluster::default(), list, heaviest)], now, draw).cloned()
+    }
+
+    fn group(cluster: Cluster, list: &[Rc<EndpointState>], heaviest: u16) -> Group {
+        Group { cluster, list: list.to_vec(), heaviest }
+    }
+
     /// How often each is picked, of so many picks at one moment with nothing in flight.
     fn shares(list: &[Rc<EndpointState>], heaviest: u16, now: Micros, picks: usize) -> Vec<f64> {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut counts = vec![0_usize; list.len()];
         for _ in 0..picks {
             let picked = pick(list, heaviest, now, |n| rng.u32(..n)).unwrap();
-            counts[list.iter().position(|endpoint| Rc::ptr_eq(endpoint, picked)).unwrap()] += 1;
+            counts[list.iter().position(|endpoint| Rc::ptr_eq(endpoint, &picked)).unwrap()] += 1;
         }
         counts.into_iter().map(|count| count as f64 / picks as f64).collect()
     }
@@ -120,7 +209,7 @@ mod tests {
         let mut to_the_idle = 0;
         for _ in 0..1_000 {
             let picked = pick(&list, 1, Micros(0), |n| rng.u32(..n)).unwrap();
-            to_the_idle += u32::from(Rc::ptr_eq(picked, &list[1]));
+            to_the_idle += u32::from(Rc::ptr_eq(&picked, &list[1]));
         }
         // Eight draws see both endpoints 127 times in 128; else it is the one that was drawn.
         assert!(to_the_idle > 980, "{to_the_idle}");
@@ -141,7 +230,7 @@ mod tests {
     fn who_refuses_is_passed_over_for_a_while_and_longer_each_time() {
         let (list, mut rng) = (endpoints(3), fastrand::Rng::with_seed(3));
         let mut asked = |now| {
-            (0..200).any(|_| Rc::ptr_eq(pick(&list, 1, Micros(now), |n| rng.u32(..n)).unwrap(), &list[0]))
+            (0..200).any(|_| Rc::ptr_eq(&pick(&list, 1, Micros(now), |n| rng.u32(..n)).unwrap(), &list[0]))
         };
         list[0].refused(Micros(0));
         assert!(!asked(999_999));
@@ -160,7 +249,7 @@ mod tests {
             endpoint.refused(Micros(1_000 * (3 - i as u64)));
         }
         let picked = pick(&list, 1, Micros(5_000), |n| rng.u32(..n)).unwrap();
-        assert!(Rc::ptr_eq(picked, &list[2]), "the one whose time is up first");
+        assert!(Rc::ptr_eq(&picked, &list[2]), "the one whose time is up first");
         assert!(pick(&[], 1, Micros(0), |_| 0).is_none());
     }
 
@@ -173,6 +262,33 @@ mod tests {
         for (share, expected) in shares.iter().zip([1.0 / 8.0, 2.0 / 8.0, 5.0 / 8.0]) {
             assert!((share - expected).abs() < 0.03, "{shares:?}");
         }
+    }
+
+    #[test]
+    fn clusters_get_their_shares_however_many_endpoints_they_have_and_who_is_back_begins_with_little() {
+        let now = Micros(60_000_000);
+        let lists = [endpoints(1), endpoints(9)];
+        let shares = |since: Option<Millis>| {
+            let clusters = [(0, 3, since), (1, 1, None)];
+            let groups: Vec<Group> = clusters
+                .into_iter()
+                .zip(&lists)
+                .map(|((place, weight, since), list)| group(Cluster { place, weight, since }, list, 1))
+                .collect();
+            let mut rng = fastrand::Rng::with_seed(5);
+            let picks = (0..20_000).map(|_| super::pick(&groups, now, |n| rng.u32(..n)).unwrap().clone());
+            picks.filter(|picked| Rc::ptr_eq(picked, &lists[0][0])).count() as f64 / 20_000.0
+        };
+        assert!((shares(None) - 0.75).abs() < 0.02);
+        // A tenth of its share at first: 0.3 of 1.3.
+        assert!((shares(Some(Millis(60_000))) - 0.3 / 1.3).abs() < 0.02, "{}", shares(Some(Millis(60_000))));
+        lists[0][0].refused(now);
+        assert!(shares(None) < 1e-9, "nobody there takes connections");
+        for endpoint in &lists[1] {
+            endpoint.refused(now);
+            endpoint.refused(now);
+        }
+        assert!((shares(None) - 1.0).abs() < 1e-9, "the one whose time is up first");
     }
 
     #[test]
@@ -232,7 +348,7 @@ mod tests {
                 let list = &workers[worker];
                 let picked = pick(list, 1, now, |n| rng.u32(..n)).unwrap();
                 picked.enter();
-                let place = list.iter().position(|endpoint| Rc::ptr_eq(endpoint, picked)).unwrap();
+                let place = list.iter().position(|endpoint| Rc::ptr_eq(endpoint, &picked)).unwrap();
                 // Log-normal, with a median of 20 ms and a long tail.
                 let normal = (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0;
                 let time = Duration::from_secs_f64(0.02 * (0.8 * normal).exp());

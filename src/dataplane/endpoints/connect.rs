@@ -2,10 +2,12 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::errno::Errno;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{TlsConnector, TlsStream};
 use tracing::warn;
@@ -18,7 +20,7 @@ use super::super::origin::Origin;
 use super::super::waits::{Expired, Limit, within};
 use super::super::wire::{Socket, Wire};
 use super::EndpointState;
-use super::settings::Settings;
+use super::settings::{Settings, UNKNOWN_STREAMS};
 use crate::tls::Connector;
 
 /// What may be under way on one stream that its client has not read yet.
@@ -27,6 +29,11 @@ const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
 const HTTP2_CONNECTION_WINDOW: u32 = HTTP2_STREAM_WINDOW * 100;
 /// The most that the head of an answer may have; over HTTP/1.1 also what is read of its body at once.
 const HEAD: u32 = 128 << 10;
+
+/// A connection over which nothing came for so long is probed.
+const PROBED: Duration = Duration::from_secs(15);
+/// What was sent and is not acknowledged for so long does not arrive.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 
 /// Makes an HTTP/1.1 connection. Its I/O is driven by a task of its own, which ends with it.
 pub(super) async fn http1(
@@ -56,6 +63,7 @@ pub(super) async fn http2(
     let stream = wire(core, endpoint, limit, origin).await?;
     let handshake = http2::Builder::new(LocalTasks)
         .timer(TokioTimer::new())
+        .initial_max_send_streams(UNKNOWN_STREAMS)
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_header_list_size(HEAD)
@@ -68,7 +76,11 @@ pub(super) async fn http2(
         let mut connection = pin!(connection);
         let _ = poll_fn(|cx| {
             let polled = connection.as_mut().poll(cx);
-            known.learn(cx, || connection.is_extended_connect_protocol_enabled());
+            let (allows, most) = (
+                || connection.is_extended_connect_protocol_enabled(),
+                || connection.current_max_send_streams(),
+            );
+            known.learn(cx, allows, most);
             polled
         })
         .await;
@@ -134,6 +146,7 @@ async fn socket(core: &Rc<Core>, endpoint: &EndpointState, limit: Limit) -> Resu
             let stream = connected.map_err(|error| cause(&error))?;
             // Answers and requests go out as they come; a peer that is gone already is noticed by the request.
             let _ = stream.set_nodelay(true);
+            notice_the_dead(&stream);
             Ok(Socket::Tcp(stream))
         }
         Address::Unix(path) => {
@@ -142,6 +155,16 @@ async fn socket(core: &Rc<Core>, endpoint: &EndpointState, limit: Limit) -> Resu
             connected.map(Socket::Unix).map_err(|error| cause_at_path(&error))
         }
     }
+}
+
+/// Has the kernel find out that a peer is gone without a word, as when its machine is: what is sent and never acknowledged ends the
+/// connection, and so do probes of an idle one.
+fn notice_the_dead(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let probes = TcpKeepalive::new().with_time(PROBED).with_interval(PROBED / 3).with_retries(3);
+    // Without them it is noticed later.
+    let _ = socket.set_tcp_keepalive(&probes);
+    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
 }
 
 /// The same of a Unix socket. Where there is none nobody listens, and one that has more who wait than it takes says so
@@ -170,6 +193,7 @@ pub(super) fn in_words(expired: Expired) -> Cause {
     match expired {
         Expired::Late => Cause::ConnectTimeout,
         Expired::TakenBack => Cause::TakenBack,
+        Expired::LetOut => Cause::LetOut,
     }
 }
 

@@ -1,5 +1,7 @@
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::config::{ProxyProtocol, SideConfig};
@@ -8,11 +10,20 @@ use crate::snapshot::Candidate;
 use crate::tally::EndpointTally;
 use crate::tls::Connector;
 
+use super::super::core::Core;
+use super::super::waits::Limit;
 use super::balance::{SLOW_START, youth};
-use super::pool::Pool;
+use super::pool::{Fresh, Pool};
+
+/// Tells an endpoint's state from every other that there was in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::dataplane) struct Serial(u64);
+
+static LAST_SERIAL: AtomicU64 = AtomicU64::new(0);
 
 /// One endpoint as one worker sees it.
 pub(in crate::dataplane) struct EndpointState {
+    pub(in crate::dataplane) serial: Serial,
     pub(in crate::dataplane) endpoint: Endpoint,
     pub(in crate::dataplane) pool: Pool,
     /// How it is spoken to over TLS, if it is.
@@ -23,6 +34,12 @@ pub(in crate::dataplane) struct EndpointState {
     /// When it came to the others; `None` if it was there from the beginning, or has had its slow start.
     came: Cell<Option<Millis>>,
     in_flight: Cell<u32>,
+    /// Tries that wait for the head of an answer, …
+    awaiting: Cell<u32>,
+    /// … since when it has answered none of them, …
+    awaiting_since: Cell<Micros>,
+    /// … and how long a silence is none yet, as the slowest of them says.
+    patience: Cell<Micros>,
     /// How it has done since the last report.
     tally: RefCell<EndpointTally>,
     /// How long its answers take, in microseconds; nothing is known yet if it is 0.
@@ -49,14 +66,18 @@ const PASS_OVER_MOST: Duration = Duration::from_secs(15);
 impl EndpointState {
     pub(super) fn new(candidate: &Candidate, side: &SideConfig) -> Self {
         Self {
+            serial: Serial(LAST_SERIAL.fetch_add(1, Relaxed)),
             // Told of in the access log: workers counting on one path would be fighting over a cache line.
             endpoint: candidate.endpoint.own(),
-            pool: Pool::new(side.protocol),
+            pool: Pool::new(side),
             tls: side.tls.clone(),
             announced: side.proxy_protocol,
             weight: Cell::new(candidate.weight),
             came: Cell::new(candidate.since),
             in_flight: Cell::new(0),
+            awaiting: Cell::new(0),
+            awaiting_since: Cell::new(Micros(0)),
+            patience: Cell::new(Micros(0)),
             tally: RefCell::new(EndpointTally::new(candidate.endpoint.clone())),
             pace: Cell::new(0.0),
             paced: Cell::new(Micros(0)),
@@ -116,9 +137,12 @@ impl EndpointState {
         self.tally.borrow_mut().failed();
     }
 
-    /// How it has done since the last time, if it was asked.
-    pub(super) fn report(&self) -> Option<EndpointTally> {
+    /// How it has done since the last time, if it was asked or is silent.
+    pub(super) fn report(&self, now: Micros) -> Option<EndpointTally> {
         let mut tally = self.tally.borrow_mut();
+        if self.awaiting.get() > 0 && now.since(self.awaiting_since.get()) >= self.patience.get() {
+            tally.silent = self.awaiting.get();
+        }
         if tally.is_empty() {
             return None;
         }
@@ -133,6 +157,26 @@ impl EndpointState {
         half / (half + age)
     }
 
+    /// Makes connections before they are needed, so that there are so many for who comes.
+    pub(super) async fn warm(self: &Rc<Self>, core: &Rc<Core>, wanted: usize, patience: Duration) {
+        let is_shared = self.pool.is_shared();
+        let there =
+            || if is_shared { self.pool.open() } else { self.pool.open() + self.in_flight.get() as usize };
+        let wanted = if is_shared { wanted.min(1) } else { wanted };
+        while there() < wanted {
+            let limit = Limit { until: core.now().after(patience), recall: None };
+            match self.pool.make(core, self, limit, Fresh::Any, None).await {
+                Ok(lease) => self.pool.give_back(lease, core.now()),
+                Err(cause) => {
+                    if cause.is_no_connection() {
+                        self.refused(core.now());
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
     /// A try begins here.
     pub(in crate::dataplane) fn enter(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
@@ -141,6 +185,22 @@ impl EndpointState {
     /// A try ends here.
     pub(in crate::dataplane) fn leave(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
+    }
+
+    /// A try waits for an answer from now on. That none comes for so long is strange.
+    pub(in crate::dataplane) fn await_answer(&self, now: Micros, patience: Micros) {
+        let waiting = self.awaiting.get();
+        if waiting == 0 {
+            self.awaiting_since.set(now);
+            self.patience.set(patience);
+        }
+        self.patience.set(self.patience.get().max(patience));
+        self.awaiting.set(waiting + 1);
+    }
+
+    /// A try that waited for an answer has one, or waits no longer.
+    pub(in crate::dataplane) fn await_no_more(&self) {
+        self.awaiting.set(self.awaiting.get().saturating_sub(1));
     }
 
     /// A connection could not be made: the endpoint is passed over for a while, longer each time.
@@ -164,6 +224,7 @@ impl EndpointState {
     /// It has answered a request, well or not.
     pub(in crate::dataplane) fn answered(&self, now: Micros) {
         self.answered.set(now);
+        self.awaiting_since.set(now);
     }
 
     /// Whether it has answered nobody since then.

@@ -1,11 +1,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use hyper::client::conn::{http1, http2};
 use tokio::sync::Semaphore;
 
-use crate::config::Protocol;
+use crate::config::{Protocol, SideConfig};
 use crate::model::{Cause, Micros};
 
 use super::super::body::RequestBody;
@@ -16,17 +18,23 @@ use super::settings::Settings;
 use super::{EndpointState, connect};
 
 /// One endpoint's connections on one worker.
-pub(in crate::dataplane) enum Pool {
+pub(in crate::dataplane) struct Pool {
+    connections: Connections,
+    /// How long one is kept that nobody uses.
+    idle_for: Cell<Duration>,
+}
+
+enum Connections {
     Http1(RefCell<Vec<Idle>>),
     Http2 {
         open: RefCell<Vec<Rc<Shared>>>,
         /// One connection is made at a time: who waits meanwhile shares it.
-        making: Semaphore,
+        making: Arc<Semaphore>,
     },
 }
 
 /// An HTTP/1.1 connection that nobody uses.
-pub(in crate::dataplane) struct Idle {
+struct Idle {
     sender: http1::SendRequest<RequestBody>,
     since: Micros,
 }
@@ -51,24 +59,52 @@ pub(in crate::dataplane) struct Stream(Rc<Shared>);
 
 /// Idle connections kept for each endpoint. More than this means that the peak is over.
 const MOST_IDLE: usize = 256;
-/// How long an idle connection is kept. Endpoints that close sooner are noticed when they do.
-const IDLE_FOR: Duration = Duration::from_secs(30);
-/// Streams on one HTTP/2 connection before another is made: what most servers allow.
+/// An idle connection is closed so long before its endpoint would do it.
+const SOONER: Duration = Duration::from_secs(1);
+/// Streams on one HTTP/2 connection before another is made, where the endpoint allows so many.
 const MOST_STREAMS: usize = 100;
 
 impl Pool {
-    pub(super) fn new(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Http1 => Self::Http1(RefCell::default()),
-            Protocol::Http2 => Self::Http2 { open: RefCell::default(), making: Semaphore::new(1) },
+    pub(super) fn new(side: &SideConfig) -> Self {
+        let connections = match side.protocol {
+            Protocol::Http1 => Connections::Http1(RefCell::default()),
+            Protocol::Http2 => {
+                Connections::Http2 { open: RefCell::default(), making: Arc::new(Semaphore::new(1)) }
+            }
+        };
+        Self { connections, idle_for: Cell::new(side.idle_connections) }
+    }
+
+    /// The endpoint says how long it keeps a connection that nobody uses (`Keep-Alive: timeout=5`).
+    pub(in crate::dataplane) fn heed(&self, keep_alive: &HeaderValue) {
+        let timeout = keep_alive.to_str().ok().and_then(|text| {
+            let mut parameters = text.split(',').filter_map(|parameter| parameter.trim().split_once('='));
+            parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?.1.trim().parse().ok()
+        });
+        if let Some(seconds) = timeout {
+            let kept = Duration::from_secs(seconds).saturating_sub(SOONER).max(SOONER / 2);
+            self.idle_for.set(self.idle_for.get().min(kept));
+        }
+    }
+
+    /// Whether one connection carries many requests.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self.connections, Connections::Http2 { .. })
+    }
+
+    /// How many connections there are that nobody uses; of HTTP/2, how many at all.
+    pub(super) fn open(&self) -> usize {
+        match &self.connections {
+            Connections::Http1(idle) => idle.borrow().len(),
+            Connections::Http2 { open, .. } => open.borrow().len(),
         }
     }
 
     /// A connection that is open and free.
-    pub(in crate::dataplane) fn take(&self) -> Option<Lease> {
-        match self {
-            Pool::Http1(idle) => take_idle(idle).map(Lease::Http1),
-            Pool::Http2 { open, .. } => take_stream(open, Fresh::Any).map(Lease::Http2),
+    pub(in crate::dataplane) fn take(&self, now: Micros) -> Option<Lease> {
+        match &self.connections {
+            Connections::Http1(idle) => take_idle(idle, now, self.too_long()).map(Lease::Http1),
+            Connections::Http2 { open, .. } => take_stream(open, Fresh::Any).map(Lease::Http2),
         }
     }
 
@@ -81,28 +117,34 @@ impl Pool {
         fresh: Fresh,
         origin: Option<&Origin>,
     ) -> Result<Lease, Cause> {
-        match self {
-            Pool::Http1(_) => connect::http1(core, endpoint, limit, origin).await.map(Lease::Http1),
-            Pool::Http2 { .. } if endpoint.announced.is_some() => {
+        match &self.connections {
+            Connections::Http1(_) => connect::http1(core, endpoint, limit, origin).await.map(Lease::Http1),
+            Connections::Http2 { .. } if endpoint.announced.is_some() => {
                 let made = connect::http2(core, endpoint, limit, origin).await;
                 made.map(|made| Lease::Http2(Stream::alone(made, core.now())))
             }
-            Pool::Http2 { open, making } => {
-                let turn = within(core, limit, making.acquire()).await.map_err(connect::in_words)?;
+            Connections::Http2 { open, making } => {
+                let turn =
+                    within(core, limit, making.clone().acquire_owned()).await.map_err(connect::in_words)?;
                 if let Some(stream) = take_stream(open, fresh) {
                     return Ok(Lease::Http2(stream));
                 }
-                let made = connect::http2(core, endpoint, limit, None).await;
-                drop(turn);
-                made.map(|made| Lease::Http2(add_shared(open, made, core.now())))
+                let stream = add_shared(open, connect::http2(core, endpoint, limit, None).await?, core.now());
+                let settings = stream.0.settings.clone();
+                // Who waits would crowd onto a connection of which nobody knows yet how many streams it may have.
+                tokio::task::spawn_local(async move {
+                    settings.most_streams_known().await;
+                    drop(turn);
+                });
+                Ok(Lease::Http2(stream))
             }
         }
     }
 
     /// Takes back a connection whose answer has ended.
     pub(in crate::dataplane) fn give_back(&self, lease: Lease, now: Micros) {
-        match (self, lease) {
-            (Pool::Http1(idle), Lease::Http1(sender)) if !sender.is_closed() => {
+        match (&self.connections, lease) {
+            (Connections::Http1(idle), Lease::Http1(sender)) if !sender.is_closed() => {
                 let mut idle = idle.borrow_mut();
                 if idle.len() < MOST_IDLE {
                     idle.push(Idle { sender, since: now });
@@ -115,25 +157,31 @@ impl Pool {
 
     /// Closes every connection that is idle: the endpoint does not answer.
     pub(in crate::dataplane) fn close_idle(&self) {
-        match self {
-            Pool::Http1(idle) => idle.borrow_mut().clear(),
-            Pool::Http2 { open, .. } => open.borrow_mut().clear(),
+        match &self.connections {
+            Connections::Http1(idle) => idle.borrow_mut().clear(),
+            Connections::Http2 { open, .. } => open.borrow_mut().clear(),
         }
     }
 
     /// Closes connections that have been idle for too long.
     pub(super) fn tidy(&self, now: Micros) {
-        let too_long = u64::try_from(IDLE_FOR.as_micros()).unwrap_or(u64::MAX);
-        match self {
-            Pool::Http1(idle) => {
+        let too_long = self.too_long();
+        match &self.connections {
+            Connections::Http1(idle) => {
                 idle.borrow_mut()
                     .retain(|idle| !idle.sender.is_closed() && now.since(idle.since).0 < too_long);
             }
-            Pool::Http2 { open, .. } => open.borrow_mut().retain(|shared| {
+            Connections::Http2 { open, .. } => open.borrow_mut().retain(|shared| {
                 let busy = shared.streams.get() > 0;
                 !shared.sender.is_closed() && (busy || now.since(shared.since.get()).0 < too_long)
             }),
         }
+    }
+}
+
+impl Pool {
+    fn too_long(&self) -> u64 {
+        u64::try_from(self.idle_for.get().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
@@ -176,16 +224,26 @@ impl Stream {
             Ok(()) => Ok(()),
             Err(Expired::Late) => Err(Cause::Protocol),
             Err(Expired::TakenBack) => Err(Cause::TakenBack),
+            Err(Expired::LetOut) => Err(Cause::LetOut),
         }
     }
 }
 
 /// The connection that was used last: the others grow old and are closed.
-fn take_idle(idle: &RefCell<Vec<Idle>>) -> Option<http1::SendRequest<RequestBody>> {
+fn take_idle(
+    idle: &RefCell<Vec<Idle>>,
+    now: Micros,
+    too_long: u64,
+) -> Option<http1::SendRequest<RequestBody>> {
     let mut idle = idle.borrow_mut();
     let mut place = idle.len();
     while place > 0 {
         place -= 1;
+        if now.since(idle[place].since).0 >= too_long {
+            // Its endpoint may be about to close it, and what lies below is older still.
+            idle.drain(..=place);
+            return None;
+        }
         if idle[place].sender.is_closed() {
             idle.remove(place);
         } else if idle[place].sender.is_ready() {
@@ -203,7 +261,7 @@ fn take_stream(open: &RefCell<Vec<Rc<Shared>>>, fresh: Fresh) -> Option<Stream> 
             Fresh::Any => true,
             Fresh::Since(since) => shared.made >= since,
         };
-        will_do && shared.streams.get() < MOST_STREAMS
+        will_do && shared.streams.get() < shared.settings.most_streams().min(MOST_STREAMS)
     })?;
     shared.streams.set(shared.streams.get() + 1);
     Some(Stream(shared.clone()))

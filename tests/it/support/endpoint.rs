@@ -72,15 +72,31 @@ impl Endpoint {
         .await
     }
 
+    /// Answers 200 with its name on a port that another had, or on any.
+    pub(crate) async fn named_at(port: u16, name: &'static str) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        Self::streaming_on(listener, move |_| async move { answer(200, name) })
+    }
+
     /// Answers with what `handle` makes of a request whose body it may read.
     pub(crate) async fn streaming<F>(handle: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        Self::streaming_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), handle)
+    }
+
+    fn streaming_on<F>(
+        listener: TcpListener,
+        handle: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = Answer> + Send + 'static,
     {
         let handle = Arc::new(handle);
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let log = seen.clone();
-        Self::serve(seen, move |stream| {
+        Self::listen(listener, seen, move |stream| {
             let (handle, log) = (handle.clone(), log.clone());
             async move {
                 let service = service_fn(move |request: Request<Incoming>| {
@@ -98,7 +114,6 @@ impl Endpoint {
                 let _ = server.serve_connection(TokioIo::new(stream), service).await;
             }
         })
-        .await
     }
 
     /// Does with each connection what `handle` does, below HTTP.
@@ -106,7 +121,7 @@ impl Endpoint {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self::serve(Arc::default(), handle).await
+        Self::listen(TcpListener::bind("127.0.0.1:0").await.unwrap(), Arc::default(), handle)
     }
 
     /// Takes connections and never answers.
@@ -122,16 +137,6 @@ impl Endpoint {
     pub(crate) async fn refusing() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap()
-    }
-
-    async fn serve<F>(
-        seen: Arc<Mutex<Vec<Seen>>>,
-        handle: impl Fn(TcpStream) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        Self::listen(TcpListener::bind("127.0.0.1:0").await.unwrap(), seen, handle)
     }
 
     /// The same as [`raw`](Self::raw), on a listener that is there.

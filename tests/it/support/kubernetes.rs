@@ -136,7 +136,12 @@ impl Cluster {
 
     /// What `switchback.toml` needs for it.
     pub(crate) fn section(&self, more: &str) -> String {
-        format!("[clusters.gew1]\nkubeconfig = \"{}\"\n{more}\n", self.kubeconfig().display())
+        self.section_of("gew1", more)
+    }
+
+    /// The same under another name.
+    pub(crate) fn section_of(&self, name: &str, more: &str) -> String {
+        format!("[clusters.{name}]\nkubeconfig = \"{}\"\n{more}\n", self.kubeconfig().display())
     }
 
     /// The token that the program has.
