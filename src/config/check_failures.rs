@@ -7,9 +7,6 @@ use super::fault::Faults;
 use super::parse::{Lost, close};
 use super::raw_service::RawFailures;
 
-/// Every status that an answer can have.
-const STATUSES: RangeInclusive<u16> = 100..=599;
-
 /// Checks which answers count as failures. An empty list is a fault: a judge for whom nothing is one would
 /// watch an outage.
 pub(super) fn check(raw: RawFailures, lost: &Lost, faults: &mut Faults<'_>) -> Failures {
@@ -20,7 +17,7 @@ pub(super) fn check(raw: RawFailures, lost: &Lost, faults: &mut Faults<'_>) -> F
                 .at(&raw.span, "no status is a failure", "an answer of 500 would be as good as any")
                 .help("leave statuses out for [\"5xx\"]");
         }
-        raw.value.iter().filter_map(|raw| statuses(raw, faults)).fold(Statuses::default(), Statuses::with)
+        raw.value.iter().filter_map(|raw| failing(raw, faults)).fold(Statuses::default(), Statuses::with)
     });
     let grpc = raw.grpc.map_or(default.grpc, |raw| {
         if raw.value.is_empty() && !lost.has("grpc") {
@@ -33,8 +30,19 @@ pub(super) fn check(raw: RawFailures, lost: &Lost, faults: &mut Faults<'_>) -> F
     Failures { statuses, grpc }
 }
 
+/// Reads statuses that can mean a failure.
+fn failing(raw: &At<String>, faults: &mut Faults<'_>) -> Option<RangeInclusive<u16>> {
+    let range = statuses(raw, faults)?;
+    if Failures::POSSIBLE.contains(range.start()) {
+        return Some(range);
+    }
+    let label = "below 400 an answer did what was asked, or says where that is done";
+    faults.at(&raw.span, "not a failure", label).help("list statuses from 400 to 599");
+    None
+}
+
 /// Reads `503`, `5xx` or `500-504`.
-fn statuses(raw: &At<String>, faults: &mut Faults<'_>) -> Option<RangeInclusive<u16>> {
+pub(super) fn statuses(raw: &At<String>, faults: &mut Faults<'_>) -> Option<RangeInclusive<u16>> {
     let text = raw.value.trim();
     let Some((first, last)) = class(text).or_else(|| range(text)) else {
         faults.at(&raw.span, "not a status", "such as 503, 5xx or 500-504");
@@ -44,16 +52,8 @@ fn statuses(raw: &At<String>, faults: &mut Faults<'_>) -> Option<RangeInclusive<
         faults
             .at(&raw.span, "a range that runs backwards", "from the lower to the higher")
             .help(format!("did you mean {last}-{first}?"));
-    } else if !STATUSES.contains(&first) || !STATUSES.contains(&last) {
+    } else if !Statuses::POSSIBLE.contains(&first) || !Statuses::POSSIBLE.contains(&last) {
         faults.at(&raw.span, "no such status", "100 to 599");
-    } else if !Statuses::POSSIBLE.contains(&first) {
-        faults
-            .at(
-                &raw.span,
-                "not a failure",
-                "below 400 an answer did what was asked, or says where that is done",
-            )
-            .help("list statuses from 400 to 599");
     } else {
         return Some(first..=last);
     }

@@ -68,6 +68,23 @@ pub(super) fn duration(raw: Option<At<String>>, default: Duration, faults: &mut 
     }
 }
 
+/// A duration between these two.
+pub(super) fn duration_within(
+    raw: Option<At<String>>,
+    range: &RangeInclusive<Duration>,
+    default: Duration,
+    faults: &mut Faults<'_>,
+) -> Duration {
+    let span = raw.as_ref().map(|raw| raw.span.clone());
+    let duration = duration(raw, default, faults);
+    if let Some(span) = span.filter(|_| !range.contains(&duration)) {
+        let label = format!("{} to {}", units::in_words(*range.start()), units::in_words(*range.end()));
+        faults.at(&span, "out of range", label);
+        return default;
+    }
+    duration
+}
+
 /// An address and port.
 pub(super) fn address(raw: &At<String>, faults: &mut Faults<'_>) -> Option<SocketAddr> {
     let address = raw.value.trim().parse::<SocketAddr>().ok();

@@ -10,6 +10,7 @@ use crate::verdict::Rule;
 
 use super::at::At;
 use super::check_addresses;
+use super::check_checks::{self, Setting};
 use super::check_failures;
 use super::check_headers::{self, Written, header_name};
 use super::check_limits;
@@ -46,8 +47,8 @@ pub(super) fn check(
     let split = raw.split.unwrap_or_default();
     let are_written = PerSide { helios: raw.helios.is_some(), kubernetes: raw.kubernetes.is_some() };
     let sides = PerSide {
-        helios: side(raw.helios, Side::Helios, lost, process, files, faults),
-        kubernetes: side(raw.kubernetes, Side::Kubernetes, lost, process, files, faults),
+        helios: side(raw.helios, Side::Helios, &matches, lost, process, files, faults),
+        kubernetes: side(raw.kubernetes, Side::Kubernetes, &matches, lost, process, files, faults),
     };
     let weight = weight(split.kubernetes.as_ref(), are_written, lost, faults);
     let rehosts = sides.iter().any(|(_, side)| side.host.is_some());
@@ -336,6 +337,7 @@ pub(super) fn network(raw: &At<String>, faults: &mut Faults<'_>) -> Option<IpNet
 fn side(
     raw: Option<At<RawSide>>,
     side: Side,
+    matches: &MatchConfig,
     lost: &Lost,
     process: &ProcessConfig,
     files: Files<'_>,
@@ -348,6 +350,16 @@ fn side(
     };
     let tls = raw.value.tls.map(|raw| check_tls::connect(raw, protocol, lost, files, faults));
     let host = raw.value.host.and_then(|raw| check_headers::host(&raw, faults));
+    let proxy_protocol = raw.value.proxy_protocol.map(|version| match version.value {
+        RawProxyProtocol::V1 => ProxyProtocol::V1,
+        RawProxyProtocol::V2 => ProxyProtocol::V2,
+    });
+    let check = raw.value.check.and_then(|check| {
+        let addresses = raw.value.source.as_ref().and_then(|source| source.value.addresses.as_ref());
+        let addresses = addresses.map(|addresses| &addresses.value[..]).unwrap_or_default();
+        let setting = Setting { protocol, proxy_protocol, host: host.as_ref(), matches, addresses };
+        check_checks::check(check, &setting, lost, faults).map(Arc::new)
+    });
     let Some(written) = raw.value.source else {
         if !lost.has("source") {
             let label = format!("where does {} listen?", side.title());
@@ -359,14 +371,10 @@ fn side(
         check_addresses::has_name(connector, &addresses.value, faults);
     }
     let parts = check_sources::parts(written, side, lost, process, files, faults);
-    let proxy_protocol = raw.value.proxy_protocol.map(|version| match version.value {
-        RawProxyProtocol::V1 => ProxyProtocol::V1,
-        RawProxyProtocol::V2 => ProxyProtocol::V2,
-    });
     let in_flight = check_limits::in_flight(raw.value.in_flight, faults);
     let idle_connections = duration(raw.value.idle_connections, SideConfig::IDLE_CONNECTIONS, faults);
     let capacity = check_limits::capacity(raw.value.capacity, faults);
-    SideConfig { parts, protocol, tls, proxy_protocol, host, in_flight, idle_connections, capacity }
+    SideConfig { parts, protocol, tls, proxy_protocol, host, in_flight, idle_connections, capacity, check }
 }
 
 fn timeouts(raw: RawTimeouts, faults: &mut Faults<'_>) -> TimeoutsConfig {

@@ -12,7 +12,7 @@ use crate::tls::{ConnectSettings, Connector};
 
 use super::at::At;
 use super::check_addresses;
-use super::check_process::duration;
+use super::check_process::duration_within;
 use super::check_tls::{self, Files};
 use super::checked::{ProcessConfig, Protocol};
 use super::fault::Faults;
@@ -22,7 +22,6 @@ use super::sources::{
     ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, Part, PortOf,
     Published, Registered, Source,
 };
-use super::units::in_words;
 
 /// How often masters may be asked: seldom enough for them, and often enough for who is asked for.
 const POLL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(1);
@@ -408,13 +407,7 @@ pub(super) fn helios(
             None
         }
     };
-    let poll_span = raw.poll.as_ref().map(|raw| raw.span.clone());
-    let mut poll = duration(raw.poll, MastersConfig::POLL, faults);
-    if let Some(span) = poll_span.filter(|_| !POLL.contains(&poll)) {
-        let label = format!("{} to {}", in_words(*POLL.start()), in_words(*POLL.end()));
-        faults.at(&span, "out of range", label);
-        poll = MastersConfig::POLL;
-    }
+    let poll = duration_within(raw.poll, &POLL, MastersConfig::POLL, faults);
     let token = raw.token.and_then(|raw| check_tls::file(&raw, faults));
     let found = found?;
     let tls = match raw.tls {

@@ -13,6 +13,7 @@ use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
 
 use super::changes::ChangesConfig;
+use super::checks::CheckConfig;
 use super::limits::{ListenerLimits, ProcessLimits, ServiceLimits};
 use super::peers::Peers;
 use super::sources::{ClusterConfig, MastersConfig, Part};
@@ -172,6 +173,8 @@ pub struct SideConfig {
     pub idle_connections: Duration,
     /// Requests a second that it can serve, if somebody says so.
     pub capacity: Option<u32>,
+    /// How its endpoints are asked whether they are well; `None` if they are not.
+    pub check: Option<Arc<CheckConfig>>,
 }
 
 impl Default for SideConfig {
@@ -185,6 +188,7 @@ impl Default for SideConfig {
             in_flight: None,
             idle_connections: Self::IDLE_CONNECTIONS,
             capacity: None,
+            check: None,
         }
     }
 }
@@ -339,6 +343,16 @@ impl Protocol {
         match self {
             Protocol::Http1 => "http/1.1",
             Protocol::Http2 => "http/2",
+        }
+    }
+}
+
+impl HostPattern {
+    /// The host, if it is a single one.
+    pub fn exact(&self) -> Option<&str> {
+        match self {
+            HostPattern::Exact(host) => Some(host),
+            HostPattern::Below(_) | HostPattern::Any => None,
         }
     }
 }

@@ -13,6 +13,7 @@
 mod at;
 mod changes;
 mod check_addresses;
+mod check_checks;
 mod check_failures;
 mod check_headers;
 mod check_limits;
@@ -21,12 +22,14 @@ mod check_service;
 mod check_sources;
 mod check_tls;
 mod checked;
+mod checks;
 mod diff;
 mod fault;
 mod limits;
 mod load;
 mod parse;
 mod peers;
+mod raw_checks;
 mod raw_headers;
 mod raw_process;
 mod raw_service;
@@ -45,6 +48,7 @@ pub use checked::{
     PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig,
     StreamEnd, StreamsConfig, TimeoutsConfig,
 };
+pub use checks::{CheckConfig, CheckKind};
 pub use diff::{Diff, diff};
 pub use fault::Fault;
 pub use limits::{ListenerLimits, ProcessLimits, Rate, ServiceLimits};

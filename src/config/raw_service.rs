@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
+use super::raw_checks::RawCheck;
 use super::raw_headers::{RawHeaders, RawRewrite, RawTrace};
 use super::raw_sources::RawSource;
 use super::raw_tls::RawConnect;
@@ -171,6 +172,8 @@ pub(super) struct RawSide {
     pub(super) capacity: Option<At<i64>>,
     /// TLS. Default: none is spoken.
     pub(super) tls: Option<At<RawConnect>>,
+    /// What its endpoints are asked, again and again, to find out whether they are well. Default: nothing.
+    pub(super) check: Option<At<RawCheck>>,
 }
 
 /// What endpoints speak.

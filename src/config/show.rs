@@ -11,6 +11,7 @@ use crate::tls::ConnectSettings;
 
 use super::changes::{ChangesConfig, TraceStart};
 use super::checked::{Affinity, ProxyProtocol, ServiceConfig, StreamEnd};
+use super::checks::{CheckConfig, CheckKind};
 use super::limits::{Rate, ServiceLimits};
 use super::sources::{Masters, Part, Registered, Source};
 
@@ -69,6 +70,9 @@ pub fn show(service: &ServiceConfig) -> String {
             }
             if let Some(connector) = &side_config.tls {
                 show_tls(side, connector.settings(), &mut out);
+            }
+            if let Some(check) = &side_config.check {
+                show_check(side, check, &mut out);
             }
         }
     }
@@ -145,6 +149,33 @@ fn show_tls(side: Side, tls: &ConnectSettings, out: &mut String) {
             whole(&pair.key)
         );
     }
+}
+
+fn show_check(side: Side, check: &CheckConfig, out: &mut String) {
+    let _ = writeln!(out, "\n[{side}.check]\nkind = {:?}", check.kind.as_str());
+    match &check.kind {
+        CheckKind::Http { path, statuses: well } => {
+            let _ = writeln!(out, "path = \"{path}\"\nstatuses = {:?}", statuses(well));
+            if let Some(host) = &check.host {
+                let _ = writeln!(out, "host = {}", quoted(host));
+            }
+        }
+        CheckKind::Grpc { service } => {
+            let _ = writeln!(out, "service = {service:?}");
+        }
+        CheckKind::Tcp => {}
+    }
+    if let Some(port) = check.port {
+        let _ = writeln!(out, "port = {port}");
+    }
+    let _ = writeln!(
+        out,
+        "every = \"{}\"\ntimeout = \"{}\"\nrise = {}\nfall = {}",
+        exact(check.every),
+        exact(check.timeout),
+        check.rise,
+        check.fall
+    );
 }
 
 fn show_rules(s: &ServiceConfig, out: &mut String) {
@@ -254,9 +285,9 @@ fn stream_end(end: StreamEnd) -> String {
 /// As short as they can be said: `5xx`, `500-504`, `503`.
 fn statuses(set: &Statuses) -> Vec<String> {
     let words = |range: RangeInclusive<u16>| match (*range.start(), *range.end()) {
-        (400, 499) => vec!["4xx".to_owned()],
-        (500, 599) => vec!["5xx".to_owned()],
-        (400, 599) => vec!["4xx".to_owned(), "5xx".to_owned()],
+        (first, last) if first % 100 == 0 && last % 100 == 99 => {
+            (first / 100..=last / 100).map(|class| format!("{class}xx")).collect()
+        }
         (first, last) if first == last => vec![first.to_string()],
         (first, last) => vec![format!("{first}-{last}")],
     };

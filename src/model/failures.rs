@@ -11,12 +11,14 @@ pub struct Failures {
     pub grpc: GrpcCodes,
 }
 
-/// A set of HTTP statuses, of those that can mean a failure. One bit each: whether an answer has failed is asked
-/// at every request.
+/// A set of HTTP statuses. One bit each: whether an answer has failed is asked at every request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statuses([u64; 4]);
+pub struct Statuses([u64; 8]);
 
 impl Failures {
+    /// Statuses that can mean a failure. Below, an answer has done what was asked, or says where that is done.
+    pub const POSSIBLE: RangeInclusive<u16> = 400..=599;
+
     /// Whether an answer with this HTTP status has failed, whatever else it says.
     pub const fn by_status(&self, status: u16) -> bool {
         self.statuses.contains(status)
@@ -47,8 +49,8 @@ impl Default for Failures {
 }
 
 impl Statuses {
-    /// What can be in a set. Below, an answer has done what was asked, or says where that is done.
-    pub const POSSIBLE: RangeInclusive<u16> = 400..=599;
+    /// Every status that an answer can have: what can be in a set.
+    pub const POSSIBLE: RangeInclusive<u16> = 100..=599;
 
     /// The same set with these in it; what cannot be is left out.
     #[must_use]
@@ -85,12 +87,12 @@ mod tests {
 
     #[test]
     fn a_set_has_what_was_put_into_it_and_nothing_else() {
-        let set = Statuses::default().with(429..=429).with(499..=501).with(100..=403).with(599..=u16::MAX);
+        let set = Statuses::default().with(429..=429).with(499..=501).with(0..=103).with(599..=u16::MAX);
         for status in 0..=u16::MAX {
-            let inside = matches!(status, 400..=403 | 429 | 499..=501 | 599);
+            let inside = matches!(status, 100..=103 | 429 | 499..=501 | 599);
             assert_eq!(set.contains(status), inside, "{status}");
         }
-        assert_eq!(set.ranges(), [400..=403, 429..=429, 499..=501, 599..=599]);
+        assert_eq!(set.ranges(), [100..=103, 429..=429, 499..=501, 599..=599]);
         assert_eq!(Statuses::default().ranges(), []);
     }
 

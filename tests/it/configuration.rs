@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::proxy::Service;
 use crate::support::tls::Authority;
-use switchback::config::{SchemaOf, load, schema, show};
+use switchback::config::{SchemaOf, diff, load, schema, show};
 use switchback::model::Address;
 
 fn repository() -> &'static Path {
@@ -169,6 +169,86 @@ fn a_unix_socket_is_shown_as_it_is_written() {
 }
 
 #[test]
+fn a_check_is_shown_with_all_its_defaults_so_that_it_reads_back() {
+    let usual = "every = \"5s\"\ntimeout = \"1s\"\nrise = 2\nfall = 3\n";
+    let http = |path: &str, host: &str| {
+        format!(
+            "kind = \"http\"\npath = \"{path}\"\nstatuses = [\"2xx\", \"3xx\"]\nhost = \"{host}\"\n{usual}"
+        )
+    };
+    for (side, check, shown) in [
+        ("", "path = \"/healthz?deep\"", http("/healthz?deep", "search.test")),
+        ("", "kind = \"http\"", http("/", "search.test")),
+        ("host = \"search.internal\"", "kind = \"http\"", http("/", "search.internal")),
+        ("host = \"search.internal\"", "kind = \"http\"\nhost = \"[fd00::7]:80\"", http("/", "[fd00::7]:80")),
+        ("", "kind = \"grpc\"", format!("kind = \"grpc\"\nservice = \"\"\n{usual}")),
+        ("proxy-protocol = \"v2\"", "kind = \"tcp\"\nport = 81", format!("kind = \"tcp\"\nport = 81\n{usual}")),
+        (
+            "protocol = \"http/2\"",
+            "kind = \"grpc\"\nservice = \"shop.Cart\"\nevery = \"5m\"\ntimeout = \"5m\"\nrise = 1\nfall = 100",
+            "kind = \"grpc\"\nservice = \"shop.Cart\"\nevery = \"5m\"\ntimeout = \"5m\"\nrise = 1\nfall = 100\n".to_owned(),
+        ),
+        (
+            "",
+            "path = \"/\"\nstatuses = [\"2xx\", \"404\", \"500-599\", \"400-403\"]",
+            format!(
+                "kind = \"http\"\npath = \"/\"\nstatuses = [\"2xx\", \"400-404\", \"5xx\"]\nhost = \"search.test\"\n{usual}"
+            ),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        lay(&repository().join("config"), folder.path());
+        let file = folder.path().join("services/search.toml");
+        let text = format!(
+            "team = \"t\"\n[match]\nhosts = [\"*.search.test\", \"search.test\"]\n[helios]\n\
+             source = {{ addresses = [\"10.0.0.1:80\"] }}\n{side}\n[helios.check]\n{check}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let read = || load(folder.path()).unwrap().config.services.into_values().last().unwrap();
+        let first = read();
+        assert!(first.sides.helios.check.is_some() && first.sides.kubernetes.check.is_none());
+        let text = show(&first);
+        assert!(text.contains(&format!("[helios.check]\n{shown}")), "{check}: {text}");
+        fs::write(&file, text).unwrap();
+        assert_eq!(read(), first, "{check}");
+    }
+}
+
+/// A check that nobody can name an endpoint's host by asks for its address.
+#[test]
+fn a_check_of_a_service_without_a_single_host_asks_for_the_address() {
+    let folder = tempfile::tempdir().unwrap();
+    lay(&repository().join("config"), folder.path());
+    let service = Service::new("search")
+        .host("*.search.test")
+        .helios(Address::parse("10.0.0.1:80").unwrap())
+        .rest("[helios.check]\npath = \"/healthz\"\n");
+    fs::write(folder.path().join("services/search.toml"), service.text()).unwrap();
+    let service = load(folder.path()).unwrap().config.services.into_values().last().unwrap();
+    assert_eq!(service.sides.helios.check.as_ref().unwrap().host, None);
+    assert!(!show(&service).contains("host = \""));
+}
+
+/// A change of a check alone is a change of the service, and nothing asks for a restart.
+#[test]
+fn a_changed_check_needs_no_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    lay(&repository().join("config"), folder.path());
+    let with = |check: &str| {
+        let service = Service::new("search").helios(Address::parse("10.0.0.1:80").unwrap()).rest(check);
+        fs::write(folder.path().join("services/search.toml"), service.text()).unwrap();
+        load(folder.path()).unwrap().config
+    };
+    let (none, some) = (with(""), with("[helios.check]\npath = \"/healthz\"\n"));
+    let other = with("[helios.check]\npath = \"/healthz\"\nfall = 1\n");
+    for (before, after) in [(&none, &some), (&some, &other), (&other, &none)] {
+        let found = diff(before, after);
+        assert_eq!((found.changed.len(), found.restart.len()), (1, 0));
+    }
+    assert!(diff(&other, &with("[helios.check]\npath = \"/healthz\"\nfall = 1\n")).is_empty());
+}
+
+#[test]
 fn every_list_of_failures_is_shown_so_that_it_reads_back() {
     for (written, shown) in [
         (r#"statuses = ["4xx"]"#, r#"statuses = ["4xx"]"#),
@@ -209,8 +289,15 @@ fn the_schema_fits_the_shipped_files_and_finds_mistakes() {
         assert!(!validator.is_valid(&mistaken), "{path}: an unknown key");
     }
     let validator = jsonschema::validator_for(&schema(SchemaOf::Service)).unwrap();
-    let wrong: serde_json::Value = toml::from_str("[split]\nkubernetes = \"five\"").unwrap();
-    assert!(!validator.is_valid(&wrong));
+    for (text, fits) in [
+        ("[split]\nkubernetes = \"five\"", false),
+        ("[helios.check]\nkind = \"grpc\"\nservice = \"\"\nport = 81", true),
+        ("[helios.check]\nkind = \"udp\"", false),
+        ("[kubernetes.check]\nintervall = \"5s\"", false),
+    ] {
+        let value: serde_json::Value = toml::from_str(text).unwrap();
+        assert_eq!(validator.is_valid(&value), fits, "{text}");
+    }
 }
 
 #[test]
