@@ -110,6 +110,11 @@ fn source_warnings(service: &ServiceStatus) -> Vec<String> {
         sides.into_iter().flat_map(|(title, side)| side.sources.iter().map(move |source| (title, source)));
     let mut warnings: Vec<_> = sources.filter_map(|(title, source)| warning(title, source)).collect();
     let name = &service.service;
+    for (title, _) in sides.iter().filter(|(_, side)| side.panics) {
+        warnings.push(format!(
+            "! {name}: so many endpoints on {title} fail their checks that all are asked all the same"
+        ));
+    }
     if service.sheds {
         warnings.push(format!("! {name}: Helios gets more than it can take; what is too much is refused"));
     } else if let Some(fit) = service.fit.as_ref().filter(|fit| !fit.fits && service.weight_percent > 0.0) {
@@ -212,15 +217,19 @@ fn fits(fit: &FitStatus) -> String {
 fn found(side: &SideStatus) -> String {
     match side.sources.as_slice() {
         [] => side.endpoints.to_string(),
-        [source] => found_by(source, side.endpoints, side.ejected),
+        [source] => found_by(source, side),
         // Of clusters it is told for each how many there are, whoever of them is let out.
         many => {
-            many.iter().map(|source| found_by(source, source.endpoints, 0)).collect::<Vec<_>>().join(" and ")
+            let of = |source: &SourceStatus| {
+                found_by(source, &SideStatus { endpoints: source.endpoints, ..SideStatus::default() })
+            };
+            many.iter().map(of).collect::<Vec<_>>().join(" and ")
         }
     }
 }
 
-fn found_by(source: &SourceStatus, endpoints: usize, ejected: usize) -> String {
+fn found_by(source: &SourceStatus, side: &SideStatus) -> String {
+    let SideStatus { endpoints, ejected, ill, .. } = side;
     let mut facts = vec![source.kind.clone()];
     match source.age_s {
         Some(age) if age > 0.0 => facts.push(format!("{} ago", in_words(Duration::from_secs_f64(age)))),
@@ -228,9 +237,10 @@ fn found_by(source: &SourceStatus, endpoints: usize, ejected: usize) -> String {
         None => facts.push("not heard of since the start".to_owned()),
     }
     let others = source.standing.iter().filter(|(standing, count)| *standing != "live" && **count > 0);
-    let ejected = (ejected > 0).then(|| format!("{ejected} not asked for a while"));
+    let ejected = (*ejected > 0).then(|| format!("{ejected} not asked for a while"));
+    let ill = (*ill > 0).then(|| format!("{ill} failing checks"));
     let others: Vec<_> =
-        others.map(|(standing, count)| format!("{count} {standing}")).chain(ejected).collect();
+        others.map(|(standing, count)| format!("{count} {standing}")).chain(ejected).chain(ill).collect();
     let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
     let place = source.cluster.as_ref().map(|cluster| format!(" in {cluster}")).unwrap_or_default();
     format!("{endpoints}{place} ({}{others})", facts.join(", "))

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::config::{JudgeMode, ServiceConfig};
+use crate::config::{JudgeMode, ServiceConfig, SideConfig};
 use crate::model::{Endpoint, Fault, Millis, PerSide, Side, UnixMillis, Weight};
 use crate::rollout::{self, Rollout, State, Word};
 use crate::snapshot::{Candidate, Gates, ServiceId, ServiceView};
@@ -106,7 +106,11 @@ impl Entry {
     /// Looks for endpoints where the configuration says now. Until a new source has spoken, what the one before it said holds.
     pub(super) fn follow_sources(&mut self, now: Millis, mut next: impl FnMut() -> SourceId) {
         for (side, lineup) in self.lineups.iter_mut() {
-            lineup.follow(&self.config.sides[side].parts, now, &mut next);
+            let SideConfig { parts, check, .. } = &self.config.sides[side];
+            lineup.follow(parts, now, &mut next);
+            if check.is_none() {
+                lineup.forget_checks();
+            }
         }
     }
 
@@ -489,6 +493,8 @@ impl Entry {
             SideStatus {
                 endpoints: lineup.offered.len(),
                 ejected: lineup.out(),
+                ill: lineup.ill().len(),
+                panics: lineup.panics(),
                 sources: lineup.parts().iter().map(|part| SourceStatus::of(lineup, part, now)).collect(),
                 per_second,
                 failed,

@@ -12,6 +12,7 @@ use crate::tally::Report;
 use crate::tls::Expiry;
 
 use super::discovery::Look;
+use super::health::Opinion;
 use super::journal::{ActorRecord, AppliedRecord, EndpointsRecord, ReceiptRecord};
 use super::views::{ProcessStatus, SensitivityStatus, ServiceStatus};
 
@@ -32,6 +33,8 @@ pub(super) enum Event {
     Certificates(Vec<CertificateNews>),
     /// Sources have said where endpoints are, or that they cannot.
     Looked(Vec<Look>),
+    /// Endpoints were checked.
+    Checked(Vec<Opinion>),
     /// Somebody asks for something.
     Asked(Ask, Command),
 }
@@ -207,6 +210,12 @@ pub enum Happening {
     Ejected,
     /// A cluster does much worse than its side's others, and is not asked for a while.
     ClusterOut,
+    /// An endpoint fails its checks, and is not asked.
+    Ill,
+    /// It passes them again.
+    Well,
+    /// So many endpoints of a side fail their checks that all are asked all the same.
+    Panicking,
     /// Helios could not take everything back that goes to Kubernetes.
     NoRoom,
     /// It could again.

@@ -162,23 +162,25 @@ impl Lineup {
         candidates
     }
 
-    /// What has become of an endpoint's checks.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody checks endpoints yet"))]
-    pub(super) fn note_check(&mut self, endpoint: Endpoint, well: Result<(), Arc<str>>) {
+    /// What has become of an endpoint's checks; tells whether it was the other way round before.
+    pub(super) fn note_check(&mut self, endpoint: Endpoint, well: Result<(), Arc<str>>) -> bool {
         match well {
-            Ok(()) => self.ill.remove(&endpoint),
-            Err(why) => self.ill.insert(endpoint, why),
-        };
+            Ok(()) => self.ill.remove(&endpoint).is_some(),
+            Err(why) => self.ill.insert(endpoint, why).is_none(),
+        }
+    }
+
+    /// Nobody is checked any more.
+    pub(super) fn forget_checks(&mut self) {
+        self.ill.clear();
     }
 
     /// Who fails its checks, and how.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody checks endpoints yet"))]
     pub(super) fn ill(&self) -> &BTreeMap<Endpoint, Arc<str>> {
         &self.ill
     }
 
     /// Whether so many fail their checks that those who do are asked all the same.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody checks endpoints yet"))]
     pub(super) fn panics(&self) -> bool {
         self.panics
     }

@@ -143,6 +143,7 @@ impl Meters {
             let Some(meters) = self.services.get(&id) else { continue };
             let labels = [("service", meters.name.as_str()), ("side", side.as_str())];
             self.recorder.gauge(names::ENDPOINTS_OUT, &labels).set(lineup.out() as f64);
+            self.recorder.gauge(names::ENDPOINTS_ILL, &labels).set(lineup.ill().len() as f64);
             for part in lineup.parts() {
                 let labels = [labels[0], labels[1], ("cluster", part.cluster.as_deref().unwrap_or_default())];
                 self.source(&part.roster, &labels, now);
@@ -209,6 +210,9 @@ impl Meters {
             | Happening::SourceDoubted
             | Happening::Ejected
             | Happening::ClusterOut
+            | Happening::Ill
+            | Happening::Well
+            | Happening::Panicking
             | Happening::NoRoom
             | Happening::Room
             | Happening::Shedding

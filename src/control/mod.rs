@@ -15,7 +15,6 @@ mod discovery;
 mod ejection;
 mod entry;
 mod event;
-#[cfg_attr(not(test), expect(dead_code, reason = "control does not ask for checks yet"))]
 mod health;
 mod journal;
 mod lineup;

@@ -23,6 +23,7 @@ use crate::verdict::TICK_MS;
 use super::certificates;
 use super::discovery::{self, Look, Wanted};
 use super::event::{Announcement, Answer, Ask, Change, Command, Effect, Event, Happening, Now, Refused};
+use super::health::{self, Checks, Opinion};
 use super::journal::{AppliedRecord, Kept, Store, Writer, Written};
 use super::meters::Meters;
 use super::state::State;
@@ -86,6 +87,8 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
     let (mut state, announcements) = State::new(&seed.loaded, seed.kept, workers, seed.clock.wall());
     let (wanted, sources) = signal::channel(state.wanted());
     let looks = discovery::start(seed.clock, sources)?;
+    let (checks, checked) = signal::channel(state.checks());
+    let opinions = health::start(seed.clock, checked)?;
     seed.known.store(state.is_ready(), Ordering::Relaxed);
     let mut meters = Meters::new(workers);
     let snapshot = state.snapshot();
@@ -111,6 +114,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         acceptors,
         materials: signal::Sender::default(),
         wanted,
+        checks,
         known: seed.known,
     };
     let started = Announcement {
@@ -129,6 +133,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         asked,
         own: own_events,
         looks,
+        opinions,
         stop: seed.stop,
         reload: seed.reload,
         folder: seed.folder,
@@ -150,6 +155,7 @@ struct Inputs {
     asked: mpsc::Receiver<(Command, oneshot::Sender<Answer>)>,
     own: mpsc::Receiver<Event>,
     looks: mpsc::Receiver<Vec<Look>>,
+    opinions: mpsc::Receiver<Vec<Opinion>>,
     stop: signal::Receiver<bool>,
     reload: Arc<Notify>,
     folder: PathBuf,
@@ -176,6 +182,7 @@ struct Loop {
     materials: signal::Sender<Vec<Arc<dyn Material>>>,
     /// What is looked for.
     wanted: signal::Sender<Arc<[Wanted]>>,
+    checks: signal::Sender<Arc<[Checks]>>,
     known: Arc<AtomicBool>,
 }
 
@@ -194,6 +201,7 @@ impl Loop {
             mut asked,
             mut own,
             mut looks,
+            mut opinions,
             mut stop,
             reload,
             folder,
@@ -227,6 +235,7 @@ impl Loop {
                 Some(event) = own.recv() => event,
                 Some(result) = configured.recv() => Event::Config(result),
                 Some(looks) = looks.recv() => Event::Looked(looks),
+                Some(opinions) = opinions.recv() => Event::Checked(opinions),
                 Some((command, answer)) = asked.recv() => self.ask(command, answer),
                 _ = upkeep.tick() => {
                     let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
@@ -241,6 +250,9 @@ impl Loop {
             if configured {
                 self.follow_certificates();
                 self.wanted.send_replace(self.state.wanted());
+            }
+            if std::mem::take(&mut self.state.recheck) {
+                self.checks.send_replace(self.state.checks());
             }
             if !self.known.load(Ordering::Relaxed) {
                 self.known.store(self.state.is_ready(), Ordering::Relaxed);
@@ -328,6 +340,7 @@ impl Loop {
             | Happening::ConfigLoaded
             | Happening::SourceBack
             | Happening::Room
+            | Happening::Well
             | Happening::CertificateRenewed => {
                 info!("{text}");
             }
@@ -340,6 +353,8 @@ impl Loop {
             | Happening::SourceDoubted
             | Happening::Ejected
             | Happening::ClusterOut
+            | Happening::Ill
+            | Happening::Panicking
             | Happening::NoRoom
             | Happening::Shedding
             | Happening::NotWritten

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::config::{Config, Loaded, ServiceConfig};
+use crate::config::{Config, Loaded, ServiceConfig, SideConfig};
 use crate::model::{Millis, ServiceName, Side, UnixMillis, Weight};
 use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
@@ -11,6 +11,7 @@ use super::capacity::Fit;
 use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
 use super::event::{Announcement, Ask, Happening, Now};
+use super::health::Checks;
 use super::journal::{ActorRecord, EndpointsRecord, Kept, ReceiptRecord};
 use super::lineup::Lineup;
 use super::roster::Roster;
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub(super) waits: BTreeSet<usize>,
     /// Slots of services whose endpoints are others than those on disk.
     pub(super) unsaved: BTreeSet<usize>,
+    /// Whether other endpoints are to be checked than before.
+    pub(super) recheck: bool,
     by_source: HashMap<SourceId, usize>,
     last_source: u64,
     /// Who waits for a record to be written, by service and revision.
@@ -125,6 +128,7 @@ impl State {
             timed: BTreeSet::new(),
             waits: BTreeSet::new(),
             unsaved: BTreeSet::new(),
+            recheck: false,
             by_source: HashMap::new(),
             last_source: 0,
             waiting: HashMap::new(),
@@ -195,6 +199,20 @@ impl State {
 
     fn rosters(&self) -> impl Iterator<Item = &Roster> {
         self.lineups().flat_map(|(_, _, lineup)| lineup.rosters())
+    }
+
+    /// Endpoints that are to be checked.
+    pub(super) fn checks(&self) -> Arc<[Checks]> {
+        let lineups =
+            self.entries().flat_map(|entry| entry.lineups.iter().map(move |lineup| (entry, lineup)));
+        let checks = lineups.filter_map(|(entry, (side, lineup))| {
+            let SideConfig { check, tls, .. } = &entry.config.sides[side];
+            let config = check.clone()?;
+            let offered = lineup.rosters().flat_map(|roster| roster.offered().iter());
+            let endpoints = offered.map(|candidate| candidate.endpoint.clone()).collect();
+            Some(Checks { service: entry.id, side, config, tls: tls.clone(), endpoints })
+        });
+        checks.collect()
     }
 
     /// Sources that are to be looked at.

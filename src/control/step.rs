@@ -1,6 +1,6 @@
 //! What follows from what has happened. Pure: no clock, no I/O, no logging.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::entry::{Entry, Judged, why};
 use super::event::{
     Announcement, Answer, Ask, CertificateNews, Change, Command, Effect, Event, Happening, Now, Refused,
 };
+use super::health::Opinion;
 use super::journal::AppliedRecord;
 use super::lineup::Ejected;
 use super::receipt;
@@ -47,6 +48,7 @@ pub(super) fn step(state: &mut State, event: Event, now: Now) -> Vec<Effect> {
                 follow_certificates(news, &mut todo);
             }
         }
+        Event::Checked(opinions) => checked(state, opinions, &mut todo),
         Event::Asked(ask, command) => answer(state, ask, command, &mut todo),
     }
     if todo.publish {
@@ -198,7 +200,52 @@ fn tell_of_sources(news: News, todo: &mut Todo) {
 fn go_by_others(state: &mut State, slot: usize, todo: &mut Todo) {
     state.refresh(slot);
     state.unsaved.insert(slot);
-    todo.publish = true;
+    (state.recheck, todo.publish) = (true, true);
+}
+
+/// Endpoints were checked.
+fn checked(state: &mut State, opinions: Vec<Opinion>, todo: &mut Todo) {
+    let mut news: BTreeMap<(usize, Side, bool), Vec<String>> = BTreeMap::new();
+    let mut panicked = BTreeMap::new();
+    for Opinion { service, side, endpoint, well } in opinions {
+        let Some(entry) = state.entry_of(service) else { continue };
+        let (lineup, slot) = (&mut entry.lineups[side], service.slot as usize);
+        panicked.entry((slot, side)).or_insert(lineup.panics());
+        let why = well.as_ref().err().map(|why| format!(": {why}")).unwrap_or_default();
+        let (text, is_well) = (format!("{endpoint}{why}"), well.is_ok());
+        if lineup.note_check(endpoint, well) {
+            news.entry((slot, side, is_well)).or_default().push(text);
+        }
+    }
+    for slot in news.keys().map(|(slot, ..)| *slot).collect::<BTreeSet<_>>() {
+        state.refresh(slot);
+        todo.publish = true;
+    }
+    for ((slot, side, is_well), endpoints) in news {
+        let Some(entry) = state.entry(slot) else { continue };
+        let (name, title) = (entry.config.name.clone(), side.title());
+        let (first, others) = (&endpoints[0], endpoints.len() - 1);
+        let others = if others == 0 { String::new() } else { format!(", and {others} more") };
+        let (happening, what) = if is_well {
+            (Happening::Well, "pass their checks again")
+        } else {
+            (Happening::Ill, "fail their checks, and are not asked")
+        };
+        todo.announce(
+            happening,
+            Some(&name),
+            format!("{name}: endpoints on {title} {what}: {first}{others}"),
+        );
+    }
+    for ((slot, side), before) in panicked {
+        let Some(entry) = state.entry(slot).filter(|entry| entry.lineups[side].panics() && !before) else {
+            continue;
+        };
+        let (name, title) = (entry.config.name.clone(), side.title());
+        let text =
+            format!("{name}: so many endpoints on {title} fail their checks that all are asked all the same");
+        todo.announce(Happening::Panicking, Some(&name), text);
+    }
 }
 
 /// Lets out endpoints that do much worse than the others, and lets them in again.
@@ -326,7 +373,7 @@ fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
         state.add(service.clone(), todo.now.mono);
     }
     state.reroute();
-    todo.publish = true;
+    (state.recheck, todo.publish) = (true, true);
     let (added, changed, removed) = (diff.added.len(), diff.changed.len(), diff.removed.len());
     let mut text =
         format!("configuration loaded: {added} services added, {changed} changed, {removed} removed");

@@ -96,6 +96,12 @@ pub struct SideStatus {
     /// Endpoints that are not asked for a while, because they did much worse than the others.
     #[serde(default)]
     pub ejected: usize,
+    /// Endpoints that fail their checks, …
+    #[serde(default)]
+    pub ill: usize,
+    /// … and are asked all the same, as too few others are left.
+    #[serde(default)]
+    pub panics: bool,
     /// Where they come from: one source, or one for each cluster; none if the service is not on this side.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,

@@ -21,6 +21,8 @@ pub(crate) const HELD: &str = "switchback_held";
 pub(crate) const ENDPOINTS: &str = "switchback_endpoints";
 /// Endpoints that are not asked for a while, because they do much worse than the others, by `service` and `side`.
 pub(crate) const ENDPOINTS_OUT: &str = "switchback_endpoints_out";
+/// Endpoints that fail their checks, by `service` and `side`.
+pub(crate) const ENDPOINTS_ILL: &str = "switchback_endpoints_ill";
 /// 1 while a cluster is not asked, because it does much worse than the side's others, by `service`, `side` and `cluster`.
 pub(crate) const CLUSTER_OUT: &str = "switchback_cluster_out";
 /// Seconds since a source has last said where endpoints are, by `service`, `side` and `cluster`. Not there for fixed addresses.
@@ -71,6 +73,7 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (HELD, Kind::Gauge, "1 while a service is held."),
     (ENDPOINTS, Kind::Gauge, "Endpoints that are known, by service, side and standing."),
     (ENDPOINTS_OUT, Kind::Gauge, "Endpoints that are not asked for a while, by service and side."),
+    (ENDPOINTS_ILL, Kind::Gauge, "Endpoints that fail their checks, by service and side."),
     (CLUSTER_OUT, Kind::Gauge, "1 while a cluster is not asked for a while."),
     (SOURCE_AGE, Kind::Gauge, "Seconds since it was last said where endpoints are."),
     (SOURCE_TROUBLED, Kind::Gauge, "1 while a source fails or is not believed."),

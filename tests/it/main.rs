@@ -18,6 +18,7 @@ mod ejection;
 mod failures;
 mod grpc;
 mod header_rules;
+mod health;
 mod hedging;
 mod helios;
 mod holds;
