@@ -186,6 +186,16 @@ impl Source {
         matches!(self, Source::Listed(listed) if listed.names.is_empty())
     }
 
+    /// Whom it asks: sources of one platform fail together.
+    pub fn platform(&self) -> (&'static str, String) {
+        let whom = match self {
+            Source::Listed(_) | Source::Srv(_) => String::new(),
+            Source::Helios(masters, _) => format!("{:?}", masters.found),
+            Source::Kubernetes(cluster, _) => cluster.name.to_string(),
+        };
+        (self.kind(), whom)
+    }
+
     /// What it is, in a word.
     pub const fn kind(&self) -> &'static str {
         match self {

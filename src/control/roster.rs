@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::config::Source;
-use crate::model::{Endpoint, Millis};
+use crate::model::{Address, Endpoint, Millis};
 use crate::snapshot::{Candidate, Cluster};
 
 use super::discovery::{Sighting, SourceId, Standing};
@@ -45,6 +45,8 @@ struct Member {
 struct Word {
     at: Millis,
     seen: Vec<Sighting>,
+    /// Addresses that others have now.
+    strangers: BTreeSet<Address>,
 }
 
 /// A source that cannot say anything.
@@ -70,7 +72,7 @@ const LOOK_BACK: Millis = Millis(60_000);
 /// How long a source must stand by less than half before it is believed.
 const CONFIRM: Millis = Millis(10_000);
 /// The same for nothing at all. What was kept for longer might be another's address by then.
-const CONFIRM_NOTHING: Millis = Millis(2 * 3_600_000);
+const CONFIRM_NOTHING: Millis = Millis(15 * 60_000);
 
 impl Roster {
     pub(super) fn new(id: SourceId, source: Source, now: Millis) -> Self {
@@ -87,6 +89,12 @@ impl Roster {
         };
         if roster.source.is_fixed() {
             roster.look(now, Ok(Vec::new()));
+        } else {
+            // Those that stand beside names need not wait for name servers.
+            let fixed = roster.source.fixed().iter().cloned().map(Sighting::live);
+            let member = |sighting| Member { sighting, trusted: true, kept: false };
+            roster.members = fixed.map(|sighting| (sighting.endpoint.clone(), member(sighting))).collect();
+            roster.offer(now);
         }
         roster
     }
@@ -123,12 +131,16 @@ impl Roster {
         };
         let trouble = self.trouble.take().is_some();
         let fixed = self.source.fixed().iter().cloned().map(Sighting::live);
-        let seen = best_of_each(fixed.chain(seen));
+        let (strangers, seen): (Vec<_>, Vec<_>) =
+            fixed.chain(seen).partition(|seen| seen.standing == Standing::Gone);
+        let strangers = strangers.into_iter().map(|stranger| stranger.endpoint.address).collect();
+        let seen = best_of_each(seen.into_iter());
         let usable = seen.iter().filter(|seen| self.is_usable(seen)).count();
-        let replaces = std::mem::take(&mut self.borrowed) && usable > 0;
+        let replaces = self.borrowed && usable > 0;
+        self.borrowed &= !replaces;
         let (was_doubted, most) = (self.doubted.is_some(), self.most(now));
         self.doubted = if usable * 2 < most && !replaces { self.doubted.or(Some(now)) } else { None };
-        self.word = Some(Word { at: now, seen });
+        self.word = Some(Word { at: now, seen, strangers });
         let offered = self.settle(now);
         Change { offered, trouble, doubted: self.doubted.is_some() && !was_doubted }
     }
@@ -247,8 +259,10 @@ impl Roster {
         }
         if self.doubted.is_some() {
             // Whoever has the address of another is in its place.
-            let is_taken =
-                |endpoint: &Endpoint| word.seen.iter().any(|seen| seen.endpoint.address == endpoint.address);
+            let is_taken = |endpoint: &Endpoint| {
+                word.strangers.contains(&endpoint.address)
+                    || word.seen.iter().any(|seen| seen.endpoint.address == endpoint.address)
+            };
             let usable =
                 before.into_iter().filter(|(endpoint, member)| member.is_usable() && !is_taken(endpoint));
             self.members.extend(usable.map(|(endpoint, member)| (endpoint, Member { kept: true, ..member })));
@@ -308,7 +322,7 @@ impl Member {
             Standing::Unknown if self.trusted => Some(0),
             Standing::Unknown => Some(1),
             Standing::Draining => Some(2),
-            Standing::NotReady => None,
+            Standing::NotReady | Standing::Gone => None,
         }
     }
 }
@@ -331,7 +345,6 @@ fn best_of_each(seen: impl Iterator<Item = Sighting>) -> Vec<Sighting> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Address;
 
     const SECOND: u64 = 1_000;
 
@@ -413,6 +426,15 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_kept_where_somebody_else_is_now() {
+        let mut roster = with(1..=3);
+        let gone = |number| Sighting { standing: Standing::Gone, ..Sighting::live(endpoint(number)) };
+        assert!(roster.look(at(1), Ok(vec![gone(2)])).offered);
+        assert_eq!(offered(&roster), [1, 3], "the others are kept until it is sure");
+        assert_eq!(roster.counts().0, BTreeMap::from([(Standing::Live, 2)]), "a stranger is no endpoint");
+    }
+
+    #[test]
     fn a_slip_of_one_look_is_no_change() {
         let mut roster = with(1..=5);
         roster.look(at(1), Ok(live([1])));
@@ -440,9 +462,10 @@ mod tests {
     fn nothing_at_all_is_hardly_believed() {
         let mut roster = with(1..=3);
         roster.look(at(1), Ok(Vec::new()));
-        assert!(!roster.tick(at(3_600)));
+        roster.look(at(890), Ok(Vec::new()));
+        assert!(!roster.tick(at(900)));
         assert_eq!(offered(&roster).len(), 3);
-        assert!(roster.tick(at(7_201)));
+        assert!(roster.tick(at(901)));
         assert!(offered(&roster).is_empty());
     }
 

@@ -234,9 +234,9 @@ impl Loop {
                 },
                 Some(event) = own.recv() => event,
                 Some(result) = configured.recv() => Event::Config(result),
+                Some((command, answer)) = asked.recv() => self.ask(command, answer),
                 Some(looks) = looks.recv() => Event::Looked(looks),
                 Some(opinions) = opinions.recv() => Event::Checked(opinions),
-                Some((command, answer)) = asked.recv() => self.ask(command, answer),
                 _ = upkeep.tick() => {
                     let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
                     self.meters.sources(self.state.lineups(), now.mono);

@@ -224,10 +224,13 @@ impl State {
     /// Whether there is something to go by for each service. What is wrong with one service's source alone keeps nobody
     /// else waiting: where others of its kind have spoken, it is enough that it has failed.
     pub(super) fn is_ready(&self) -> bool {
-        let known: BTreeSet<_> =
-            self.rosters().filter(|roster| roster.is_known()).map(|roster| roster.source().kind()).collect();
+        let known: BTreeSet<_> = self
+            .rosters()
+            .filter(|roster| roster.is_known())
+            .map(|roster| roster.source().platform())
+            .collect();
         self.rosters().all(|roster| {
-            roster.is_known() || roster.trouble().is_some() && known.contains(roster.source().kind())
+            roster.is_known() || roster.trouble().is_some() && known.contains(&roster.source().platform())
         })
     }
 

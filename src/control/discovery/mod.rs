@@ -10,6 +10,7 @@
 //!               kubernetes ┘
 //! ```
 
+mod had;
 mod helios;
 mod kubernetes;
 #[cfg(test)]

@@ -24,14 +24,22 @@ const IDLE: Duration = Duration::from_mins(1);
 pub(super) async fn run(clock: Clock, mut asked: Asked<NameAsked>, tell: Tell) {
     let resolver = Arc::new(Resolver::new(None));
     let mut book = Book::default();
+    let mut told: HashSet<SourceId> = HashSet::new();
     loop {
         let sources = asked.borrow_and_update().clone();
         book.keep_only(&sources);
         // Names that SRV records point to are known only when those are.
+        let mut news = HashSet::new();
         for _ in 0..2 {
-            look_up(&resolver, &mut book, &sources, clock).await;
+            news.extend(look_up(&resolver, &mut book, &sources, clock).await);
         }
-        let looks = book.looks(&sources);
+        // What was not looked up has not been said again. Who has begun to ask is told what is known.
+        let (old, concerned) = (std::mem::take(&mut told), |asked: &NameAsked| {
+            book.queries_of(asked).any(|query| news.contains(&query))
+        });
+        told = sources.iter().map(|(source, _)| *source).collect();
+        let looks =
+            book.looks(sources.iter().filter(|(source, asked)| !old.contains(source) || concerned(asked)));
         if !looks.is_empty() && tell.send(looks).await.is_err() {
             return;
         }
@@ -43,8 +51,15 @@ pub(super) async fn run(clock: Clock, mut asked: Asked<NameAsked>, tell: Tell) {
     }
 }
 
-async fn look_up(resolver: &Arc<Resolver>, book: &mut Book, sources: &[(SourceId, NameAsked)], clock: Clock) {
-    let mut due = book.due(sources, clock.millis()).into_iter();
+/// Looks up what is due; tells what that was.
+async fn look_up(
+    resolver: &Arc<Resolver>,
+    book: &mut Book,
+    sources: &[(SourceId, NameAsked)],
+    clock: Clock,
+) -> Vec<Query> {
+    let all = book.due(sources, clock.millis());
+    let mut due = all.clone().into_iter();
     let mut running = JoinSet::new();
     loop {
         for query in due.by_ref().take(AT_ONCE - running.len()) {
@@ -65,7 +80,7 @@ async fn look_up(resolver: &Arc<Resolver>, book: &mut Book, sources: &[(SourceId
             Some(Ok((query, found))) => book.note(query, found, clock.millis()),
             // A lookup that panicked is due again.
             Some(Err(_)) => {}
-            None => return,
+            None => return all,
         }
     }
 }
@@ -128,22 +143,19 @@ impl Book {
 
     /// Everything that these sources need to know, as far as that is known already.
     fn queries(&self, sources: &[(SourceId, NameAsked)]) -> HashSet<Query> {
-        let mut queries = HashSet::new();
-        for (_, asked) in sources {
-            match asked {
-                NameAsked::Hosts(hosts) => {
-                    queries.extend(hosts.iter().map(|host| Query::Host(host.host.clone())));
-                }
-                NameAsked::Srv(name) => {
-                    let query = Query::Srv(name.clone());
-                    queries.extend(
-                        self.targets(&query).into_iter().map(|target| Query::Host(target.host.clone())),
-                    );
-                    queries.insert(query);
-                }
+        sources.iter().flat_map(|(_, asked)| self.queries_of(asked)).collect()
+    }
+
+    fn queries_of(&self, asked: &NameAsked) -> impl Iterator<Item = Query> {
+        let queries: Vec<Query> = match asked {
+            NameAsked::Hosts(hosts) => hosts.iter().map(|host| Query::Host(host.host.clone())).collect(),
+            NameAsked::Srv(name) => {
+                let query = Query::Srv(name.clone());
+                let targets = self.targets(&query).into_iter().map(|target| Query::Host(target.host.clone()));
+                targets.chain([query.clone()]).collect()
             }
-        }
-        queries
+        };
+        queries.into_iter()
     }
 
     fn keep_only(&mut self, sources: &[(SourceId, NameAsked)]) {
@@ -170,9 +182,8 @@ impl Book {
         targets.iter().filter(|target| Some(target.priority) == first).collect()
     }
 
-    fn looks(&self, sources: &[(SourceId, NameAsked)]) -> Vec<Look> {
-        let look = |(source, asked): &(SourceId, NameAsked)| Look { source: *source, seen: self.look(asked) };
-        sources.iter().map(look).collect()
+    fn looks<'a>(&self, sources: impl Iterator<Item = &'a (SourceId, NameAsked)>) -> Vec<Look> {
+        sources.map(|(source, asked)| Look { source: *source, seen: self.look(asked) }).collect()
     }
 
     /// What is known of a source's names. A name that fails alone keeps its addresses, and keeps nobody else from changing.

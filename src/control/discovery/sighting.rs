@@ -41,9 +41,12 @@ pub(crate) enum Standing {
     Draining,
     /// It does not take requests yet, or not at the moment.
     NotReady,
+    /// Somebody else is at its address now: whoever was there is not to be kept.
+    Gone,
 }
 
 impl Standing {
+    /// How endpoints can stand that are there.
     pub(crate) const ALL: [Self; 5] =
         [Self::Live, Self::Suspect, Self::Unknown, Self::Draining, Self::NotReady];
 
@@ -59,6 +62,7 @@ impl Standing {
             Self::Unknown => "unknown",
             Self::Draining => "draining",
             Self::NotReady => "not-ready",
+            Self::Gone => "gone",
         }
     }
 }

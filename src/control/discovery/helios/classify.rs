@@ -37,20 +37,19 @@ pub(super) fn classify<'a>(
     found
 }
 
-/// Who runs now at these addresses: what had one of them before is not there any more, whatever else is known of it.
-pub(super) fn tenants(picture: &Picture, addresses: &HashSet<SocketAddr>) -> HashMap<SocketAddr, Sighting> {
-    let mut tenants = HashMap::new();
+/// At which of these addresses something runs.
+pub(super) fn taken(picture: &Picture, addresses: &HashSet<SocketAddr>) -> HashSet<SocketAddr> {
+    let mut taken = HashSet::new();
     for host in picture.hosts.values().filter(|_| !addresses.is_empty()) {
         for task in host.tasks.values().filter(|task| task.state == State::Running) {
-            for sighting in task.ports.values().filter_map(|port| sighting(host, task, *port)) {
-                let address = sighting.endpoint.address.tcp().filter(|address| addresses.contains(address));
-                if let Some(address) = address {
-                    tenants.insert(address, Sighting { standing: Standing::NotReady, ..sighting });
-                }
-            }
+            let here = task
+                .ports
+                .values()
+                .filter_map(|port| Some(SocketAddr::new(reachable(host.address, port.only)?, port.number)));
+            taken.extend(here.filter(|address| addresses.contains(address)));
         }
     }
-    tenants
+    taken
 }
 
 /// How a task stands.

@@ -109,7 +109,7 @@ impl Masters {
         let mut why = None;
         match &self.config.found {
             Found::Listed(masters) => self.listed.clone_from(masters),
-            Found::Domain(domain) => match of_domain(domain, addresses).await {
+            Found::Domain(domain) => match of_domain(domain, addresses, self.config.token.is_some()).await {
                 Ok(masters) => self.listed = masters,
                 Err(error) => why = Some(format!("the masters of {domain} are not found: {error}")),
             },
@@ -148,10 +148,18 @@ async fn whole(connection: &mut Connection, token: Option<&HeaderValue>) -> Resu
 }
 
 /// Those that speak TLS, or else those that do not. That a name server fails is no reason to go without.
-async fn of_domain(domain: &str, addresses: &Addresses) -> Result<Vec<MasterAddress>, Unresolved> {
+///
+/// A token is shown to no master that does not speak TLS only because a name server says so.
+async fn of_domain(
+    domain: &str,
+    addresses: &Addresses,
+    has_token: bool,
+) -> Result<Vec<MasterAddress>, Unresolved> {
     let resolver = addresses.resolver();
     let (found, tls) = match resolver.srv(&format!("_helios._https.{domain}")).await {
-        Err(Unresolved::Nothing) => (resolver.srv(&format!("_helios._http.{domain}")).await, false),
+        Err(Unresolved::Nothing) if !has_token => {
+            (resolver.srv(&format!("_helios._http.{domain}")).await, false)
+        }
         found => (found, true),
     };
     // Helios' own clients do not look at priority and weight either.

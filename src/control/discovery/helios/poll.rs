@@ -1,22 +1,23 @@
-use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::clock::Clock;
 use crate::config::{MastersConfig, Registered};
-use crate::model::Millis;
 
+use super::super::had::{Had, gone};
 use super::super::resolve::Resolver;
 use super::super::{Asked, Look, SourceId, Tell};
 use super::addresses::Addresses;
-use super::classify::{classify, tenants};
+use super::classify::{classify, taken};
 use super::masters::Masters;
 use super::picture::Picture;
 
+/// How long a poll may take, whatever number of masters has to be asked.
+const LONGEST: Duration = Duration::from_secs(30);
 /// How much sooner or later a poll may be, as a share of its pause: processes that start together are not to ask together for
 /// ever.
 const JITTER: f64 = 0.1;
@@ -33,10 +34,11 @@ pub(in super::super) async fn run(
     let mut addresses = Addresses::new(clock, Resolver::new(None));
     let mut masters = Masters::new(clock, config);
     let mut teller =
-        Teller { asked, tell, told: HashSet::new(), known: None, trouble: None, clock, had: HashMap::new() };
+        Teller { asked, tell, told: HashSet::new(), known: None, trouble: None, clock, had: Had::default() };
     loop {
         let poll = async {
-            let mut picture = masters.ask(&mut addresses).await?;
+            let asked = timeout(LONGEST, masters.ask(&mut addresses)).await;
+            let mut picture = asked.map_err(|_| "no master answers in time".to_owned())??;
             let working = || picture.hosts.iter().filter(|(_, host)| !host.tasks.is_empty());
             addresses.learn(working().map(|(name, _)| name)).await;
             for (name, host) in &mut picture.hosts {
@@ -75,12 +77,8 @@ struct Teller {
     known: Option<Picture>,
     /// Why nothing was heard since.
     trouble: Option<Arc<str>>,
-    /// Where the endpoints of each source were lately, and when last.
-    had: HashMap<SourceId, HashMap<SocketAddr, Millis>>,
+    had: Had,
 }
-
-/// How long it is remembered where endpoints were: longer than anybody goes by what a master does not say any more.
-const REMEMBERED: Millis = Millis(3 * 3_600_000);
 
 impl Teller {
     /// Waits for something; who begins to ask meanwhile is told what is known. `None` when nobody asks any more.
@@ -122,23 +120,15 @@ impl Teller {
         if let Some(picture) = &self.known {
             let mut seen = classify(picture, new.iter().map(|(_, what)| what));
             let now = self.clock.millis();
-            let mut left: Vec<HashSet<SocketAddr>> = Vec::new();
-            for ((id, _), seen) in new.iter().zip(&seen) {
-                let had = self.had.entry(*id).or_default();
-                let here: HashMap<_, _> =
-                    seen.iter().filter_map(|seen| Some((seen.endpoint.address.tcp()?, now))).collect();
-                left.push(had.keys().filter(|address| !here.contains_key(address)).copied().collect());
-                had.extend(here);
-                had.retain(|_, at| now.since(*at) < REMEMBERED);
-            }
-            // Helios gives ports to one job after the other: nobody is to be kept at an address that another has now.
-            let tenants = tenants(picture, &left.iter().flatten().copied().collect());
+            let left: Vec<_> =
+                new.iter().zip(&seen).map(|((id, _), seen)| self.had.left(*id, seen, now)).collect();
+            // Helios gives ports to one job after the other.
+            let taken = taken(picture, &left.iter().flatten().copied().collect());
             for (seen, left) in seen.iter_mut().zip(left) {
-                seen.extend(left.iter().filter_map(|address| tenants.get(address)).cloned());
+                seen.extend(left.into_iter().filter(|address| taken.contains(address)).map(gone));
             }
             looks.extend(new.iter().zip(seen).map(|((id, _), seen)| Look { source: *id, seen: Ok(seen) }));
-            let asked: HashSet<SourceId> = asked.iter().map(|(id, _)| *id).collect();
-            self.had.retain(|known, _| asked.contains(known));
+            self.had.keep_only(asked.iter().map(|(id, _)| *id));
         }
         if let Some(why) = &self.trouble {
             let whom = asked.iter().filter(|(id, _)| whom == Whom::All || !self.told.contains(id));

@@ -7,6 +7,7 @@ use kube::client::AuthError;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config, Error};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::config::{ClusterAccess, ClusterConfig};
 
@@ -31,6 +32,9 @@ pub(super) struct Opened {
     number: u64,
 }
 
+/// How long credentials may take.
+const OPENED_IN: Duration = Duration::from_secs(20);
+
 impl Access {
     pub(super) fn new(cluster: Arc<ClusterConfig>) -> Self {
         Self { cluster, opened: RefCell::default(), opens: Cell::new(0), streams: Cell::new(true) }
@@ -48,6 +52,16 @@ impl Access {
         self.cluster.zone.as_deref()
     }
 
+    /// Which cluster it is, for people.
+    pub(super) fn told(&self) -> String {
+        match &self.cluster.access {
+            ClusterAccess::InCluster => "the cluster that we run in".to_owned(),
+            ClusterAccess::Kubeconfig { file, .. } => {
+                format!("cluster {} by {}", self.cluster.name, file.display())
+            }
+        }
+    }
+
     /// The client in use, or a new one from the files as they are now.
     pub(super) async fn open(&self) -> Result<Opened, Arc<str>> {
         if let Some(opened) = &*self.opened.borrow() {
@@ -56,7 +70,10 @@ impl Access {
         let (access, handle) = (self.cluster.access.clone(), Handle::current());
         // Files are read, and programs run that give credentials: other conversations go on meanwhile.
         let made = tokio::task::spawn_blocking(move || handle.block_on(client(&access)));
-        let client = made.await.map_err(|_| Arc::from("the way to the API server cannot be read"))??;
+        // A program that gives credentials may hang.
+        let made =
+            timeout(OPENED_IN, made).await.map_err(|_| Arc::from("there are no credentials in time"))?;
+        let client = made.map_err(|_| Arc::from("the way to the API server cannot be read"))??;
         self.opens.set(self.opens.get() + 1);
         let opened = Opened { client, number: self.opens.get() };
         *self.opened.borrow_mut() = Some(opened.clone());

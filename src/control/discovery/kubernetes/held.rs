@@ -1,4 +1,5 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -38,6 +39,15 @@ impl Held {
             }
         }
         vec![service]
+    }
+
+    /// At which of these addresses somebody is.
+    pub(super) fn taken(&self, addresses: &HashSet<SocketAddr>) -> HashSet<SocketAddr> {
+        if addresses.is_empty() {
+            return HashSet::new();
+        }
+        let slices = self.services.values().flat_map(BTreeMap::values);
+        slices.flat_map(Slice::listens).filter(|address| addresses.contains(address)).collect()
     }
 
     pub(super) fn of(&self, service: &str) -> impl Iterator<Item = &Slice> {

@@ -56,6 +56,12 @@ impl Slice {
         })
     }
 
+    /// Where its endpoints that take requests listen.
+    pub(super) fn listens(&self) -> impl Iterator<Item = SocketAddr> {
+        let members = self.members.iter().filter(|member| member.standing.is_usable());
+        members.flat_map(|member| self.ports.iter().map(|(_, port)| SocketAddr::new(member.address, *port)))
+    }
+
     /// The port to connect to. Numbers differ between slices: each has the endpoints that share its ports.
     fn port(&self, asked: Option<&PortOf>) -> Option<u16> {
         match (asked, &*self.ports) {

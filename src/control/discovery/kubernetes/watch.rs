@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Published;
 use crate::model::Millis;
 
+use super::super::had::{Had, gone};
 use super::super::{Asked, Look, SourceId, Tell};
 use super::access::{Access, Opened, code, reason};
 use super::held::Held;
@@ -43,6 +44,8 @@ const LONGEST_ASKED_FOR_S: u32 = 60;
 const LIST_ENDS: &str = "k8s.io/initial-events-end";
 /// Status: what was asked for is too old.
 const GONE: u16 = 410;
+/// Status: not in time; also what is said of a version that lies in the future.
+const TOO_LARGE: u16 = 504;
 /// Status: who we are is not known.
 const UNAUTHORIZED: u16 = 401;
 /// Status: a question that the server does not understand, as older ones do not understand lists that are watches.
@@ -67,6 +70,7 @@ pub(super) async fn run(
         asked,
         tell,
         held,
+        had: Had::default(),
         known: None,
         trouble: None,
         failures: 0,
@@ -81,8 +85,8 @@ pub(super) async fn run(
 
 /// After so many watches that told nothing at all it is listed anew.
 const WORDLESS: u32 = 3;
-/// After so many failures in a row it is listed anew, and not gone on from the version that is known.
-const STUBBORN: u32 = 4;
+/// After so many failures in a row the version that is known is given up where it may be to blame.
+const STUBBORN: u32 = 2;
 
 /// Nobody wants to know any more.
 struct Over;
@@ -100,6 +104,7 @@ struct Watch {
     asked: Asked<Published>,
     tell: Tell,
     held: Held,
+    had: Had,
     /// The version up to which the slices are known whole; `None` before the first list and after 410.
     known: Option<String>,
     trouble: Option<Arc<str>>,
@@ -282,15 +287,25 @@ impl Watch {
 
     async fn tell_trouble(&mut self, why: &Arc<str>) -> Result<(), Over> {
         let asked = self.asked.borrow_and_update().clone();
+        let cluster = self.access.told();
+        let why: Arc<str> = format!("{cluster}, namespace {}: {why}", self.namespace).into();
         let looks = asked.iter().map(|(source, _)| Look { source: *source, seen: Err(why.clone()) });
         self.send(looks.collect()).await
     }
 
     fn looks(&mut self, wanted: impl Fn(&Published) -> bool) -> Vec<Look> {
         let asked: Arc<[(SourceId, Published)]> = self.asked.borrow().clone();
-        let of = |(source, what): &(SourceId, Published)| Look {
-            source: *source,
-            seen: sightings(self.held.of(&what.service), what, self.access.zone()),
+        let now = self.clock.millis();
+        self.had.keep_only(asked.iter().map(|(source, _)| *source));
+        let (held, had, zone) = (&self.held, &mut self.had, self.access.zone());
+        let of = |(source, what): &(SourceId, Published)| {
+            let mut seen = sightings(held.of(&what.service), what, zone);
+            if let Ok(seen) = &mut seen {
+                // A pod's address may soon be another's.
+                let left = had.left(*source, seen, now).into_iter().collect();
+                seen.extend(held.taken(&left).into_iter().map(gone));
+            }
+            Look { source: *source, seen }
         };
         asked.iter().filter(|(_, what)| wanted(what)).map(of).collect()
     }
@@ -316,6 +331,8 @@ impl Watch {
         };
         let code = code(&error);
         match code {
+            // Too large a version: the server was restored from a copy, and has never heard of ours.
+            Some(TOO_LARGE) if self.known.is_some() && self.failures >= STUBBORN => return End::Gone,
             Some(GONE) => return End::Gone,
             Some(code) if NOT_UNDERSTOOD.contains(&code) && self.known.is_none() && self.access.streams() => {
                 return End::NoStreams;
@@ -354,10 +371,6 @@ impl Watch {
                 return Ok(());
             }
             End::Failed { why, wait_s: asked_for } => {
-                if self.failures >= STUBBORN {
-                    // A server that was restored from a copy may never have heard of our version.
-                    self.known = None;
-                }
                 wait_s = asked_for.min(LONGEST_ASKED_FOR_S);
                 debug!(namespace = %self.namespace, %why, "the API server cannot be asked");
                 self.tell_trouble(&why).await?;
@@ -458,7 +471,8 @@ mod tests {
         let hearing = async {
             assert_eq!(looks.recv().await.unwrap()[0].seen, Ok(Vec::new()));
             let second = timeout(Duration::from_mins(1), looks.recv()).await;
-            assert_eq!(second.unwrap().unwrap()[0].seen, Err("the API server is silent".into()));
+            let why = second.unwrap().unwrap()[0].seen.clone().unwrap_err();
+            assert!(why.ends_with("namespace shop: the API server is silent"), "{why}");
         };
         tokio::select! {
             () = watching => panic!("it goes on"),
