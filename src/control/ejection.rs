@@ -13,12 +13,21 @@ use crate::tally::EndpointTally;
 pub(super) struct Ejector<K> {
     standard: Standard,
     records: BTreeMap<K, Record>,
+    /// What all of them together did since the beginning; nothing of it is forgotten.
+    all: Tries,
+}
+
+/// How many tries ended well, and how many failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    ok: f64,
+    failed: f64,
 }
 
 /// How much worse is much worse, and for how long one is let out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standard {
-    /// So many failures one after the other are enough, if any number is.
+    /// So many failures one after the other are looked at, if any number is.
     in_a_row: f64,
     /// How sure it must be, in nats, that one fails more than the others.
     sure: f64,
@@ -40,8 +49,10 @@ struct Record {
     /// Answers and failures; old ones count less and less.
     sums: Sums,
     at: Millis,
-    /// Failures since it last answered well.
+    /// Failures since it last answered well, …
     in_a_row: f64,
+    /// … and what all had done when they began.
+    row_began: Tries,
     /// Tries that wait for it in vain at this moment.
     silent: f64,
     /// How often it has been ejected.
@@ -97,6 +108,8 @@ impl Standard {
         Self { sure: 5.0, matters: 0.005, slower: 1.15, sure_slower: 3.0, ..Self::CLUSTERS };
 }
 
+/// Failures in a row that are more surprising than this, in nats, are no chance.
+const SURPRISING: f64 = 20.0;
 /// What counts by half after so long.
 const HALF_LIFE: Millis = Millis(5_000);
 /// Of those who answer slower, so many answers must be known.
@@ -156,12 +169,17 @@ impl From<&EndpointTally> for Sums {
 
 impl<K: Clone + Ord> Ejector<K> {
     pub(super) const fn new(standard: Standard) -> Self {
-        Self { standard, records: BTreeMap::new() }
+        Self { standard, records: BTreeMap::new(), all: Tries { ok: 0.0, failed: 0.0 } }
     }
 
     /// Adds what a worker counted of one.
     pub(super) fn add(&mut self, now: Millis, key: &K, new: Sums) {
+        let all = self.all;
+        self.all = Tries { ok: all.ok + new.ok, failed: all.failed + new.failed };
         let record = self.record(key, now);
+        if record.in_a_row <= 0.0 {
+            record.row_began = all;
+        }
         record.sums.fade(now.since(record.at));
         record.at = now;
         record.sums = record.sums.plus(new);
@@ -198,18 +216,33 @@ impl<K: Clone + Ord> Ejector<K> {
             }
             record.forgive(now, self.standard.longest);
         }
+        came_back |= self.make_room(now, room);
         (self.judge(now, self.standard, room), came_back)
+    }
+
+    /// Others have left, or fewer may be out: who would come back first comes back now. Tells whether somebody does.
+    fn make_room(&mut self, now: Millis, room: usize) -> bool {
+        let mut out: Vec<&mut Record> =
+            self.records.values_mut().filter(|record| record.until.is_some()).collect();
+        let too_many = out.len().saturating_sub(room);
+        out.sort_by_key(|record| record.until);
+        for record in out.into_iter().take(too_many) {
+            (record.until, record.back) = (None, Some(now));
+            (record.sums, record.in_a_row) = (Sums::default(), 0.0);
+        }
+        too_many > 0
     }
 
     /// Lets out who is worse than the others by this standard.
     pub(super) fn judge(&mut self, now: Millis, standard: Standard, room: usize) -> Vec<(K, Reason)> {
         let (all, mut out) = self.count();
+        let ever = self.all;
         let mut suspects: Vec<(&K, &mut Record, Reason)> = self
             .records
             .iter_mut()
             .filter(|(_, record)| record.until.is_none())
             .filter_map(|(key, record)| {
-                let reason = reason(record, all.minus(record.seen()), standard)?;
+                let reason = reason(record, all.minus(record.seen()), ever, standard)?;
                 Some((key, record, reason))
             })
             .collect();
@@ -266,6 +299,7 @@ impl<K: Clone + Ord> Ejector<K> {
             sums: Sums::default(),
             at: now,
             in_a_row: 0.0,
+            row_began: Tries::default(),
             silent: 0.0,
             times: 0,
             until: None,
@@ -275,6 +309,14 @@ impl<K: Clone + Ord> Ejector<K> {
 }
 
 impl Record {
+    /// How surprising its failures in a row are, in nats, if it were as the others have been since they began: what was before
+    /// says nothing of a side that has begun to fail as a whole.
+    fn surprise(&self, ever: Tries) -> f64 {
+        let ok = ever.ok - self.row_began.ok;
+        let failed = (ever.failed - self.row_began.failed - self.in_a_row).max(0.0);
+        -self.in_a_row * ((failed + 0.5) / (ok + failed + 1.0)).ln()
+    }
+
     /// What it did, and what it does not do at this moment.
     fn seen(&self) -> Sums {
         Sums { failed: self.sums.failed + self.silent, ..self.sums }
@@ -296,12 +338,12 @@ impl Record {
 }
 
 /// Why one is to be let out, if it is.
-fn reason(record: &Record, others: Sums, standard: Standard) -> Option<Reason> {
+fn reason(record: &Record, others: Sums, ever: Tries, standard: Standard) -> Option<Reason> {
     let own = record.seen();
     if others.tries() < 1.0 || others.failing() > ALL_FAIL {
         return None;
     }
-    if record.in_a_row >= standard.in_a_row {
+    if record.in_a_row >= standard.in_a_row && record.surprise(ever) > SURPRISING {
         return Some(Reason::InARow(record.in_a_row));
     }
     if own.failing() > others.failing() + standard.matters && certainty(own, others) > standard.sure {
@@ -445,6 +487,65 @@ mod tests {
         assert!(play(1_000, &[(0.0, 900_000.0); 4], 60, 1).is_empty());
     }
 
+    /// What was well until a moment ago must not make it look as if only some had begun to fail.
+    #[test]
+    fn a_side_that_was_well_and_fails_as_a_whole_for_a_moment_loses_nobody() {
+        for (count, rate) in [(10_u8, 500_u32), (100, 2_000), (4, 100), (2, 50)] {
+            let (mut ejector, there) = (ejector(), endpoints(count));
+            let there: BTreeSet<&Endpoint> = there.iter().collect();
+            let mut rng = fastrand::Rng::with_seed(u64::from(count));
+            for tick in 0..700_u64 {
+                let fails = (600..650).contains(&tick);
+                let mut counts = vec![(0, 0); usize::from(count)];
+                for _ in 0..rate / 10 {
+                    let (ok, failed) = &mut counts[rng.usize(..usize::from(count))];
+                    *(if fails { failed } else { ok }) += 1;
+                }
+                for (number, (ok, failed)) in (0..).zip(counts) {
+                    ejector.add(Millis(tick * 100), &endpoint(number), counted(ok, failed));
+                }
+                let (out, _) = ejector.look(Millis(tick * 100), &there, there.len() / 2);
+                assert!(out.is_empty(), "{count} at {rate}/s, tick {tick}: {out:?}");
+            }
+        }
+    }
+
+    /// A shard, a route or a caller: five failures in a row are common then, and everywhere.
+    #[test]
+    fn a_side_that_fails_in_part_loses_nobody() {
+        for (fails, rate) in [(0.05, 10), (0.1, 10), (0.3, 2), (0.3, 10), (0.45, 10)] {
+            let (mut ejector, there) = (ejector(), endpoints(10));
+            let there: BTreeSet<&Endpoint> = there.iter().collect();
+            let mut rng = fastrand::Rng::with_seed(rate);
+            for tick in 0..18_000_u64 {
+                for _ in 0..rate {
+                    let failed = u32::from(rng.f64() < fails);
+                    let number = rng.u8(..10);
+                    ejector.add(Millis(tick * 100), &endpoint(number), counted(1 - failed, failed));
+                }
+                let (out, _) = ejector.look(Millis(tick * 100), &there, 5);
+                assert!(out.is_empty(), "{fails} at {rate}0/s, tick {tick}: {out:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn when_others_leave_or_fewer_may_be_out_somebody_comes_back() {
+        let (mut ejector, there) = (ejector(), endpoints(4));
+        for number in 0..2 {
+            ejector.add(Millis(0), &endpoint(number), counted(0, 20));
+        }
+        for number in 2..4 {
+            ejector.add(Millis(0), &endpoint(number), counted(50, 0));
+        }
+        assert_eq!(ejector.look(Millis(0), &there.iter().collect(), 2).0.len(), 2);
+        let (_, came_back) = ejector.look(Millis(100), &there[..3].iter().collect(), 1);
+        assert!(came_back);
+        assert_eq!(ejector.out(), 1);
+        assert!(ejector.look(Millis(200), &there[..3].iter().collect(), 0).1);
+        assert_eq!(ejector.out(), 0);
+    }
+
     #[test]
     fn no_more_than_the_share_that_is_allowed_is_out() {
         let bad = (1.0, 20_000.0);
@@ -470,7 +571,7 @@ mod tests {
     fn who_has_left_is_forgotten() {
         let (mut ejector, there) = (ejector(), endpoints(3));
         ejector.add(Millis(0), &endpoint(0), counted(0, 10));
-        ejector.add(Millis(0), &endpoint(1), counted(1, 0));
+        ejector.add(Millis(0), &endpoint(1), counted(20, 0));
         assert_eq!(ejector.look(Millis(0), &there.iter().collect(), 1).0.len(), 1);
         assert_eq!(ejector.out(), 1);
         ejector.look(Millis(100), &there[1..].iter().collect(), 1);

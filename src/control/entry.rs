@@ -124,7 +124,9 @@ impl Entry {
     pub(super) fn eject(&mut self, now: Millis) -> (Vec<(Side, Ejected)>, bool) {
         let (mut ejected, mut changed) = (Vec::new(), false);
         for (side, lineup) in self.lineups.iter_mut() {
-            let (out, others) = lineup.eject(now, self.config.most_ejected);
+            // With affinity each has other requests than the others, and cannot be compared with them.
+            let most = if self.config.affinity.is_some() { 0 } else { self.config.most_ejected };
+            let (out, others) = lineup.eject(now, most);
             changed |= others;
             ejected.extend(out.into_iter().map(|out| (side, out)));
         }

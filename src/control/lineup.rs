@@ -133,7 +133,7 @@ impl Lineup {
         let in_use: Vec<&PartState> = self.parts.iter().filter(|part| part.weight > 0).collect();
         let inside: Vec<&PartState> = in_use.iter().copied().filter(|part| !self.is_out(part)).collect();
         let well = self.candidates(&inside, |endpoint| !self.ill.contains_key(endpoint));
-        let all: usize = inside.iter().map(|part| part.roster.offered().len()).sum();
+        let all = self.candidates(&inside, |_| true).len();
         // Too few are left to carry the load, and a check may be wrong: as for a whole side, that is for the judge.
         let panics = well.len() * 2 < all && !self.ill.is_empty();
         let offered = if panics { self.candidates(&inside, |_| true) } else { well };

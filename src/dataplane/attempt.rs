@@ -34,6 +34,8 @@ pub(super) struct Try {
     patience: Micros,
     /// … and whether it does.
     awaits: bool,
+    /// When the endpoint was asked.
+    asked: Micros,
     /// Why it ends if it is dropped.
     pub(super) if_dropped: Cause,
     ended: bool,
@@ -89,6 +91,7 @@ impl Try {
             is_timed,
             patience: thresholds.age(side, Question::Stall).unwrap_or_default(),
             awaits: false,
+            asked: begun,
             if_dropped: Cause::ClientGone,
             ended: false,
         }
@@ -98,6 +101,7 @@ impl Try {
     pub(super) fn asks(&mut self, endpoint: &Rc<EndpointState>) {
         self.leave_endpoint();
         endpoint.enter();
+        self.asked = self.core.recently();
         if self.is_timed {
             self.awaits = true;
             endpoint.await_answer(self.core.recently(), self.patience);
@@ -135,7 +139,10 @@ impl Try {
     pub(super) fn blame(&self, cause: Cause) {
         if let Some(endpoint) = self.endpoint.as_ref().filter(|_| cause.fault() == Fault::Side) {
             self.service.tally.borrow_mut().blame(&endpoint.endpoint, cause);
-            endpoint.failed();
+            // Who was called in has not waited to the end.
+            if !matches!(cause, Cause::TakenBack | Cause::LetOut) {
+                endpoint.failed();
+            }
         }
     }
 
@@ -157,8 +164,8 @@ impl Try {
             trace.answered_in(now.since(self.begun));
         }
         // A failure may be quick: it must not make an endpoint look good.
-        if let Some(endpoint) = self.endpoint.as_ref().filter(|_| !failed) {
-            endpoint.took(now.since(self.begun), now);
+        if let Some(endpoint) = self.endpoint.as_ref().filter(|_| !failed && self.is_timed) {
+            endpoint.took(now.since(self.asked), now);
         }
         if self.counts == Counts::AsEvidence && !failed && self.is_timed {
             let latency = Latency::of(now.since(self.begun));

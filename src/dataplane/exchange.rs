@@ -278,7 +278,7 @@ impl Exchange {
             attempt.finish(Outcome::Failed(Cause::NoUpgrade));
             return Err(Lost { cause: Cause::NoUpgrade, answer: None });
         }
-        let (mut fresh, mut refusals) = (Fresh::Any, 0);
+        let (mut fresh, mut refusals, mut anew) = (Fresh::Any, 0, false);
         let cause = loop {
             let (mut lease, reused) = match self.connect(plan, &mut attempt, fresh).await {
                 Ok(connected) => connected,
@@ -290,14 +290,14 @@ impl Exchange {
                         break cause;
                     }
                     attempt.blame(cause);
+                    fresh = Fresh::Any;
                     continue;
                 }
             };
-            let sent = match self.asking.send(&mut lease, side, &self.view.config.sides[side]) {
-                Ok(sent) => sent,
+            let mut sent = match self.asking.send(&mut lease, side, &self.view.config.sides[side]) {
+                Ok(sent) => pin!(sent),
                 Err(cause) => break cause,
             };
-            let mut sent = pin!(sent);
             let mut answered = loop {
                 let limit = self.limit(plan, self.asking.is_ready(), attempt.endpoint_serial());
                 let answered = within(&self.core, limit, sent.as_mut()).await;
@@ -331,8 +331,8 @@ impl Exchange {
             };
             let now = self.core.now();
             let at_once = now.since(begun) <= CLOSED_ALREADY;
-            if cause == Cause::Reset && reused && at_once && fresh == Fresh::Any && self.asking.is_ready() {
-                fresh = Fresh::Since(now);
+            if cause == Cause::Reset && reused && at_once && !anew && self.asking.is_ready() {
+                (fresh, anew) = (Fresh::Since(now), true);
                 continue;
             }
             break cause;

@@ -88,6 +88,58 @@ async fn streams_are_spread_over_connections_as_the_endpoint_allows() {
     assert!(helios.connections() >= 12, "{}", helios.connections());
 }
 
+/// Answers, but for `/slow`, which waits; and takes leave of its connections when it is told to.
+async fn leaving(slow: Arc<Semaphore>, leave: Arc<Notify>) -> Endpoint {
+    Endpoint::raw(move |stream| {
+        let (slow, leave) = (slow.clone(), leave.clone());
+        async move {
+            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let slow = slow.clone();
+                async move {
+                    if request.uri().path() == "/slow" {
+                        let _ = slow.acquire().await;
+                    }
+                    Ok::<_, std::convert::Infallible>(answer(200, "as ever"))
+                }
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+            let leaves = leave.notified();
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = leaves => connection.as_mut().graceful_shutdown(),
+            }
+            let _ = connection.await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_takes_leave_of_a_connection_loses_no_request() {
+    let (slow, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
+    let helios = leaving(slow.clone(), leave.clone()).await;
+    let proxy = Proxy::start(&[Service::new("a").helios(helios.address).protocols("http/2", "http/1.1")]);
+    let mut asking = JoinSet::new();
+    let address = proxy.address;
+    for _ in 0..12 {
+        asking.spawn(async move {
+            send(address, request(Over::Http1, Method::GET, "a.test", "/slow", "")).await.status
+        });
+    }
+    eventually("they wait", async || proxy.metric("switchback_connections", &[]).await >= 12.0).await;
+    leave.notify_waiters();
+    for _ in 0..40 {
+        let posted = send(address, request(Over::Http1, Method::POST, "a.test", "/", "not twice")).await;
+        assert_eq!(posted.status, 200);
+    }
+    slow.add_permits(12);
+    assert!(
+        asking.join_all().await.into_iter().all(|status| status == 200),
+        "those are answered that had begun"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_made_before_the_requests_come_when_a_weight_rises() {
     let go = Arc::new(Notify::new());

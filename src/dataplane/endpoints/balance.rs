@@ -56,6 +56,7 @@ pub(super) fn nearest(
     count: usize,
     now: Micros,
 ) -> Option<&Rc<EndpointState>> {
+    let counted = std::cell::OnceCell::new();
     let share = || {
         let in_flight: u32 =
             groups.iter().flat_map(|group| &group.list).map(|endpoint| endpoint.load()).sum();
@@ -70,7 +71,7 @@ pub(super) fn nearest(
     };
     let can = |endpoint: &&Rc<EndpointState>| {
         endpoint.passed_over_until() <= now
-            && (endpoint.load() < FEW || f64::from(endpoint.load()) < MORE * share())
+            && (endpoint.load() < FEW || f64::from(endpoint.load()) < MORE * counted.get_or_init(share))
     };
     // One comes again and again: so many looks see nearly all.
     ring.take(LOOKS).filter_map(at).find(can)
@@ -135,11 +136,14 @@ fn is_drawn(share: f64, draw: &mut impl FnMut(u32) -> u32) -> bool {
 
 /// Whether `one` would be done sooner than `other`.
 fn is_sooner(one: &EndpointState, other: &EndpointState, now: Micros) -> bool {
-    let (first, second) = (one.load(), other.load());
+    // Among the idle the draw has seen to their shares.
+    if one.load() == 0 && other.load() == 0 && one.weight() != other.weight() {
+        return false;
+    }
+    let after = |endpoint: &EndpointState| (endpoint.load() + 1) as f32 / f32::from(endpoint.weight());
+    let (first, second) = (after(one), after(other));
     match (one.pace(now), other.pace(now)) {
-        (Some(own), Some(its)) if own > its * SLOWER || its > own * SLOWER => {
-            (first + 1) as f32 * own < (second + 1) as f32 * its
-        }
+        (Some(own), Some(its)) if own > its * SLOWER || its > own * SLOWER => first * own < second * its,
         _ => first < second,
     }
 }
@@ -289,6 +293,39 @@ mod tests {
             endpoint.refused(now);
         }
         assert!((shares(None) - 1.0).abs() < 1e-9, "the one whose time is up first");
+    }
+
+    #[test]
+    fn shares_are_as_weights_say_under_load_too() {
+        let list =
+            made([(0, 3), (1, 1), (2, 1)].map(|(number, weight)| Candidate { weight, ..candidate(number) }));
+        let mut rng = fastrand::Rng::with_seed(9);
+        let mut there: std::collections::VecDeque<Rc<EndpointState>> = std::collections::VecDeque::new();
+        let mut first = 0;
+        for _ in 0..20_000 {
+            let picked = pick(&list, 3, Micros(0), |n| rng.u32(..n)).unwrap();
+            picked.enter();
+            first += u32::from(Rc::ptr_eq(&picked, &list[0]));
+            there.push_back(picked);
+            if there.len() > 100 {
+                there.pop_front().unwrap().leave();
+            }
+        }
+        let share = f64::from(first) / 20_000.0;
+        assert!((0.55..0.65).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn one_long_answer_does_not_make_an_endpoint_slow() {
+        let list = endpoints(10);
+        for second in 0..20 {
+            for endpoint in &list {
+                endpoint.took(Micros(20_000), Micros(second * 1_000_000));
+            }
+        }
+        list[4].took(Micros(30_000_000), Micros(20_000_000));
+        let shares = shares(&list, 1, Micros(21_000_000), 20_000);
+        assert!(shares[4] > 0.05, "{shares:?}");
     }
 
     #[test]

@@ -55,8 +55,12 @@ pub(in crate::dataplane) struct EndpointState {
 
 /// How much of what was known before an answer is kept.
 const PEAK_KEPT: f32 = 0.8;
-/// After this, half as much is known of how long answers take.
+/// After this, half as much is known of how long answers take, …
 const FORGET: Duration = Duration::from_secs(10);
+/// … and when so little is left of it, nothing.
+const FORGOTTEN: f32 = 0.02;
+/// One answer counts for at most so many times what was known: a single long one is no slow endpoint.
+const OUTLIER: f32 = 4.0;
 
 /// How long an endpoint is passed over after its first refusal; twice as long after each further one …
 const PASS_OVER: Duration = Duration::from_secs(1);
@@ -114,7 +118,8 @@ impl EndpointState {
     /// How long its answers take, as far as that is known; what is long ago counts less and less.
     pub(super) fn pace(&self, now: Micros) -> Option<f32> {
         let pace = self.pace.get();
-        (pace > 0.0).then(|| pace * self.remembered(now))
+        let remembered = self.remembered(now);
+        (pace > 0.0 && remembered > FORGOTTEN).then_some(pace * remembered)
     }
 
     /// An answer took so long: a fifth of what is known is the last one, and what is long ago is forgotten.
@@ -124,6 +129,7 @@ impl EndpointState {
         let remembered = self.remembered(now);
         self.paced.set(now);
         let known = before * remembered;
+        let took = if known > 0.0 { took.min(known * OUTLIER) } else { took };
         self.pace.set(if before <= 0.0 { took } else { took + (known - took) * PEAK_KEPT }.max(0.0));
     }
 
@@ -153,8 +159,7 @@ impl EndpointState {
     /// What is left of what was known a while ago.
     fn remembered(&self, now: Micros) -> f32 {
         let age = now.since(self.paced.get()).0 as f32;
-        let half = FORGET.as_micros() as f32;
-        half / (half + age)
+        (-age / FORGET.as_micros() as f32).exp2()
     }
 
     /// Makes connections before they are needed, so that there are so many for who comes.
@@ -205,8 +210,11 @@ impl EndpointState {
 
     /// A connection could not be made: the endpoint is passed over for a while, longer each time.
     pub(in crate::dataplane) fn refused(&self, now: Micros) {
-        let again = self.refusals.get().min(8);
-        self.refusals.set(again + 1);
+        // Several connections that fail in one moment are one refusal.
+        if self.passed_over_until.get() <= now {
+            self.refusals.set((self.refusals.get() + 1).min(8));
+        }
+        let again = self.refusals.get().saturating_sub(1);
         self.passed_over_until.set(now.after((PASS_OVER * (1 << again)).min(PASS_OVER_MOST)));
     }
 

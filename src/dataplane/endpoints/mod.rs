@@ -149,13 +149,13 @@ impl Known {
                 (Some(was), Some(is)) => Arc::ptr_eq(was, is) || was == is,
                 _ => false,
             };
-            source.protocol == side.protocol
-                && source.idle_for == side.idle_connections
-                && source.announced == side.proxy_protocol
-                && same_tls
+            source.protocol == side.protocol && source.announced == side.proxy_protocol && same_tls
         };
         let stays = self.source.as_ref().is_some_and(spoken);
-        if stays && self.source.as_ref().is_some_and(|source| Arc::ptr_eq(&source.endpoints, endpoints)) {
+        let is_same = |source: &Source| {
+            Arc::ptr_eq(&source.endpoints, endpoints) && source.idle_for == side.idle_connections
+        };
+        if stays && self.source.as_ref().is_some_and(is_same) {
             return Vec::new();
         }
         let is_asked =
@@ -168,6 +168,7 @@ impl Known {
             None => Rc::new(EndpointState::new(candidate, side)),
             Some(known) => {
                 known.weighs(candidate.weight);
+                known.pool.keep_for(side.idle_connections);
                 (*known).clone()
             }
         };

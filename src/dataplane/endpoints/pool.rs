@@ -22,6 +22,7 @@ pub(in crate::dataplane) struct Pool {
     connections: Connections,
     /// How long one is kept that nobody uses.
     idle_for: Cell<Duration>,
+    configured: Cell<Duration>,
 }
 
 enum Connections {
@@ -72,7 +73,15 @@ impl Pool {
                 Connections::Http2 { open: RefCell::default(), making: Arc::new(Semaphore::new(1)) }
             }
         };
-        Self { connections, idle_for: Cell::new(side.idle_connections) }
+        let configured = side.idle_connections;
+        Self { connections, idle_for: Cell::new(configured), configured: Cell::new(configured) }
+    }
+
+    /// The configuration says how long a connection is kept that nobody uses.
+    pub(super) fn keep_for(&self, configured: Duration) {
+        if self.configured.replace(configured) != configured {
+            self.idle_for.set(configured);
+        }
     }
 
     /// The endpoint says how long it keeps a connection that nobody uses (`Keep-Alive: timeout=5`).
