@@ -12,15 +12,15 @@ use axum::serve::IncomingStream;
 use nix::unistd::{Uid, User};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::rollout::Actor;
+use crate::model::{Caller, Rights, Via};
 
 use super::problem::Refusal;
 
-/// Who is at the other end of a connection.
+/// What is at the other end of a connection.
 #[derive(Clone, Debug)]
-pub(super) enum Caller {
-    /// Somebody on this machine, over loopback.
-    Loopback,
+pub(super) enum Peer {
+    /// Somebody over TCP.
+    Tcp(SocketAddr),
     /// The user of this number, as the system says.
     User(Option<u32>),
 }
@@ -30,34 +30,34 @@ const CLAIMED: &str = "x-switchback-user";
 /// The longest name that is recorded.
 const LONGEST_NAME: usize = 64;
 
-impl Connected<IncomingStream<'_, TcpListener>> for Caller {
-    fn connect_info(_: IncomingStream<'_, TcpListener>) -> Self {
-        Caller::Loopback
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Peer::Tcp(*stream.remote_addr())
     }
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Caller {
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Caller::User(stream.io().peer_cred().ok().map(|cred| cred.uid()))
+        Peer::User(stream.io().peer_cred().ok().map(|cred| cred.uid()))
     }
 }
 
-/// The person behind a request, for the record.
-pub(super) struct Person(pub(super) Actor);
+/// Who is behind a request.
+pub(super) struct Asker(pub(super) Caller);
 
-impl<S: Send + Sync> FromRequestParts<S> for Person {
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
     type Rejection = Response;
 
     async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Response> {
-        let ConnectInfo(caller) = ConnectInfo::<Caller>::from_request_parts(head, state)
+        let ConnectInfo(peer) = ConnectInfo::<Peer>::from_request_parts(head, state)
             .await
             .map_err(IntoResponse::into_response)?;
-        let name = match caller {
-            Caller::User(Some(uid)) => user_name(uid),
-            Caller::User(None) => "unknown user".to_owned(),
-            Caller::Loopback => claimed(&head.headers),
+        let (name, via, from) = match peer {
+            Peer::User(Some(uid)) => (user_name(uid), Via::User, "unix".to_owned()),
+            Peer::User(None) => ("unknown user".to_owned(), Via::Word, "unix".to_owned()),
+            Peer::Tcp(from) => (claimed(&head.headers), Via::Word, from.to_string()),
         };
-        Ok(Self(Actor::Person(Arc::from(name))))
+        Ok(Self(Caller { name: Arc::from(name), via, from: from.into(), rights: Rights::unbounded() }))
     }
 }
 
@@ -78,7 +78,7 @@ fn claimed(headers: &HeaderMap) -> String {
 /// foreign `Origin`.
 pub(super) async fn refuse_strangers(request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let over_tcp = matches!(request.extensions().get(), Some(ConnectInfo(Caller::Loopback)));
+    let over_tcp = matches!(request.extensions().get(), Some(ConnectInfo(Peer::Tcp(_))));
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     if over_tcp && !host.is_some_and(is_loopback_name) {
         let detail = "the admin interface answers to localhost, 127.0.0.1 and [::1] only";

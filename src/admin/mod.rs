@@ -17,8 +17,12 @@
 //! to have open cannot reach it by having a name of its own resolve to 127.0.0.1.
 
 mod caller;
+mod change;
 pub(crate) mod client;
+mod csv;
+mod look;
 mod problem;
+mod read;
 mod routes;
 mod serve;
 pub(crate) mod wire;

@@ -3,7 +3,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::control::Refused;
+use crate::control::{Answer, Refused};
 
 use super::wire::{Problem, about_blank};
 
@@ -28,12 +28,40 @@ impl Refusal {
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         let status = match &refused {
-            Refused::NoService(_) => StatusCode::NOT_FOUND,
-            Refused::NotNow { .. } | Refused::NoRoom { .. } | Refused::Overtaken(_) => StatusCode::CONFLICT,
-            Refused::NoSide(..) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refused::NoService(_)
+            | Refused::NoTeam(_)
+            | Refused::NoCluster(_)
+            | Refused::NothingToApprove(_) => StatusCode::NOT_FOUND,
+            Refused::NoRight { .. } | Refused::Unproven(_) | Refused::SamePerson { .. } => {
+                StatusCode::FORBIDDEN
+            }
+            Refused::NotNow { .. }
+            | Refused::NoRoom { .. }
+            | Refused::NotReady { .. }
+            | Refused::WaitsAlready { .. }
+            | Refused::Overtaken(_) => StatusCode::CONFLICT,
+            Refused::NoSide(..) | Refused::NoStep { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Refused::NotWritten(_) | Refused::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, refused.to_string())
+    }
+}
+
+/// What control has refused; another answer than what was asked for is nobody's fault but ours.
+pub(super) fn refused(answer: Answer) -> Refusal {
+    match answer {
+        Answer::Refused(refused) => refused.into(),
+        Answer::Process(_)
+        | Answer::Status(_)
+        | Answer::Receipt(_)
+        | Answer::Sensitivity(_)
+        | Answer::Preview(_)
+        | Answer::Migration(_)
+        | Answer::Readiness(_)
+        | Answer::Visible(_)
+        | Answer::Changed { .. }
+        | Answer::Waits(_)
+        | Answer::Noted => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "an answer to another question"),
     }
 }
 

@@ -10,14 +10,15 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tracing::error;
 
-use crate::control::Handle;
+use crate::control::{Handle, Reader};
 
-use super::caller::Caller;
+use super::caller::Peer;
 use super::routes::{Shared, router};
 
 /// What the admin interface is made from.
 pub(crate) struct AdminSeed {
     pub(crate) control: Handle,
+    pub(crate) history: Reader,
     pub(crate) ready: Arc<AtomicBool>,
     /// Whether there is something to go by for every service.
     pub(crate) known: Arc<AtomicBool>,
@@ -44,8 +45,8 @@ pub(crate) fn start(seed: AdminSeed) -> io::Result<thread::JoinHandle<()>> {
 }
 
 async fn serve(seed: AdminSeed) {
-    let AdminSeed { control, ready, known, tcp, unix, socket, mut stop } = seed;
-    let router = router(Shared { control, ready, known });
+    let AdminSeed { control, history, ready, known, tcp, unix, socket, mut stop } = seed;
+    let router = router(Shared { control, history, ready, known });
     let serving = async {
         tokio::join!(serve_tcp(tcp, router.clone()), serve_unix(unix, router));
     };
@@ -59,7 +60,7 @@ async fn serve(seed: AdminSeed) {
 
 async fn serve_tcp(listener: std::net::TcpListener, router: Router) {
     let served = match TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router.into_make_service_with_connect_info::<Caller>()).await,
+        Ok(listener) => axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {
@@ -69,7 +70,7 @@ async fn serve_tcp(listener: std::net::TcpListener, router: Router) {
 
 async fn serve_unix(listener: std::os::unix::net::UnixListener, router: Router) {
     let served = match UnixListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router.into_make_service_with_connect_info::<Caller>()).await,
+        Ok(listener) => axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {

@@ -72,7 +72,7 @@ impl From<OpenError> for BuildError {
 pub fn build(folder: &Path) -> Result<Bound, BuildError> {
     let loaded = load(folder).map_err(BuildError::Config)?;
     let process = &loaded.config.process;
-    let store = Store::open(&process.state)?;
+    let store = Store::open(&process.state, process.history_bytes)?;
     let kept = store.read().map_err(|error| {
         BuildError::State(format!("cannot read the state directory {}: {error}", process.state.display()))
     })?;

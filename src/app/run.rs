@@ -9,7 +9,8 @@ use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, AdminSeed};
-use crate::control;
+use crate::config::ProcessConfig;
+use crate::control::{self, Reader};
 use crate::dataplane::{self, DoorSeed, Listening, Stop, WorkerSeed};
 use crate::model::Address;
 use crate::telemetry::{AccessLogCounts, AccessLogWriter, start_access_log};
@@ -92,6 +93,7 @@ impl Bound {
         let ready = Arc::new(AtomicBool::new(true));
         let admin = admin::start(AdminSeed {
             control: handle,
+            history: Reader::of(&process.state),
             ready: ready.clone(),
             known,
             tcp: self.admin,
@@ -99,10 +101,7 @@ impl Bound {
             socket: process.admin.socket.clone(),
             stop: control_stopped,
         })?;
-        for (name, address) in &addresses {
-            info!(listener = name, %address, "listening");
-        }
-        info!(address = %admin_address, socket = %process.admin.socket.display(), workers, "admin listening");
+        tell(&addresses, admin_address, &process);
         Ok(Running {
             ready,
             workers: threads,
@@ -195,6 +194,15 @@ impl Drop for Running {
             self.join();
         }
     }
+}
+
+/// Tells where everything listens.
+fn tell(addresses: &[(String, Address)], admin: SocketAddr, process: &ProcessConfig) {
+    for (name, address) in addresses {
+        info!(listener = name, %address, "listening");
+    }
+    let workers = process.workers;
+    info!(address = %admin, socket = %process.admin.socket.display(), workers, "admin listening");
 }
 
 /// Each worker's socket of every listener.

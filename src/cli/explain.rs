@@ -114,8 +114,8 @@ fn tell_state(status: &ServiceStatus) -> String {
 pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> String {
     let by = match &receipt.by {
         ActorRecord::Judge => "the judge".to_owned(),
-        ActorRecord::Caution => "caution".to_owned(),
-        ActorRecord::Person(name) => name.clone(),
+        ActorRecord::Guard => "the fleet guard".to_owned(),
+        ActorRecord::Caution | ActorRecord::Ramp | ActorRecord::Person(_) => receipt.by.to_string(),
     };
     let took = receipt.finding.as_ref().map(|finding| {
         format!(", {} after the first sign", in_words(Duration::from_secs_f64(finding.took_s)))

@@ -14,6 +14,7 @@ mod release;
 mod replay;
 mod revert;
 mod schema;
+mod scope;
 mod serve;
 mod simulate;
 mod status;

@@ -18,6 +18,12 @@ pub(super) struct Release {
     /// Why: others will read it at three in the morning
     #[arg(long)]
     reason: String,
+    /// The ticket that it belongs to. Default: what looks like one in the reason, such as INC-4711.
+    #[arg(long)]
+    ticket: Option<String>,
+    /// Kubernetes was fine, and the judge was wrong: it is counted against its promise.
+    #[arg(long)]
+    false_alarm: bool,
     /// Also where Helios could not take everything back.
     #[arg(long)]
     force: bool,
@@ -29,7 +35,13 @@ pub(super) struct Release {
 impl Release {
     pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
         let path = format!("{}/release", client::service(&self.service));
-        let body = wire::Release { to_percent: self.to, reason: self.reason, force: self.force };
+        let body = wire::Release {
+            to_percent: self.to,
+            reason: self.reason,
+            ticket: self.ticket,
+            false_alarm: self.false_alarm,
+            force: self.force,
+        };
         tell(&block_on(client::ask_text(admin, Method::POST, &path, Some(&body)))?, self.json)
     }
 }

@@ -22,6 +22,9 @@ pub(super) struct SetWeight {
     /// Why: others will read it at three in the morning
     #[arg(long)]
     reason: String,
+    /// The ticket that it belongs to. Default: what looks like one in the reason, such as INC-4711.
+    #[arg(long)]
+    ticket: Option<String>,
     /// How long, such as 2h; then the configuration file decides again.
     #[arg(long = "for", value_name = "DURATION", value_parser = check_duration, conflicts_with = "clear")]
     lasts: Option<String>,
@@ -41,6 +44,7 @@ impl SetWeight {
                 let body = wire::SetWeight {
                     percent,
                     reason: self.reason,
+                    ticket: self.ticket,
                     lasts: self.lasts.clone(),
                     force: self.force,
                 };
@@ -50,7 +54,7 @@ impl SetWeight {
                 admin,
                 Method::DELETE,
                 &path,
-                Some(&wire::Clear { reason: self.reason }),
+                Some(&wire::Reason { reason: self.reason, ticket: self.ticket }),
             ))?,
         };
         tell(&text, self.json)?;

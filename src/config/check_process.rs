@@ -16,7 +16,7 @@ use super::checked::{AdminConfig, ListenerConfig, ProcessConfig};
 use super::fault::Faults;
 use super::parse::Lost;
 use super::peers::Peers;
-use super::raw_process::{RawAccessLog, RawAdmin, RawListener, RawProcess};
+use super::raw_process::{RawAccessLog, RawAdmin, RawListener, RawProcess, RawState};
 use super::units;
 
 /// The most threads that serve requests.
@@ -34,12 +34,14 @@ pub(super) fn check(
 ) -> ProcessConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = raw.workers.and_then(|raw| within(&raw, WORKERS, "a number of threads", faults));
-    let state = directory(raw.state.and_then(|state| state.directory), faults);
+    let RawState { directory: folder, history } = raw.state.unwrap_or_default();
+    let state = directory(folder, faults);
     ProcessConfig {
         workers: workers.and_then(|workers| usize::try_from(workers).ok()).unwrap_or(cores),
         listeners: listeners(raw.listeners, lost, files, faults),
         admin: admin(raw.admin.unwrap_or_default(), &state, faults),
         state,
+        history_bytes: history_bytes(history, faults),
         access_log: raw.access_log.and_then(|raw| access_log(raw, lost, faults)),
         shutdown: duration(
             raw.shutdown.and_then(|shutdown| shutdown.deadline),
@@ -232,6 +234,22 @@ fn access_log(raw: At<RawAccessLog>, lost: &Lost, faults: &mut Faults<'_>) -> Op
         return None;
     }
     Some(file.value.into())
+}
+
+fn history_bytes(raw: Option<At<String>>, faults: &mut Faults<'_>) -> u64 {
+    const USUAL: u64 = 256 << 20;
+    const RANGE: RangeInclusive<u64> = 16 << 20..=16 << 30;
+    let Some(raw) = raw else { return USUAL };
+    match units::parse_size(&raw.value).map(|bytes| bytes as u64) {
+        Ok(bytes) if RANGE.contains(&bytes) => return bytes,
+        Ok(_) => {
+            faults.at(&raw.span, "out of range", "16MiB to 16GiB").help("an entry takes some 400 bytes");
+        }
+        Err(wanted) => {
+            faults.at(&raw.span, "not a size", wanted);
+        }
+    }
+    USUAL
 }
 
 fn directory(raw: Option<At<String>>, faults: &mut Faults<'_>) -> PathBuf {

@@ -15,6 +15,7 @@ use super::check_failures;
 use super::check_headers::{self, Written, header_name};
 use super::check_limits;
 use super::check_process::{duration, within};
+use super::check_ramp;
 use super::check_sources;
 use super::check_tls::{self, Files};
 use super::checked::{
@@ -22,6 +23,7 @@ use super::checked::{
     ProxyProtocol, RescueConfig, ServiceConfig, SideConfig, StreamEnd, StreamsConfig, TimeoutsConfig,
 };
 use super::fault::Faults;
+use super::fleet::FleetConfig;
 use super::parse::Lost;
 use super::raw_service::{
     RawAffinity, RawEjection, RawForce, RawJudge, RawMatch, RawMode, RawPhase, RawProtocol, RawProxyProtocol,
@@ -38,7 +40,7 @@ pub(super) fn check(
     name: ServiceName,
     raw: RawService,
     lost: &Lost,
-    process: &ProcessConfig,
+    (process, fleet): (&ProcessConfig, &FleetConfig),
     files: Files<'_>,
     faults: &mut Faults<'_>,
 ) -> (ServiceConfig, Vec<Range<usize>>) {
@@ -57,6 +59,8 @@ pub(super) fn check(
     let service = ServiceConfig {
         name,
         team,
+        owner: raw.owner.and_then(|raw| said(&raw, faults)),
+        contact: raw.contact.and_then(|raw| said(&raw, faults)),
         phase: raw.phase.map_or(Phase::Experiment, |phase| match phase.value {
             RawPhase::Experiment => Phase::Experiment,
             RawPhase::Alpha => Phase::Alpha,
@@ -77,6 +81,11 @@ pub(super) fn check(
         changes,
         most_ejected: ejection(raw.ejection.unwrap_or_default(), faults),
         judge: judge(raw.judge.unwrap_or_default(), faults),
+        plan: check_ramp::check(raw.ramp.unwrap_or_default(), fleet, lost, faults),
+        approvals: raw
+            .approvals
+            .and_then(|approvals| approvals.raises)
+            .map_or(fleet.approvals, |raises| raises.value),
     };
     (service, host_places)
 }
@@ -97,6 +106,16 @@ fn team(raw: Option<At<String>>, lost: &Lost, faults: &mut Faults<'_>) -> Arc<st
             "".into()
         }
     }
+}
+
+/// Who, or where: whatever people understand, but for nothing at all.
+fn said(raw: &At<String>, faults: &mut Faults<'_>) -> Option<Arc<str>> {
+    let text = raw.value.trim();
+    if text.is_empty() || text.chars().any(char::is_control) {
+        faults.at(&raw.span, "nobody", "one line of text, such as anna@example.net or #playlist-oncall");
+        return None;
+    }
+    Some(text.into())
 }
 
 fn matches(
@@ -236,7 +255,7 @@ fn weight(raw: Option<&At<f64>>, are_written: PerSide<bool>, lost: &Lost, faults
     weight
 }
 
-fn percentage(raw: &At<f64>, faults: &mut Faults<'_>) -> Option<Weight> {
+pub(super) fn percentage(raw: &At<f64>, faults: &mut Faults<'_>) -> Option<Weight> {
     let label = "a percentage: 0 to 100, in steps of 0.01";
     let Some(weight) = Weight::from_percent(raw.value) else {
         let over = raw.value > 100.0;

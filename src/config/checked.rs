@@ -8,12 +8,14 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::model::{Address, Failures, GrpcMethods, Millis, PerSide, ServiceName, Side, Weight};
+use crate::rollout::Plan;
 use crate::splitter::{Force, Sticky};
 use crate::tls::{Acceptor, Connector};
 use crate::verdict::Rule;
 
 use super::changes::ChangesConfig;
 use super::checks::CheckConfig;
+use super::fleet::FleetConfig;
 use super::limits::{ListenerLimits, ProcessLimits, ServiceLimits};
 use super::peers::Peers;
 use super::sources::{ClusterConfig, MastersConfig, Part};
@@ -23,6 +25,8 @@ use super::sources::{ClusterConfig, MastersConfig, Part};
 pub struct Config {
     /// Switchback's own settings.
     pub process: ProcessConfig,
+    /// What holds for all services.
+    pub fleet: FleetConfig,
     /// The services by name.
     pub services: BTreeMap<ServiceName, Arc<ServiceConfig>>,
 }
@@ -38,6 +42,8 @@ pub struct ProcessConfig {
     pub admin: AdminConfig,
     /// Where holds and overrides are kept.
     pub state: PathBuf,
+    /// Bytes that the history may take up there.
+    pub history_bytes: u64,
     /// Where a line is written for every request; `None` if none is.
     pub access_log: Option<PathBuf>,
     /// How long requests in flight may take to end.
@@ -85,6 +91,10 @@ pub struct ServiceConfig {
     pub name: ServiceName,
     /// The team that owns it.
     pub team: Arc<str>,
+    /// Who answers for its migration.
+    pub owner: Option<Arc<str>>,
+    /// Where people of the team are reached.
+    pub contact: Option<Arc<str>>,
     /// How far its migration is, for the ledger only.
     pub phase: Phase,
     /// Which requests are its.
@@ -116,6 +126,10 @@ pub struct ServiceConfig {
     pub most_ejected: u8,
     /// When the service is taken back.
     pub judge: JudgeConfig,
+    /// How its weight is raised, once somebody starts the ramp.
+    pub plan: Arc<Plan>,
+    /// Whether raising its weight takes a second person.
+    pub approvals: bool,
 }
 
 /// Which requests are a service's.

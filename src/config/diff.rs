@@ -15,12 +15,15 @@ pub struct Diff {
     pub removed: Vec<ServiceName>,
     /// Sections of `switchback.toml` that are read at start only, and differ.
     pub restart: Vec<&'static str>,
+    /// Sections of `switchback.toml` that come into force at once, and differ.
+    pub fleet: Vec<&'static str>,
 }
 
 impl Diff {
     /// Whether nothing is different.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty() && self.restart.is_empty()
+        let services = [self.added.len(), self.changed.len(), self.removed.len()];
+        services == [0; 3] && self.restart.is_empty() && self.fleet.is_empty()
     }
 }
 
@@ -40,11 +43,18 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("workers", before.workers != after.workers),
         ("listeners", before.listeners != after.listeners),
         ("admin", before.admin != after.admin),
-        ("state", before.state != after.state),
+        ("state", before.state != after.state || before.history_bytes != after.history_bytes),
         ("access-log", before.access_log != after.access_log),
         ("shutdown", before.shutdown != after.shutdown),
         ("limits", before.limits != after.limits),
     ];
     diff.restart.extend(sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section));
+    let (before, after) = (&old.fleet, &new.fleet);
+    let sections = [
+        ("ramps", before.zone != after.zone || before.freezes != after.freezes),
+        ("approvals", before.approvals != after.approvals),
+        ("fleet-guard", before.guard != after.guard),
+    ];
+    diff.fleet.extend(sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section));
     diff
 }

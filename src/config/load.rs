@@ -12,11 +12,12 @@ use crate::model::ServiceName;
 use super::check_tls::{Files, InForce};
 use super::checked::{Config, ProcessConfig, ServiceConfig};
 use super::fault::{Fault, Faults, Source};
+use super::fleet::FleetConfig;
 use super::parse::parse;
 use super::raw_process::RawProcess;
 use super::raw_service::RawService;
 use super::routes::{Claim, check_conflicts};
-use super::{check_process, check_service};
+use super::{check_process, check_ramp, check_service};
 
 /// Switchback's own settings, in the configuration's folder.
 const PROCESS_FILE: &str = "switchback.toml";
@@ -50,10 +51,7 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
     let mut found = Vec::new();
     let mut hasher = SipHasher13::new();
     let path = folder.join(PROCESS_FILE);
-    let process = read(&path, &mut hasher, &mut found).map(|source| {
-        let (raw, lost) = parse::<RawProcess>(&source, &mut found);
-        check_process::check(raw, &lost, files, &mut Faults::of(&source, &mut found))
-    });
+    let process = read(&path, &mut hasher, &mut found).map(|source| settings(&source, files, &mut found));
     let (paths, ignored) = list(&folder.join(SERVICES), &mut found);
     let mut claims = Vec::with_capacity(paths.len());
     let count = paths.len() + 1;
@@ -63,7 +61,9 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
         let (raw, lost) = parse::<RawService>(&source, &mut found);
         if let Some(process) = &process {
             let mut faults = Faults::of(&source, &mut found);
-            let (service, host_places) = check_service::check(name, raw, &lost, process, files, &mut faults);
+            let (process, fleet) = process;
+            let (service, host_places) =
+                check_service::check(name, raw, &lost, (process, fleet), files, &mut faults);
             claims.push(Claim { service: Arc::new(service), source, host_places });
         }
     }
@@ -73,8 +73,8 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
     let services: BTreeMap<ServiceName, Arc<ServiceConfig>> =
         claims.into_iter().map(|claim| (claim.service.name.clone(), claim.service)).collect();
     match process {
-        Some(process) if found.is_empty() => Ok(Loaded {
-            config: Config { process, services },
+        Some((process, fleet)) if found.is_empty() => Ok(Loaded {
+            config: Config { process, fleet, services },
             files: count,
             ignored,
             fingerprint: format!("{:016x}", hasher.finish()),
@@ -87,12 +87,12 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
 /// folder that the file lies in, if there is a good one. The error is every fault of the file.
 pub fn load_service(path: &Path) -> Result<ServiceConfig, Vec<Fault>> {
     let mut found = Vec::new();
-    let process = neighbour(path);
+    let (process, fleet) = neighbour(path);
     let service = read(path, &mut SipHasher13::new(), &mut found).and_then(|source| {
         let name = name_of(&source, &mut found)?;
         let (raw, lost) = parse::<RawService>(&source, &mut found);
         let mut faults = Faults::of(&source, &mut found);
-        Some(check_service::check(name, raw, &lost, &process, Files::Leave, &mut faults).0)
+        Some(check_service::check(name, raw, &lost, (&process, &fleet), Files::Leave, &mut faults).0)
     });
     found.sort_by_key(Fault::line_and_column);
     service.filter(|_| found.is_empty()).ok_or(found)
@@ -100,15 +100,22 @@ pub fn load_service(path: &Path) -> Result<ServiceConfig, Vec<Fault>> {
 
 /// The settings of the Switchback that a service's file is for. Where they have faults those are not the file's,
 /// and what stands there is taken as far as it goes.
-fn neighbour(service: &Path) -> ProcessConfig {
+fn neighbour(service: &Path) -> (ProcessConfig, FleetConfig) {
     let mut others = Vec::new();
     let service = service.canonicalize().ok();
     let folder = service.as_deref().and_then(Path::parent).and_then(Path::parent);
     let path = folder.map(|folder| folder.join(PROCESS_FILE));
     let source = path.and_then(|path| read(&path, &mut SipHasher13::new(), &mut others));
     let source = source.unwrap_or_else(|| Source::new(Path::new(PROCESS_FILE), String::new()));
-    let (raw, lost) = parse::<RawProcess>(&source, &mut others);
-    check_process::check(raw, &lost, Files::Leave, &mut Faults::of(&source, &mut others))
+    settings(&source, Files::Leave, &mut others)
+}
+
+/// What `switchback.toml` says.
+fn settings(source: &Arc<Source>, files: Files<'_>, found: &mut Vec<Fault>) -> (ProcessConfig, FleetConfig) {
+    let (mut raw, lost) = parse::<RawProcess>(source, found);
+    let mut faults = Faults::of(source, found);
+    let fleet = check_ramp::fleet(&mut raw, &mut faults);
+    (check_process::check(raw, &lost, files, &mut faults), fleet)
 }
 
 fn read(path: &Path, hasher: &mut SipHasher13, found: &mut Vec<Fault>) -> Option<Arc<Source>> {

@@ -18,6 +18,7 @@ mod check_failures;
 mod check_headers;
 mod check_limits;
 mod check_process;
+mod check_ramp;
 mod check_service;
 mod check_sources;
 mod check_tls;
@@ -25,6 +26,7 @@ mod checked;
 mod checks;
 mod diff;
 mod fault;
+mod fleet;
 mod limits;
 mod load;
 mod parse;
@@ -32,6 +34,7 @@ mod peers;
 mod raw_checks;
 mod raw_headers;
 mod raw_process;
+mod raw_ramp;
 mod raw_service;
 mod raw_sources;
 mod raw_tls;
@@ -43,6 +46,7 @@ mod sources;
 mod units;
 
 pub use changes::{ChangesConfig, HeaderRules, TraceStart};
+pub use check_ramp::parse_plan;
 pub use checked::{
     AdminConfig, Affinity, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig,
     PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig,
@@ -51,6 +55,7 @@ pub use checked::{
 pub use checks::{CheckConfig, CheckKind};
 pub use diff::{Diff, diff};
 pub use fault::Fault;
+pub use fleet::{FleetConfig, GuardConfig};
 pub use limits::{ListenerLimits, ProcessLimits, Rate, ServiceLimits};
 pub(crate) use load::reload;
 pub use load::{Loaded, load, load_service};

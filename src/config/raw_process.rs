@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
+use super::raw_ramp::{RawApprovals, RawGuard, RawRamps};
 use super::raw_sources::{RawCluster, RawHelios};
 use super::raw_tls::RawAccept;
 
@@ -29,6 +30,12 @@ pub(super) struct RawProcess {
     pub(super) helios: Option<At<RawHelios>>,
     /// Kubernetes clusters, each with a name that services refer to.
     pub(super) clusters: Option<BTreeMap<String, At<RawCluster>>>,
+    /// What holds for all ramps. A change needs no restart.
+    pub(super) ramps: Option<RawRamps>,
+    /// What takes a second person. A change needs no restart.
+    pub(super) approvals: Option<RawApprovals>,
+    /// When several services are taken back at once. A change needs no restart.
+    pub(super) fleet_guard: Option<RawGuard>,
 }
 
 /// One listener: HTTP/1.1 and HTTP/2 on one port, or one Unix socket.
@@ -102,6 +109,8 @@ pub(super) struct RawAdmin {
 pub(super) struct RawState {
     /// A directory that only one Switchback uses. Default: `/var/lib/switchback`.
     pub(super) directory: Option<At<String>>,
+    /// How much the history of who did what may take up there: `16MiB` to `16GiB`; past it the oldest goes. Default: `256MiB`.
+    pub(super) history: Option<At<String>>,
 }
 
 /// The access log.

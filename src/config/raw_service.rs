@@ -4,6 +4,7 @@ use serde::Deserialize;
 use super::at::At;
 use super::raw_checks::RawCheck;
 use super::raw_headers::{RawHeaders, RawRewrite, RawTrace};
+use super::raw_ramp::{RawApprovals, RawRamp};
 use super::raw_sources::RawSource;
 use super::raw_tls::RawConnect;
 
@@ -13,6 +14,10 @@ use super::raw_tls::RawConnect;
 pub(super) struct RawService {
     /// The team that owns the service.
     pub(super) team: Option<At<String>>,
+    /// The person who answers for its migration. A migration needs one.
+    pub(super) owner: Option<At<String>>,
+    /// Where people of the team are reached when it is taken back, such as `#playlist-oncall`. A migration needs it.
+    pub(super) contact: Option<At<String>>,
     /// How far the service's migration is, for the ledger only. Default: `experiment`.
     pub(super) phase: Option<At<RawPhase>>,
     /// Which requests are the service's.
@@ -44,6 +49,10 @@ pub(super) struct RawService {
     pub(super) ejection: Option<RawEjection>,
     /// When the service is taken back.
     pub(super) judge: Option<RawJudge>,
+    /// How the weight is raised, step by step.
+    pub(super) ramp: Option<RawRamp>,
+    /// What takes a second person.
+    pub(super) approvals: Option<RawApprovals>,
 }
 
 /// Endpoints that do much worse than their side's others.

@@ -1,18 +1,21 @@
 use std::sync::Arc;
 
-use crate::config::{JudgeMode, ServiceConfig, SideConfig};
+use crate::config::{FleetConfig, JudgeMode, ServiceConfig, SideConfig};
 use crate::model::{Endpoint, Fault, Millis, PerSide, Side, UnixMillis, Weight};
-use crate::rollout::{self, Rollout, State, Word};
+use crate::rollout::{self, Rollout, Said, State, Word};
 use crate::snapshot::{Candidate, Gates, ServiceId, ServiceView};
 use crate::splitter::Plan;
 use crate::tally::{RouteReport, ServiceReport, SideTally};
 use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
 
+use super::approval::Pending;
 use super::capacity::{Capacity, Fit, FitWatch, Served};
 use super::discovery::{Sighting, SourceId};
 use super::ejection::Reason;
 use super::event::Now;
 use super::journal::{EndpointsRecord, ReceiptRecord};
+use super::lasting::Lasting;
+use super::ledger::{Ledger, Stage};
 use super::lineup::{Ejected, Lineup, PartState};
 use super::receipt::finding_record;
 use super::roster::Change;
@@ -29,7 +32,19 @@ pub(super) struct Entry {
     pub(super) receipt: Option<ReceiptRecord>,
     /// The revision of the last record that is known to be on disk.
     pub(super) written: u64,
-    watch: Watch,
+    /// What the ledger of migrations knows of it.
+    pub(super) ledger: Ledger,
+    /// What waits for a second person.
+    pub(super) pending: Option<Pending>,
+    /// How long its ramp has been at its step, …
+    pub(super) at_step: Lasting,
+    /// … how many requests Kubernetes has answered since then, …
+    pub(super) requests_at_step: u64,
+    /// … and how long it is held.
+    pub(super) held_for: Lasting,
+    /// Whether what was said of it is what the process before has kept.
+    pub(super) is_kept: bool,
+    pub(super) watch: Watch,
     block: Block,
     /// Requests that hang, by worker, as each has told last.
     hanging: Vec<Vec<(Stratum, PerSide<u32>)>>,
@@ -77,9 +92,16 @@ impl Entry {
         config: Arc<ServiceConfig>,
         rollout: Rollout,
         receipt: Option<ReceiptRecord>,
+        ledger: Ledger,
     ) -> Self {
         Self {
             id,
+            ledger,
+            pending: None,
+            at_step: Lasting::default(),
+            requests_at_step: 0,
+            held_for: Lasting::default(),
+            is_kept: true,
             gates: Gates::of(&config, None),
             watch: Watch::new(config.judge.rule),
             written: rollout.revision(),
@@ -279,6 +301,7 @@ impl Entry {
             self.watch.came(now, key.0, *requests, || name.clone());
         }
         self.traffic.add(now, tally);
+        self.requests_at_step += answered(&tally.sides.kubernetes);
         for (side, capacity) in self.capacities.iter_mut() {
             let SideTally { ok, failed, latencies } = &tally.sides[side];
             let failed =
@@ -353,11 +376,16 @@ impl Entry {
         self.watch.strata().name(stratum?)
     }
 
-    /// The weight in force. A service that has one side only is on that side, whatever was said: the word
-    /// stands, and counts again when there is a choice.
+    /// The weight in force.
     pub(super) fn weight(&self) -> Weight {
+        self.weight_under(self.rollout.said())
+    }
+
+    /// The weight that would be in force under this. A service that has one side only is on that side, whatever was said:
+    /// the word stands, and counts again when there is a choice.
+    pub(super) fn weight_under(&self, said: &Said) -> Weight {
         match (self.config.is_on(Side::Helios), self.config.is_on(Side::Kubernetes)) {
-            (true, true) | (false, false) => self.rollout.weight(),
+            (true, true) | (false, false) => said.weight(self.rollout.file()),
             (true, false) => Weight::ZERO,
             (false, true) => Weight::FULL,
         }
@@ -392,7 +420,15 @@ impl Entry {
         if self.weight() < before {
             self.brace(now);
         }
+        self.follow_ramp(now);
+        self.follow_ledger(now);
         effects
+    }
+
+    /// The ledger goes by its sides and its weight.
+    pub(super) fn follow_ledger(&mut self, now: Now) {
+        let (stage, weight) = (Stage::of(&self.config), self.weight());
+        self.ledger.follow(stage, weight, now.wall);
     }
 
     /// Begins anew with Kubernetes, after a revert or a release.
@@ -427,15 +463,18 @@ impl Entry {
     }
 
     /// What people and programs see.
-    pub(super) fn status(&mut self, now: Now) -> ServiceStatus {
-        let (fit, now) = (self.fit(now), now.mono);
+    pub(super) fn status(&mut self, fleet: &FleetConfig, at: Now) -> ServiceStatus {
+        let (fit, now) = (self.fit(at), at.mono);
+        let (ramp, again) = (self.ramp_status(fleet, at), self.starts_again(at));
         let judge = self.watch.judge();
         let standing = judge.standing(now);
         let case = judge.case(now).map(|case| finding_record(self, &case, judge.course()));
-        let (by, reason, since) = match self.rollout.word() {
-            Word::File => (None, None, None),
-            Word::Override(over) => (Some(&over.by), Some(&over.reason), Some(over.since)),
-            Word::Held(hold) => (Some(&hold.by), Some(&hold.reason), Some(hold.since)),
+        let said = self.rollout.said();
+        let (by, reason, since) = match (&said.word, &said.ramp) {
+            (Word::File, None) => (None, None, None),
+            (Word::File, Some(ramp)) => (Some(&ramp.by), Some(&ramp.reason), Some(ramp.since)),
+            (Word::Override(over), _) => (Some(&over.by), Some(&over.reason), Some(over.since)),
+            (Word::Held(hold), _) => (Some(&hold.by), Some(&hold.reason), Some(hold.since)),
         };
         let (by, reason) = (by.map(Into::into), reason.map(ToString::to_string));
         let sides = self.sides(now);
@@ -443,14 +482,14 @@ impl Entry {
             service: self.config.name.to_string(),
             team: self.config.team.to_string(),
             weight_percent: self.weight().percent(),
-            why: why(self.rollout.word()).to_owned(),
+            why: why(self.rollout.said()).to_owned(),
             by,
             reason,
             since_unix_ms: since.map(|since| since.0),
             until_unix_ms: self.rollout.next_change().map(|until| until.0),
             file_percent: self.rollout.file().percent(),
             rising_to_percent: match self.rollout.state() {
-                State::Rising { to, .. } => Some(to.weight(self.rollout.file()).percent()),
+                State::Rising { to, .. } => Some(self.weight_under(to).percent()),
                 State::Settled(_) => None,
             },
             helios: sides.helios,
@@ -470,6 +509,10 @@ impl Entry {
             fit: fit.map(FitStatus::from),
             sheds: self.sheds(),
             case,
+            ramp,
+            ramp_cut_at_percent: self.rollout.said().cut.as_ref().map(|cut| cut.at.percent()),
+            again_unix_ms: again.map(|again| again.0),
+            approval: self.pending.as_ref().map(|pending| pending.status(&self.config.name)),
         }
     }
 
@@ -508,12 +551,19 @@ impl Entry {
 }
 
 /// What the weight in force comes from.
-pub(super) fn why(word: &Word) -> &'static str {
-    match word {
-        Word::File => "file",
-        Word::Override(_) => "override",
-        Word::Held(_) => "held",
+pub(super) fn why(said: &Said) -> &'static str {
+    match (&said.word, &said.ramp) {
+        (Word::File, None) => "file",
+        (Word::File, Some(_)) => "ramp",
+        (Word::Override(_), _) => "override",
+        (Word::Held(_), _) => "held",
     }
+}
+
+/// Tries that a side has ended, well or not.
+fn answered(tally: &SideTally) -> u64 {
+    let failed = tally.failed.iter().filter(|(cause, _)| cause.fault() == Fault::Side);
+    tally.ok + failed.map(|(_, count)| count).sum::<u64>()
 }
 
 fn in_words(verdict: &Verdict) -> &'static str {

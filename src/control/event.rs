@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -5,15 +6,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Fault, Loaded};
-use crate::model::{Millis, ServiceName, UnixMillis, Weight};
-use crate::rollout::{Actor, Record, Refusal};
+use crate::model::{Caller, Millis, Role, ServiceName, UnixMillis, Weight};
+use crate::rollout::{Plan, Record, Refusal};
 use crate::snapshot::Snapshot;
 use crate::tally::Report;
 use crate::tls::Expiry;
 
 use super::discovery::Look;
 use super::health::Opinion;
-use super::journal::{ActorRecord, AppliedRecord, EndpointsRecord, ReceiptRecord};
+use super::history::Draft;
+use super::journal::{ActorRecord, AppliedRecord, EndpointsRecord, LedgerRecord, ReceiptRecord};
+use super::steering::{ApprovalStatus, MigrationStatus, PreviewStatus, ReadinessStatus};
 use super::views::{ProcessStatus, SensitivityStatus, ServiceStatus};
 
 /// Everything that can happen to control.
@@ -36,7 +39,7 @@ pub(super) enum Event {
     /// Endpoints were checked.
     Checked(Vec<Opinion>),
     /// Somebody asks for something.
-    Asked(Ask, Command),
+    Asked(Ask, Box<Caller>, Box<Command>),
 }
 
 /// What became of certificates.
@@ -74,29 +77,110 @@ pub(crate) enum Command {
     Receipt(ServiceName),
     /// How soon would trouble with a service be seen?
     Sensitivity(ServiceName),
-    /// Set a service's weight.
-    SetWeight {
-        service: ServiceName,
-        weight: Weight,
-        lasts: Option<Duration>,
-        /// Also if Helios could not take everything back.
-        force: bool,
-        by: Actor,
-        reason: Arc<str>,
-    },
-    /// End a service's override.
-    Clear { service: ServiceName, by: Actor, reason: Arc<str> },
-    /// Take services back; all of them for `None`.
-    Revert { services: Option<Vec<ServiceName>>, by: Actor, reason: Arc<str> },
-    /// End a service's hold.
+    /// What would come of a change?
+    Preview(Intent),
+    /// How far is the migration?
+    Migration,
+    /// Is a service ready to be migrated?
+    Readiness(ServiceName),
+    /// May this be seen that is not of control's making?
+    MayLook(Looking),
+    /// Change something.
+    Change(Intent, Why),
+    /// Somebody could not be told from a stranger, so often since this was told last.
+    LoginFailed { from: Arc<str>, details: Arc<str>, times: u64 },
+    /// Who may do what is different now, in words.
+    RightsChanged(Arc<str>),
+}
+
+/// What is to be changed.
+#[derive(Clone, Debug)]
+pub(crate) enum Intent {
+    /// The weight of one service, now or by and by.
+    Move(ServiceName, Wish),
+    /// Agree to what another person wants of a service.
+    Approve(ServiceName),
+    /// Do not agree, or want it no more.
+    Reject(ServiceName),
+    /// Take services back.
+    Revert(Reach),
+    /// Pause ramps.
+    PauseRamps(Reach),
+    /// Resume ramps.
+    ResumeRamps(Reach),
+}
+
+/// What somebody wants of one service's weight.
+#[derive(Clone, Debug)]
+pub(crate) enum Wish {
+    /// Set it.
+    SetWeight { weight: Weight, lasts: Option<Duration>, room: RoomAsked },
+    /// End its override.
+    Clear,
+    /// End its hold.
     Release {
-        service: ServiceName,
         to: Weight,
-        /// Also if Helios could not take everything back.
-        force: bool,
-        by: Actor,
-        reason: Arc<str>,
+        /// Whether the revert was called for.
+        cause: CauseOfRevert,
+        room: RoomAsked,
     },
+    /// Start its ramp.
+    StartRamp {
+        /// Its own plan; `None` for that of the file.
+        plan: Option<Arc<Plan>>,
+        /// The step to begin at.
+        from: Option<Weight>,
+        room: RoomAsked,
+    },
+    /// End its ramp.
+    StopRamp,
+    /// Begin its migration: start its ramp, if it is ready.
+    Migrate { room: RoomAsked },
+}
+
+/// Which services something is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Services(Vec<ServiceName>),
+    Team(Arc<str>),
+    Cluster(Arc<str>),
+    All,
+}
+
+/// Whether a weight is raised also where Helios could not take everything back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoomAsked {
+    Needed,
+    NotNeeded,
+}
+
+/// What a person makes of a revert that they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CauseOfRevert {
+    /// They do not say.
+    Unsaid,
+    /// Kubernetes was fine: the judge was wrong.
+    FalseAlarm,
+}
+
+/// Why somebody wants something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Why {
+    pub(crate) reason: Arc<str>,
+    pub(crate) ticket: Option<Arc<str>>,
+}
+
+/// Something to look at that others than control know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Looking {
+    /// The history of a service, or all that somebody may see.
+    History(Option<ServiceName>),
+    /// The history as a whole.
+    WholeHistory,
+    /// What happens.
+    Events,
+    /// The metrics.
+    Metrics,
 }
 
 /// What is answered.
@@ -106,11 +190,20 @@ pub(crate) enum Answer {
     Status(Vec<ServiceStatus>),
     Receipt(Box<Option<ReceiptRecord>>),
     Sensitivity(SensitivityStatus),
-    /// The weights that changed, and how far the change has come.
+    Preview(Vec<PreviewStatus>),
+    Migration(Box<MigrationStatus>),
+    Readiness(ReadinessStatus),
+    /// The services that may be seen.
+    Visible(Arc<BTreeSet<String>>),
+    /// The weights that changed, how far the change has come, and whether it is on disk.
     Changed {
         changes: Vec<Change>,
         applied: Option<AppliedRecord>,
+        written: bool,
     },
+    /// It waits for a second person.
+    Waits(Box<ApprovalStatus>),
+    Noted,
     Refused(Refused),
 }
 
@@ -120,7 +213,7 @@ pub(crate) struct Change {
     pub(crate) service: String,
     pub(crate) before_percent: f64,
     pub(crate) after_percent: f64,
-    /// `held`, `override` or `file`.
+    /// `held`, `override`, `ramp` or `file`.
     pub(crate) why: String,
 }
 
@@ -129,12 +222,32 @@ pub(crate) struct Change {
 pub(crate) enum Refused {
     #[error("there is no service {0}")]
     NoService(ServiceName),
+    #[error("there is no service of team {0}")]
+    NoTeam(Arc<str>),
+    #[error("no service is on cluster {0}")]
+    NoCluster(Arc<str>),
+    #[error("that takes the role {role} over {over}, which {name} does not have")]
+    NoRight { name: Arc<str>, role: Role, over: String },
     #[error("{service}: {refusal}")]
     NotNow { service: ServiceName, refusal: Refusal },
     #[error("{0} has no {1} side: it can get no weight there")]
     NoSide(ServiceName, crate::model::Side),
     #[error("{service}: {why}; --force raises it all the same")]
     NoRoom { service: ServiceName, why: String },
+    #[error("{service}: {step} is no step of its ramp: {steps}")]
+    NoStep { service: ServiceName, step: Weight, steps: String },
+    #[error("{service} is not ready to be migrated: {}", missing.join("; "))]
+    NotReady { service: ServiceName, missing: Vec<String> },
+    #[error("{0}: nothing waits for a second person")]
+    NothingToApprove(ServiceName),
+    #[error("{service}: {name} has asked for it, and cannot agree to it too: it takes a second person")]
+    SamePerson { service: ServiceName, name: Arc<str> },
+    #[error(
+        "{0}: raising its weight takes a second person, so people must be known: by a token, a certificate, or the admin socket"
+    )]
+    Unproven(ServiceName),
+    #[error("{service}: {name} has asked for something already that waits for a second person: {what}")]
+    WaitsAlready { service: ServiceName, name: Arc<str>, what: String },
     #[error("{0}: the change could not be written to the state directory, and is not in force")]
     NotWritten(ServiceName),
     #[error("{0}: the service was reverted or changed meanwhile; this change is not in force")]
@@ -147,9 +260,17 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(super) enum Effect {
     Publish(Snapshot),
-    WriteRecord(ServiceName, Record),
+    /// `first` must stand in the history before the record is written: it is toward Kubernetes.
+    WriteRecord {
+        service: ServiceName,
+        record: Record,
+        first: Vec<Draft>,
+    },
+    /// Add this to the history.
+    History(Draft),
     WriteReceipt(ServiceName, Box<ReceiptRecord>),
     WriteEndpoints(ServiceName, Box<EndpointsRecord>),
+    WriteLedger(ServiceName, Box<LedgerRecord>),
     /// Tell when every worker goes by what was published last.
     WatchApplied {
         service: ServiceName,
@@ -157,8 +278,8 @@ pub(super) enum Effect {
     },
     Announce(Announcement),
     Answer(Ask, Answer),
-    /// As `Answer`, once every worker goes by what was published last.
-    AnswerWhenApplied(Ask, Vec<Change>),
+    /// As `Answer`, once every worker goes by what was published last, and these records are on disk.
+    AnswerWhenApplied(Ask, Vec<Change>, Vec<(ServiceName, u64)>),
 }
 
 /// Something that people may want to know at once.
@@ -174,6 +295,9 @@ pub struct Announcement {
     pub by: Option<ActorRecord>,
     /// What happened, in a sentence.
     pub text: String,
+    /// Whether it is part of what the fleet guard tells of: nobody need be woken for it once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_alarm: bool,
 }
 
 /// Kinds of announcements.
@@ -188,6 +312,18 @@ pub enum Happening {
     Released,
     /// A weight was changed by a person, or an override ended.
     WeightChanged,
+    /// A ramp was started, paused, resumed or stopped.
+    RampChanged,
+    /// A ramp has taken a step.
+    RampStepped,
+    /// A ramp has taken its last step, or a revert has ended it.
+    RampEnded,
+    /// A change waits for a second person.
+    ApprovalWanted,
+    /// Several services were taken back at once: what they have in common is likelier the cause.
+    FleetGuard,
+    /// The judge was wrong more often than it had promised.
+    PromiseBroken,
     /// The judge would take a service back, but may only say so.
     Advised,
     /// A new configuration is in force.

@@ -200,6 +200,12 @@ impl Meters {
                 self.recorder.counter(names::REVERTS, &[("service", service), ("by", by)]).increment(1);
             }
             Happening::Released
+            | Happening::RampChanged
+            | Happening::RampStepped
+            | Happening::RampEnded
+            | Happening::ApprovalWanted
+            | Happening::FleetGuard
+            | Happening::PromiseBroken
             | Happening::WeightChanged
             | Happening::Advised
             | Happening::CertificateRenewed

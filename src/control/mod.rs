@@ -9,34 +9,52 @@
 //!            reports ─ each tick ─▶ Block ─▶ Judge ─▶ Finding ─▶ Rollout ─▶ Snapshot ──swap──▶ every worker
 //! ```
 
+mod approval;
 mod capacity;
 mod certificates;
 mod discovery;
 mod ejection;
 mod entry;
 mod event;
+mod guard;
 mod health;
+mod history;
 mod journal;
+mod lasting;
+mod ledger;
 mod lineup;
 mod meters;
+mod note;
+mod on_disk;
+mod ramping;
+mod readiness;
 mod receipt;
 mod roster;
 mod run;
 mod shed;
 mod state;
+mod steering;
 mod step;
 mod traffic;
 mod views;
 mod watch;
 
 pub use event::{Announcement, Happening};
+pub use history::{Deed, DeedOutcome, Draft, HistoryEntry, HistoryFault, ReceiptSeal, Verification};
 pub use journal::{
     ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
+};
+pub use steering::{
+    ApprovalStatus, MigrationRow, MigrationStatus, MigrationSum, PreviewStatus, RampStatus, ReadinessCheck,
+    ReadinessStatus, StepStatus, WaitStatus,
 };
 pub use views::{
     DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
 
-pub(crate) use event::{Answer, Change, Command, Refused};
+pub(crate) use event::{
+    Answer, CauseOfRevert, Change, Command, Intent, Looking, Reach, Refused, RoomAsked, Why, Wish,
+};
+pub(crate) use history::{Page, Reader};
 pub(crate) use journal::{Kept, OpenError, Store};
 pub(crate) use run::{Handle, Seed, start};

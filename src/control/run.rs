@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::Loaded;
-use crate::model::{Millis, ServiceName, UnixMillis};
+use crate::model::{Caller, Millis, ServiceName, UnixMillis};
 use crate::snapshot::Publisher;
 use crate::tally::Report;
 use crate::telemetry::{AccessLogCounts, Recorded};
@@ -24,8 +24,10 @@ use super::certificates;
 use super::discovery::{self, Look, Wanted};
 use super::event::{Announcement, Answer, Ask, Change, Command, Effect, Event, Happening, Now, Refused};
 use super::health::{self, Checks, Opinion};
-use super::journal::{AppliedRecord, Kept, Store, Writer, Written};
+use super::history::{Deed, Draft};
+use super::journal::{AppliedRecord, Kept, Store, Writer, Written, WrittenWhat};
 use super::meters::Meters;
+use super::on_disk::OnDisk;
 use super::state::State;
 use super::step::step;
 use super::watch;
@@ -50,10 +52,13 @@ pub(crate) struct Seed {
 /// By which others ask control, and hear from it.
 #[derive(Clone)]
 pub(crate) struct Handle {
-    commands: mpsc::Sender<(Command, oneshot::Sender<Answer>)>,
+    commands: mpsc::Sender<Question>,
     news: Arc<News>,
     recorded: Recorded,
 }
+
+/// Who asks, what, and where the answer goes.
+type Question = (Caller, Command, oneshot::Sender<Answer>);
 
 /// What was announced.
 struct News {
@@ -84,7 +89,8 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
     let listeners = &seed.loaded.config.process.listeners;
     let acceptors = listeners.iter().filter_map(|listener| listener.tls.clone());
     let acceptors = acceptors.map(|acceptor| acceptor as Arc<dyn Material>).collect();
-    let (mut state, announcements) = State::new(&seed.loaded, seed.kept, workers, seed.clock.wall());
+    let now = Now { mono: seed.clock.millis(), wall: seed.clock.wall() };
+    let (mut state, announcements) = State::new(&seed.loaded, seed.kept, workers, now);
     let (wanted, sources) = signal::channel(state.wanted());
     let looks = discovery::start(seed.clock, sources)?;
     let (checks, checked) = signal::channel(state.checks());
@@ -108,6 +114,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         news,
         own,
         answers: HashMap::new(),
+        on_disk: OnDisk::default(),
         asks: 0,
         access_log: seed.access_log,
         dropped: Dropped::default(),
@@ -117,16 +124,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         checks,
         known: seed.known,
     };
-    let started = Announcement {
-        at_unix_ms: seed.clock.wall().0,
-        happening: Happening::Started,
-        service: None,
-        by: None,
-        text: format!("Switchback {} has started", env!("CARGO_PKG_VERSION")),
-    };
-    for announcement in std::iter::once(started).chain(announcements) {
-        control.announce(announcement);
-    }
+    control.begin(announcements);
     let inputs = Inputs {
         reports: seed.reports,
         written,
@@ -152,7 +150,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
 struct Inputs {
     reports: mpsc::Receiver<Report>,
     written: mpsc::UnboundedReceiver<Written>,
-    asked: mpsc::Receiver<(Command, oneshot::Sender<Answer>)>,
+    asked: mpsc::Receiver<Question>,
     own: mpsc::Receiver<Event>,
     looks: mpsc::Receiver<Vec<Look>>,
     opinions: mpsc::Receiver<Vec<Opinion>>,
@@ -173,6 +171,7 @@ struct Loop {
     /// What control itself finds out later.
     own: mpsc::Sender<Event>,
     answers: HashMap<Ask, oneshot::Sender<Answer>>,
+    on_disk: OnDisk,
     asks: u64,
     access_log: Arc<AccessLogCounts>,
     dropped: Dropped,
@@ -234,7 +233,7 @@ impl Loop {
                 },
                 Some(event) = own.recv() => event,
                 Some(result) = configured.recv() => Event::Config(result),
-                Some((command, answer)) = asked.recv() => self.ask(command, answer),
+                Some((caller, command, answer)) = asked.recv() => self.ask(caller, command, answer),
                 Some(looks) = looks.recv() => Event::Looked(looks),
                 Some(opinions) = opinions.recv() => Event::Checked(opinions),
                 _ = upkeep.tick() => {
@@ -259,6 +258,27 @@ impl Loop {
             }
         }
         self.finish(&mut written).await;
+    }
+
+    /// Tells that Switchback has started, and what was found.
+    fn begin(&mut self, announcements: Vec<Announcement>) {
+        let started = Announcement {
+            at_unix_ms: self.clock.wall().0,
+            happening: Happening::Started,
+            service: None,
+            by: None,
+            text: format!("Switchback {} has started", env!("CARGO_PKG_VERSION")),
+            of_alarm: false,
+        };
+        let draft = Draft {
+            details: Some(started.text.clone()),
+            configuration: Some(self.state.fingerprint.clone()),
+            ..Draft::done(Deed::Started)
+        };
+        self.writer.history(started.at_unix_ms, draft);
+        for announcement in std::iter::once(started).chain(announcements) {
+            self.announce(announcement);
+        }
     }
 
     /// Has the certificates that are in use kept in step with their files.
@@ -289,18 +309,22 @@ impl Loop {
         }
     }
 
-    fn ask(&mut self, command: Command, answer: oneshot::Sender<Answer>) -> Event {
+    fn ask(&mut self, caller: Caller, command: Command, answer: oneshot::Sender<Answer>) -> Event {
         self.asks += 1;
         let ask = Ask(self.asks);
         self.answers.insert(ask, answer);
-        Event::Asked(ask, command)
+        Event::Asked(ask, Box::new(caller), Box::new(command))
     }
 
     fn note_written(&mut self, written: Written) -> Option<Event> {
-        self.writer.done();
-        match written {
-            Written::Record { service, revision, ok } => Some(Event::Written { service, revision, ok }),
-            Written::Receipt | Written::Endpoints => None,
+        match self.writer.done(written) {
+            WrittenWhat::Record { service, revision, ok } => {
+                if ok {
+                    self.on_disk.note(&service, revision);
+                }
+                Some(Event::Written { service, revision, ok })
+            }
+            WrittenWhat::Other => None,
         }
     }
 
@@ -310,17 +334,26 @@ impl Loop {
                 self.meters.publish(&snapshot);
                 self.publisher.publish(snapshot);
             }
-            Effect::WriteRecord(service, record) => self.writer.record(service, record),
+            Effect::WriteRecord { service, record, first } => {
+                let now = self.clock.wall().0;
+                let first = first.into_iter().map(|draft| (now, draft)).collect();
+                self.writer.record(service, record, first);
+            }
+            Effect::History(draft) => self.writer.history(self.clock.wall().0, draft),
+            Effect::WriteLedger(service, ledger) => self.writer.ledger(service, ledger),
             Effect::WriteReceipt(service, receipt) => self.writer.receipt(service, receipt),
             Effect::WriteEndpoints(service, endpoints) => self.writer.endpoints(service, endpoints),
             Effect::WatchApplied { service, reverted } => self.watch_applied(service, reverted),
             Effect::Announce(announcement) => self.announce(announcement),
             Effect::Answer(ask, Answer::Process(mut status)) => {
                 status.workers_current = self.publisher.seen_by(self.state.generation);
+                status.unwritten_history = self.writer.waiting_drafts();
                 self.answer(ask, Answer::Process(status));
             }
             Effect::Answer(ask, answer) => self.answer(ask, answer),
-            Effect::AnswerWhenApplied(ask, changes) => self.answer_when_applied(ask, changes),
+            Effect::AnswerWhenApplied(ask, changes, records) => {
+                self.answer_when_applied(ask, changes, records);
+            }
         }
     }
 
@@ -337,6 +370,9 @@ impl Loop {
             Happening::Started
             | Happening::Released
             | Happening::WeightChanged
+            | Happening::RampChanged
+            | Happening::RampStepped
+            | Happening::ApprovalWanted
             | Happening::ConfigLoaded
             | Happening::SourceBack
             | Happening::Room
@@ -345,6 +381,9 @@ impl Loop {
                 info!("{text}");
             }
             Happening::Reverted
+            | Happening::RampEnded
+            | Happening::FleetGuard
+            | Happening::PromiseBroken
             | Happening::Advised
             | Happening::ConfigRefused
             | Happening::CertificateRefused
@@ -379,12 +418,15 @@ impl Loop {
         });
     }
 
-    fn answer_when_applied(&mut self, ask: Ask, changes: Vec<Change>) {
+    fn answer_when_applied(&mut self, ask: Ask, changes: Vec<Change>, records: Vec<(ServiceName, u64)>) {
         let Some(waiting) = self.answers.remove(&ask) else { return };
-        let applied = self.applied();
+        let (applied, on_disk) = (self.applied(), self.on_disk.clone());
         tokio::task::spawn_local(async move {
-            let applied = Some(applied.await);
-            let _ = waiting.send(Answer::Changed { changes, applied });
+            // A disk that is slow delays nothing but the answer, and that not for long.
+            let written = timeout(APPLY_PATIENCE, on_disk.has(&records));
+            let (applied, written) = tokio::join!(applied, written);
+            let (applied, written) = (Some(applied), written.is_ok());
+            let _ = waiting.send(Answer::Changed { changes, applied, written });
         });
     }
 
@@ -408,6 +450,7 @@ impl Loop {
         for (_, waiting) in self.answers.drain() {
             let _ = waiting.send(Answer::Refused(Refused::Stopping));
         }
+        self.writer.history(self.clock.wall().0, Draft::done(Deed::Stopped));
         let all = async {
             while !self.writer.is_idle() {
                 let Some(job) = written.recv().await else { return };
@@ -424,10 +467,10 @@ impl Loop {
 
 impl Handle {
     /// Asks control.
-    pub(crate) async fn ask(&self, command: Command) -> Answer {
+    pub(crate) async fn ask(&self, caller: Caller, command: Command) -> Answer {
         let (answer, answered) = oneshot::channel();
         let stopping = Answer::Refused(Refused::Stopping);
-        if self.commands.send((command, answer)).await.is_err() {
+        if self.commands.send((caller, command, answer)).await.is_err() {
             return stopping;
         }
         answered.await.unwrap_or(stopping)

@@ -11,9 +11,12 @@ use super::capacity::Fit;
 use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
 use super::event::{Announcement, Ask, Happening, Now};
+use super::guard::Guard;
 use super::health::Checks;
-use super::journal::{ActorRecord, EndpointsRecord, Kept, ReceiptRecord};
+use super::journal::{ActorRecord, EndpointsRecord, Kept, LedgerRecord, ReceiptRecord};
+use super::ledger::{Ledger, Stage};
 use super::lineup::Lineup;
+use super::note::Note;
 use super::roster::Roster;
 
 /// Everything that control knows.
@@ -43,6 +46,14 @@ pub(super) struct State {
     pub(super) waits: BTreeSet<usize>,
     /// Slots of services whose endpoints are others than those on disk.
     pub(super) unsaved: BTreeSet<usize>,
+    /// Slots of services whose ramp may come to a step by itself.
+    pub(super) climbing: BTreeSet<usize>,
+    /// When that was looked at last.
+    pub(super) climbed: Option<Millis>,
+    /// Slots of services of which something may wait for a second person.
+    pub(super) with_pending: BTreeSet<usize>,
+    /// How many services are taken back at once.
+    pub(super) guard: Guard,
     /// Whether other endpoints are to be checked than before.
     pub(super) recheck: bool,
     by_source: HashMap<SourceId, usize>,
@@ -54,23 +65,11 @@ pub(super) struct State {
     pub(super) workers: usize,
 }
 
-/// Somebody waits for a change to come into force.
+/// A change that is not in force yet, and perhaps somebody who waits for it.
 pub(super) struct Waiting {
-    pub(super) ask: Ask,
+    pub(super) ask: Option<Ask>,
     pub(super) before: Weight,
     pub(super) note: Note,
-}
-
-/// Who asked for a change, and why.
-pub(super) struct Note {
-    pub(super) by: Actor,
-    pub(super) reason: Arc<str>,
-}
-
-impl std::fmt::Display for Note {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.by, self.reason)
-    }
 }
 
 #[derive(Default)]
@@ -78,16 +77,13 @@ struct Remains {
     record: Option<Record>,
     receipt: Option<ReceiptRecord>,
     endpoints: Option<EndpointsRecord>,
+    ledger: Option<LedgerRecord>,
 }
 
 impl State {
     /// The state at start: the configuration, and what was kept. A record that cannot be read is a hold.
-    pub(super) fn new(
-        loaded: &Loaded,
-        kept: Kept,
-        workers: usize,
-        now: UnixMillis,
-    ) -> (Self, Vec<Announcement>) {
+    pub(super) fn new(loaded: &Loaded, kept: Kept, workers: usize, at: Now) -> (Self, Vec<Announcement>) {
+        let now = at.wall;
         let mut announcements = Vec::new();
         let mut elsewhere: BTreeMap<ServiceName, Remains> = BTreeMap::new();
         for (name, record) in kept.records {
@@ -99,9 +95,10 @@ impl State {
                     service: Some(name.to_string()),
                     by: Some(ActorRecord::Caution),
                     text: text.clone(),
+                    of_alarm: false,
                 });
                 let hold = Hold { by: Actor::Caution, reason: text.into(), since: now, before: Weight::ZERO };
-                Record { revision: 0, word: Word::Held(hold) }
+                Record { revision: 0, said: Word::Held(hold).into() }
             });
             elsewhere.entry(name).or_default().record = Some(record);
         }
@@ -110,6 +107,9 @@ impl State {
         }
         for (name, endpoints) in kept.endpoints {
             elsewhere.entry(name).or_default().endpoints = Some(endpoints);
+        }
+        for (name, ledger) in kept.ledgers {
+            elsewhere.entry(name).or_default().ledger = Some(ledger);
         }
         let mut state = Self {
             config: loaded.config.clone(),
@@ -128,6 +128,10 @@ impl State {
             timed: BTreeSet::new(),
             waits: BTreeSet::new(),
             unsaved: BTreeSet::new(),
+            climbing: BTreeSet::new(),
+            climbed: None,
+            with_pending: BTreeSet::new(),
+            guard: Guard::default(),
             recheck: false,
             by_source: HashMap::new(),
             last_source: 0,
@@ -136,14 +140,14 @@ impl State {
             workers,
         };
         for service in loaded.config.services.values() {
-            state.add(service.clone(), Millis::default());
+            state.add(service.clone(), at);
         }
         state.reroute();
         (state, announcements)
     }
 
     /// Adds a service, with what was kept of it.
-    pub(super) fn add(&mut self, config: Arc<ServiceConfig>, now: Millis) {
+    pub(super) fn add(&mut self, config: Arc<ServiceConfig>, now: Now) {
         let slot = self.entries.iter().position(Option::is_none).unwrap_or(self.entries.len());
         if slot == self.entries.len() {
             self.entries.push(None);
@@ -151,11 +155,16 @@ impl State {
         }
         self.serial = self.serial.wrapping_add(1);
         let id = ServiceId { slot: u32::try_from(slot).unwrap_or(u32::MAX), serial: self.serial };
-        let Remains { record, receipt, endpoints } = self.elsewhere.remove(&config.name).unwrap_or_default();
+        let Remains { record, receipt, endpoints, ledger } =
+            self.elsewhere.remove(&config.name).unwrap_or_default();
         let rollout = Rollout::new(config.weight, record);
         self.slots.insert(config.name.clone(), slot);
-        self.entries[slot] = Some(Entry::new(id, config, rollout, receipt));
-        self.follow_sources(slot, now);
+        let ledger = Ledger::new(&config.name, Stage::of(&config), rollout.weight(), ledger, now.wall);
+        let mut entry = Entry::new(id, config, rollout, receipt, ledger);
+        entry.follow_ramp(now);
+        entry.follow_ledger(now);
+        self.entries[slot] = Some(entry);
+        self.follow_sources(slot, now.mono);
         if let (Some(Some(entry)), Some(kept)) = (self.entries.get_mut(slot), endpoints) {
             entry.remember(&kept);
         }
@@ -238,8 +247,11 @@ impl State {
     /// change is under way that will not come into force, and who waits for it.
     pub(super) fn remove(&mut self, name: &ServiceName) -> (Option<Record>, Vec<Ask>) {
         let gone: Vec<_> = self.waiting.keys().filter(|(waits, _)| waits == name).cloned().collect();
-        let asks =
-            gone.iter().filter_map(|key| self.waiting.remove(key)).map(|waiting| waiting.ask).collect();
+        let asks = gone
+            .iter()
+            .filter_map(|key| self.waiting.remove(key))
+            .filter_map(|waiting| waiting.ask)
+            .collect();
         let Some(slot) = self.slots.remove(name) else { return (None, asks) };
         let mut undo = None;
         self.views[slot] = None;
@@ -247,16 +259,19 @@ impl State {
         self.timed.remove(&slot);
         self.waits.remove(&slot);
         self.unsaved.remove(&slot);
+        self.climbing.remove(&slot);
+        self.with_pending.remove(&slot);
         self.by_source.retain(|_, known| *known != slot);
         if let Some(entry) = self.entries[slot].take() {
             let mut record =
-                Record { revision: entry.rollout.revision(), word: entry.rollout.word().clone() };
+                Record { revision: entry.rollout.revision(), said: entry.rollout.said().clone() };
             if matches!(entry.rollout.state(), Steps::Rising { .. }) {
                 record.revision += 1;
                 undo = Some(record.clone());
             }
             let endpoints = Some(EndpointsRecord::of(&entry));
-            let remains = Remains { record: Some(record), receipt: entry.receipt, endpoints };
+            let ledger = Some(entry.ledger.record().clone());
+            let remains = Remains { record: Some(record), receipt: entry.receipt, endpoints, ledger };
             self.elsewhere.insert(name.clone(), remains);
         }
         (undo, asks)
@@ -275,6 +290,11 @@ impl State {
             self.timed.insert(slot);
         } else {
             self.timed.remove(&slot);
+        }
+        if entry.may_climb() {
+            self.climbing.insert(slot);
+        } else {
+            self.climbing.remove(&slot);
         }
     }
 
@@ -302,7 +322,25 @@ impl State {
     pub(super) fn is_held(&self, name: &ServiceName) -> bool {
         let entry = self.slot(name).and_then(|slot| self.entries.get(slot)?.as_ref());
         let kept = self.elsewhere.get(name).and_then(|remains| remains.record.as_ref());
-        entry.is_some_and(Entry::is_held) || kept.is_some_and(|record| matches!(record.word, Word::Held(_)))
+        entry.is_some_and(Entry::is_held)
+            || kept.is_some_and(|record| matches!(record.said.word, Word::Held(_)))
+    }
+
+    /// The team that owns a service.
+    pub(super) fn team_of(&self, name: &ServiceName) -> Option<Arc<str>> {
+        Some(self.config.services.get(name)?.team.clone())
+    }
+
+    /// The entry of a service.
+    pub(super) fn named(&mut self, name: &ServiceName) -> Option<&mut Entry> {
+        self.slot(name).and_then(|slot| self.entry(slot))
+    }
+
+    /// Slots of services of which something waits for a second person.
+    pub(super) fn slots_with_pending(&mut self) -> Vec<usize> {
+        let entries = &self.entries;
+        self.with_pending.retain(|slot| entries[*slot].as_ref().is_some_and(|entry| entry.pending.is_some()));
+        self.with_pending.iter().copied().collect()
     }
 
     pub(super) fn slot(&self, name: &ServiceName) -> Option<usize> {
@@ -330,7 +368,7 @@ impl State {
     /// Services that are not configured, but held.
     pub(super) fn held_elsewhere(&self) -> Vec<String> {
         let held = |remains: &Remains| {
-            remains.record.as_ref().is_some_and(|record| matches!(record.word, Word::Held(_)))
+            remains.record.as_ref().is_some_and(|record| matches!(record.said.word, Word::Held(_)))
         };
         self.elsewhere.iter().filter(|(_, remains)| held(remains)).map(|(name, _)| name.to_string()).collect()
     }

@@ -9,6 +9,7 @@ use crate::verdict::{Degradation, Hindrance};
 use super::capacity::Fit;
 use super::journal::{ActorRecord, FindingRecord};
 use super::lineup::{Lineup, PartState};
+use super::steering::{ApprovalStatus, RampStatus};
 
 /// One service as people and programs see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,9 +20,9 @@ pub struct ServiceStatus {
     pub team: String,
     /// The weight in force, in percent.
     pub weight_percent: f64,
-    /// What the weight comes from: `held`, `override` or `file`.
+    /// What the weight comes from: `held`, `override`, `ramp` or `file`.
     pub why: String,
-    /// Who said so, for a hold or an override.
+    /// Who said so, for a hold, an override or a ramp.
     pub by: Option<ActorRecord>,
     /// Why they said so.
     pub reason: Option<String>,
@@ -62,6 +63,18 @@ pub struct ServiceStatus {
     /// nothing.
     #[serde(default)]
     pub case: Option<FindingRecord>,
+    /// Its ramp, whether or not that is what decides.
+    #[serde(default)]
+    pub ramp: Option<RampStatus>,
+    /// Where a revert has ended its last ramp, in percent.
+    #[serde(default)]
+    pub ramp_cut_at_percent: Option<f64>,
+    /// When that ramp starts again by itself, in milliseconds since 1970 UTC, if nothing else speaks against it then.
+    #[serde(default)]
+    pub again_unix_ms: Option<u64>,
+    /// What waits for a second person.
+    #[serde(default)]
+    pub approval: Option<ApprovalStatus>,
 }
 
 /// Whether Helios can take everything back.
@@ -247,6 +260,15 @@ pub struct ProcessStatus {
     pub held: usize,
     /// Services whose record is not on disk yet.
     pub unwritten: usize,
+    /// Entries of the history that are not on disk yet.
+    #[serde(default)]
+    pub unwritten_history: usize,
+    /// Services whose ramp is paused.
+    #[serde(default)]
+    pub paused_ramps: usize,
+    /// What the fleet guard has found, while that goes on.
+    #[serde(default)]
+    pub fleet_guard: Option<String>,
     /// The service names of all holds in the state directory whose services are not configured.
     pub held_elsewhere: Vec<String>,
 }

@@ -10,14 +10,18 @@ pub enum Actor {
     Judge,
     /// Switchback itself, in doubt: a record that it could not read.
     Caution,
+    /// A ramp, by its plan.
+    Ramp,
+    /// The fleet guard: several services were taken back at once.
+    Guard,
     /// A person, by the name that the system knows them by.
     Person(Arc<str>),
 }
 
-/// What stands above the file.
+/// What a person, or the judge, has said of a service. It stands above its ramp and its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// Nothing does: the file decides.
+    /// Nothing: the ramp decides, or the file where there is none.
     File,
     /// A person said so.
     Override(Override),
@@ -53,22 +57,13 @@ pub struct Override {
     pub until: Option<UnixMillis>,
 }
 
-impl Word {
-    /// The weight in force under this word.
-    pub fn weight(&self, file: Weight) -> Weight {
-        match self {
-            Word::File => file,
-            Word::Override(over) => over.weight,
-            Word::Held(_) => Weight::ZERO,
-        }
-    }
-}
-
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Actor::Judge => f.write_str("judge"),
             Actor::Caution => f.write_str("caution"),
+            Actor::Ramp => f.write_str("ramp"),
+            Actor::Guard => f.write_str("fleet guard"),
             Actor::Person(name) => f.write_str(name),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use crate::model::{Millis, PerSide, Side};
 
 use super::ages::{self, AgeBets, AgeEstimate, AgeInquiry, Ages, CLASSES};
+use super::assurance::{Assurance, Assured};
 use super::bets::Bets;
 use super::block::{Block, Part, Stratum, Votes};
 use super::finding::{Finding, Moment};
@@ -51,6 +52,7 @@ struct Whole {
     noise: Noise,
     unrest: Unrest,
     bets: Bets,
+    assurance: Assurance,
 }
 
 /// The judge's word on Kubernetes against Helios.
@@ -129,6 +131,7 @@ impl Judge {
                 noise: Noise::default(),
                 unrest: Unrest::default(),
                 bets: Bets::against(MUTE),
+                assurance: Assurance::default(),
             }),
             whole_ages: ages::Standing::default(),
             rates_of_helios: PerQuestion::default(),
@@ -185,6 +188,7 @@ impl Judge {
     /// Begins anew with Kubernetes, as after a release: no evidence, and grace from its next request.
     pub fn rearm(&mut self) {
         self.clear();
+        self.assure_anew();
         for whole in &mut self.whole.0 {
             whole.unrest = Unrest::default();
         }
@@ -193,6 +197,30 @@ impl Judge {
         }
         self.kubernetes = Presence::default();
         self.asked.kubernetes = Rate::default();
+    }
+
+    /// From here on it is weighed anew how surely Kubernetes is not worse.
+    pub fn assure_anew(&mut self) {
+        for whole in &mut self.whole.0 {
+            whole.assurance = Assurance::default();
+        }
+    }
+
+    /// How surely Kubernetes is not worse, by the question of which that is least sure. One that was hardly asked, because
+    /// Helios is not known well enough for it, has no say.
+    pub fn assured(&self, now: Millis) -> Assured {
+        let asked = self.whole[Question::Failure].assurance.votes();
+        let per_second = self.rates(now).kubernetes;
+        let of = |question: Question| {
+            let Whole { assurance, noise, .. } = &self.whole[question];
+            let nats_per_second = per_second * assurance.growth(noise.factor());
+            Assured { question, nats: assurance.nats(), nats_per_second }
+        };
+        let others = Question::SHARES.into_iter().filter(|question| *question != Question::Failure);
+        let others = others.filter(|question| 2 * self.whole[*question].assurance.votes() >= asked.max(1));
+        let least = others.map(of).min_by(|one, other| one.nats.total_cmp(&other.nats));
+        let failure = of(Question::Failure);
+        least.filter(|least| least.nats < failure.nats).unwrap_or(failure)
     }
 
     /// Forgets all about a stratum: another route will have its place.
@@ -224,6 +252,7 @@ impl Judge {
     pub fn adopt(&mut self, rule: Rule) {
         if (rule.failures, rule.slower) != (self.rule.failures, self.rule.slower) {
             self.clear();
+            self.assure_anew();
         }
         self.rule = rule;
         self.reshare();
@@ -401,7 +430,7 @@ impl Judge {
     /// Puts it to the whole service: the evidence of all strata against right now, and all votes together against
     /// what Helios would do if it were asked what Kubernetes is asked.
     fn ask_whole(&mut self, question: Question, news: News, damping: Damping, block: &Block) {
-        let Whole { panel, noise, unrest, bets } = &mut self.whole[question];
+        let Whole { panel, noise, unrest, bets, assurance } = &mut self.whole[question];
         if news.is_silent() && !(news.hanging > 0 && panel.withholds()) {
             return;
         }
@@ -424,6 +453,8 @@ impl Judge {
         // In a tick without votes of Kubernetes there is nothing to bet on, and the last bets stay.
         if news.votes.kubernetes.cast > 0 {
             *bets = bets.moved_to(standardised.bound(question.tolerance(&self.rule)));
+            let shares = (bets.bound(), standardised.mean());
+            assurance.observe(question, news.votes.kubernetes, shares, damping.noise);
         }
         let measure = Measure { bound: bets.bound(), damping };
         let closed = inquiries.clone().any(|(inquiry, _)| inquiry.has_closed());

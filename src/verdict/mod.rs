@@ -63,6 +63,7 @@
 //! and `detector` for the mathematics.
 
 mod ages;
+mod assurance;
 mod ballot;
 mod bets;
 mod block;
@@ -85,6 +86,7 @@ mod unrest;
 mod watch;
 
 pub use ages::{Ages, CLASSES};
+pub use assurance::Assured;
 pub use ballot::{Ballot, Ticket};
 pub use bets::{Bets, LADDER, right_now_projection};
 pub use block::{Block, Counts, Part, Stratum, Votes};

@@ -47,6 +47,11 @@ impl Standardised {
         self.scarcity += part * part / estimate.votes;
     }
 
+    /// Helios' share of bad votes.
+    pub(super) fn mean(&self) -> f64 {
+        self.mean
+    }
+
     /// The largest share of bad votes that is tolerated from Kubernetes.
     pub(super) fn bound(&self, tolerated: Tolerance) -> f64 {
         let votes = 1.0 / self.scarcity.max(f64::MIN_POSITIVE);

@@ -157,7 +157,8 @@ impl Teller {
 
     async fn set_weight(&mut self, percent: f64) -> Result<()> {
         self.tell(&format!("$ switchback weight {SERVICE} {percent} --reason demo"));
-        let body = wire::SetWeight { percent, reason: "demo".to_owned(), lasts: None, force: false };
+        let body =
+            wire::SetWeight { percent, reason: "demo".to_owned(), ticket: None, lasts: None, force: false };
         let path = format!("/v1/services/{SERVICE}/weight");
         client::ask_text(&self.admin, Method::PUT, &path, Some(&body)).await?;
         Ok(())
@@ -165,7 +166,13 @@ impl Teller {
 
     async fn release(&mut self, to_percent: f64) -> Result<()> {
         self.tell(&format!("$ switchback release {SERVICE} --to {to_percent} --reason demo"));
-        let body = wire::Release { to_percent, reason: "demo".to_owned(), force: false };
+        let body = wire::Release {
+            to_percent,
+            reason: "demo".to_owned(),
+            ticket: None,
+            false_alarm: false,
+            force: false,
+        };
         let path = format!("/v1/services/{SERVICE}/release");
         client::ask_text(&self.admin, Method::POST, &path, Some(&body)).await?;
         Ok(())

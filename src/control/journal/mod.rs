@@ -1,4 +1,5 @@
-//! What must survive a restart: each service's word (hold or override), the receipts of its reverts, and its endpoints.
+//! What must survive a restart: what was said of each service (a hold or an override, a ramp), the receipts of its reverts,
+//! the history of who did what, its endpoints, and what the ledger of migrations knows of it.
 //!
 //! One file a service, so that a damaged one costs that service only, and a service whose configuration is
 //! gone keeps its hold for when it comes back. A file is written aside, synced, renamed over the old one, and
@@ -7,14 +8,17 @@
 //! A thread of its own writes, so that a slow disk delays neither reverts nor the judge.
 
 mod endpoints;
+mod kept_ramp;
+mod ledger;
 mod receipt;
 mod record;
 mod store;
 mod writer;
 
 pub(crate) use endpoints::EndpointsRecord;
+pub(crate) use ledger::LedgerRecord;
 pub use receipt::{
     ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
 };
 pub(crate) use store::{Kept, OpenError, Store};
-pub(crate) use writer::{Writer, Written};
+pub(crate) use writer::{Writer, Written, WrittenWhat};

@@ -51,6 +51,10 @@ pub enum ActorRecord {
     Judge,
     /// Switchback itself, in doubt.
     Caution,
+    /// A ramp, by its plan.
+    Ramp,
+    /// The fleet guard.
+    Guard,
     /// A person.
     Person(String),
 }
@@ -141,6 +145,8 @@ impl From<&Actor> for ActorRecord {
         match actor {
             Actor::Judge => Self::Judge,
             Actor::Caution => Self::Caution,
+            Actor::Ramp => Self::Ramp,
+            Actor::Guard => Self::Guard,
             Actor::Person(name) => Self::Person(name.to_string()),
         }
     }
@@ -151,6 +157,8 @@ impl From<ActorRecord> for Actor {
         match record {
             ActorRecord::Judge => Self::Judge,
             ActorRecord::Caution => Self::Caution,
+            ActorRecord::Ramp => Self::Ramp,
+            ActorRecord::Guard => Self::Guard,
             ActorRecord::Person(name) => Self::Person(Arc::from(name)),
         }
     }

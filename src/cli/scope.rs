@@ -1,0 +1,26 @@
+use clap::Args;
+
+use crate::admin::wire;
+
+/// Which services a command is about.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false, id = "scope")]
+pub(super) struct ScopeArguments {
+    /// The services.
+    services: Vec<String>,
+    /// The services of this team.
+    #[arg(long)]
+    team: Option<String>,
+    /// The services that are on this cluster.
+    #[arg(long)]
+    cluster: Option<String>,
+    /// Every service.
+    #[arg(long)]
+    all: bool,
+}
+
+impl From<ScopeArguments> for wire::Scope {
+    fn from(ScopeArguments { services, team, cluster, all }: ScopeArguments) -> Self {
+        Self { services, team, cluster, all }
+    }
+}
