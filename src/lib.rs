@@ -32,6 +32,7 @@
 //! | 1, pure | [`verdict`] | is Kubernetes worse than Helios? |
 //! | 1, pure | [`rollout`] | what weight is in force, and why |
 //! | 1 | [`tls`] | who we are and whom we trust, on both legs, from files that change |
+//! | 1, pure | [`jwt`] | what an identity provider says of somebody, and whether it is believed |
 //! | 2 | [`config`] | TOML to raw types with places, to checked types; every fault at once |
 //! | 2 | [`telemetry`] | every metric's name, the log, and the access log |
 //! | 3, no clock | [`rehearsal`] | the judge over recorded or made-up requests, in virtual time |
@@ -133,6 +134,7 @@ pub mod config;
 pub mod control;
 mod dataplane;
 pub mod guide;
+pub mod jwt;
 pub mod model;
 pub mod rehearsal;
 pub mod rollout;

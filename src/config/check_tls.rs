@@ -1,6 +1,6 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -14,6 +14,7 @@ use super::checked::{Config, Protocol};
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_tls::{RawAccept, RawClientCertificates, RawConnect, RawKeyPair, RawTlsVersion};
+use super::rights::{KeysAt, RightsConfig};
 
 /// Whether files that a configuration names are read too.
 #[derive(Clone, Copy, Debug)]
@@ -26,16 +27,27 @@ pub(super) enum Files<'a> {
     Leave,
 }
 
-/// How TLS is spoken now.
+/// What a listener speaks over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http1,
+    Http2Too,
+}
+
+/// How TLS is spoken now, and what else has been read from files that are named.
 #[derive(Debug, Default)]
 pub(super) struct InForce {
     acceptors: HashMap<AcceptSettings, Arc<Acceptor>>,
     connectors: HashMap<ConnectSettings, Arc<Connector>>,
+    rights: Option<PathBuf>,
+    /// Keys of identity providers.
+    keys: HashSet<PathBuf>,
 }
 
 impl InForce {
     pub(super) fn of(config: &Config) -> Self {
         let acceptors = config.process.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let acceptors = acceptors.chain(&config.process.admin.tls);
         let sides = config.services.values().flat_map(|service| service.sides.iter());
         let connectors = sides.flat_map(|(_, side)| {
             let masters = side.parts.iter().filter_map(|part| part.source.masters()?.tls.as_ref());
@@ -48,13 +60,38 @@ impl InForce {
             connectors: connectors
                 .map(|connector| (connector.settings().clone(), connector.clone()))
                 .collect(),
+            rights: config.process.admin.rights.clone(),
+            keys: HashSet::new(),
         }
+    }
+
+    pub(super) fn of_rights(rights: &RightsConfig) -> Self {
+        let mut known = Self::default();
+        match rights.oidc.as_ref().map(|oidc| &oidc.keys) {
+            Some(KeysAt::File(path)) => _ = known.keys.insert(path.clone()),
+            Some(KeysAt::Url(url)) => {
+                known.connectors.insert(url.connector.settings().clone(), url.connector.clone());
+            }
+            None => {}
+        }
+        known
+    }
+
+    /// Whether this is the rights file.
+    pub(super) fn has_rights(&self, path: &Path) -> bool {
+        self.rights.as_deref() == Some(path)
+    }
+
+    /// Whether this is the file of an identity provider's keys.
+    pub(super) fn has_keys(&self, path: &Path) -> bool {
+        self.keys.contains(path)
     }
 }
 
 /// Checks how a listener speaks TLS.
 pub(super) fn accept(
     raw: At<RawAccept>,
+    speaks: Speaks,
     lost: &Lost,
     files: Files<'_>,
     faults: &mut Faults<'_>,
@@ -77,6 +114,7 @@ pub(super) fn accept(
         certificates,
         only_tls13: raw.minimum.is_some_and(|version| matches!(version.value, RawTlsVersion::Tls13)),
         clients: raw.clients.and_then(|clients| client_certificates(clients, lost, faults)),
+        http2: speaks == Speaks::Http2Too,
     };
     if let Files::ReadUnless(known) = files
         && let Some(acceptor) = known.acceptors.get(&settings)
@@ -190,7 +228,7 @@ fn server_name(raw: &At<String>, faults: &mut Faults<'_>) -> Option<ServerName<'
     name
 }
 
-fn spiffe_identity(raw: At<String>, faults: &mut Faults<'_>) -> Option<String> {
+pub(super) fn spiffe_identity(raw: At<String>, faults: &mut Faults<'_>) -> Option<String> {
     let rest = raw.value.strip_prefix("spiffe://");
     let is_whole = rest.and_then(|rest| rest.split_once('/')).is_some_and(|(domain, path)| {
         !domain.is_empty() && !path.is_empty() && !raw.value.contains(['?', '#', '*', ' '])

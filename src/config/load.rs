@@ -98,6 +98,16 @@ pub fn load_service(path: &Path) -> Result<ServiceConfig, Vec<Fault>> {
     service.filter(|_| found.is_empty()).ok_or(found)
 }
 
+/// The rights file that a folder's `switchback.toml` names, if it does, whatever else it says. The error is every fault of its
+/// shape.
+pub fn rights_file(folder: &Path) -> Result<Option<PathBuf>, Vec<Fault>> {
+    let mut found = Vec::new();
+    let source = read(&folder.join(PROCESS_FILE), &mut SipHasher13::new(), &mut found);
+    let raw = source.map(|source| parse::<RawProcess>(&source, &mut found).0);
+    let rights = raw.and_then(|raw| raw.admin?.rights).map(|rights| folder.join(rights.value));
+    if found.is_empty() { Ok(rights) } else { Err(found) }
+}
+
 /// The settings of the Switchback that a service's file is for. Where they have faults those are not the file's,
 /// and what stands there is taken as far as it goes.
 fn neighbour(service: &Path) -> (ProcessConfig, FleetConfig) {
@@ -118,7 +128,7 @@ fn settings(source: &Arc<Source>, files: Files<'_>, found: &mut Vec<Fault>) -> (
     (check_process::check(raw, &lost, files, &mut faults), fleet)
 }
 
-fn read(path: &Path, hasher: &mut SipHasher13, found: &mut Vec<Fault>) -> Option<Arc<Source>> {
+pub(super) fn read(path: &Path, hasher: &mut SipHasher13, found: &mut Vec<Fault>) -> Option<Arc<Source>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
