@@ -9,7 +9,7 @@ use crate::telemetry::{AccessLogCounts, Recorded, Recorder, names};
 
 use super::capacity::Fit;
 use super::discovery::Standing;
-use super::event::{Announcement, CertificateNews, Happening};
+use super::event::{Announcement, CertificateNews, Command, Happening};
 use super::journal::ActorRecord;
 use super::lineup::Lineup;
 use super::roster::Roster;
@@ -25,6 +25,7 @@ pub(super) struct Meters {
     generation: Gauge,
     configuration_good: Gauge,
     configuration_loaded: Gauge,
+    login_failures: Counter,
     write_failures: Counter,
     votes_lost: Counter,
     access_log_dropped: Counter,
@@ -62,6 +63,7 @@ impl Meters {
             generation: recorder.gauge(names::GENERATION, &[]),
             configuration_good: recorder.gauge(names::CONFIGURATION_GOOD, &[]),
             configuration_loaded: recorder.gauge(names::CONFIGURATION_LOADED, &[]),
+            login_failures: recorder.counter(names::LOGIN_FAILURES, &[]),
             write_failures: recorder.counter(names::WRITE_FAILURES, &[]),
             votes_lost: recorder.counter(names::VOTES_LOST, &[]),
             access_log_dropped: recorder.counter(names::ACCESS_LOG_DROPPED, &[]),
@@ -92,6 +94,13 @@ impl Meters {
             if let Some(meters) = self.services.get_mut(&service.id) {
                 meters.count(&service.tally, &self.recorder);
             }
+        }
+    }
+
+    /// Counts who could not be told from a stranger.
+    pub(super) fn asked(&self, command: &Command) {
+        if let Command::LoginFailed { times, .. } = command {
+            self.login_failures.increment(*times);
         }
     }
 
@@ -193,6 +202,9 @@ impl Meters {
                 self.configuration_loaded.set(announcement.at_unix_ms as f64 / 1e3);
             }
             Happening::ConfigRefused => self.configuration_good.set(0.0),
+            // Not there where there are no rights.
+            Happening::RightsChanged => self.recorder.gauge(names::RIGHTS_GOOD, &[]).set(1.0),
+            Happening::RightsRefused => self.recorder.gauge(names::RIGHTS_GOOD, &[]).set(0.0),
             Happening::NotWritten => self.write_failures.increment(1),
             Happening::Reverted => {
                 let service = announcement.service.as_deref().unwrap_or_default();

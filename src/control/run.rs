@@ -88,6 +88,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
     let workers = seed.publisher.workers();
     let listeners = &seed.loaded.config.process.listeners;
     let acceptors = listeners.iter().filter_map(|listener| listener.tls.clone());
+    let acceptors = acceptors.chain(seed.loaded.config.process.admin.tls.clone());
     let acceptors = acceptors.map(|acceptor| acceptor as Arc<dyn Material>).collect();
     let now = Now { mono: seed.clock.millis(), wall: seed.clock.wall() };
     let (mut state, announcements) = State::new(&seed.loaded, seed.kept, workers, now);
@@ -313,6 +314,7 @@ impl Loop {
         self.asks += 1;
         let ask = Ask(self.asks);
         self.answers.insert(ask, answer);
+        self.meters.asked(&command);
         Event::Asked(ask, Box::new(caller), Box::new(command))
     }
 
@@ -377,6 +379,7 @@ impl Loop {
             | Happening::SourceBack
             | Happening::Room
             | Happening::Well
+            | Happening::RightsChanged
             | Happening::CertificateRenewed => {
                 info!("{text}");
             }
@@ -386,6 +389,7 @@ impl Loop {
             | Happening::PromiseBroken
             | Happening::Advised
             | Happening::ConfigRefused
+            | Happening::RightsRefused
             | Happening::CertificateRefused
             | Happening::CertificateEnding
             | Happening::SourceFailing

@@ -41,6 +41,10 @@ pub(crate) const REVERTS: &str = "switchback_reverts_total";
 pub(crate) const CONFIGURATION_GOOD: &str = "switchback_configuration_good";
 /// When the configuration in force was loaded, in seconds since 1970.
 pub(crate) const CONFIGURATION_LOADED: &str = "switchback_configuration_loaded_timestamp_seconds";
+/// 1 if the rights file that was read last is in force, 0 if it had faults. Not there without one.
+pub(crate) const RIGHTS_GOOD: &str = "switchback_rights_good";
+/// Requests to the admin interface by who could not be told from a stranger.
+pub(crate) const LOGIN_FAILURES: &str = "switchback_login_failures_total";
 /// Clients' connections, by `worker`.
 pub(crate) const CONNECTIONS: &str = "switchback_connections";
 /// Times that a worker stopped accepting because it had as many connections as it may.
@@ -83,6 +87,8 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (REVERTS, Kind::Counter, "Reverts, by service and by whom."),
     (CONFIGURATION_GOOD, Kind::Gauge, "1 if the configuration that was read last is in force."),
     (CONFIGURATION_LOADED, Kind::Gauge, "When the configuration in force was loaded, Unix seconds."),
+    (RIGHTS_GOOD, Kind::Gauge, "1 if the rights file that was read last is in force."),
+    (LOGIN_FAILURES, Kind::Counter, "Requests to the admin interface by strangers."),
     (CONNECTIONS, Kind::Gauge, "Connections of clients, by worker."),
     (ACCEPTS_PAUSED, Kind::Counter, "Times that a worker stopped accepting for too many connections."),
     (HANDSHAKES_FAILED, Kind::Counter, "Clients with whom TLS could not be agreed on."),
