@@ -16,15 +16,19 @@
 //! loopback is served, and only requests whose `Host` is a loopback name: a web page that a person happens
 //! to have open cannot reach it by having a name of its own resolve to 127.0.0.1.
 
+mod access;
 mod caller;
 mod change;
 pub(crate) mod client;
 mod csv;
+mod listen;
 mod look;
+mod peer;
 mod problem;
 mod read;
 mod routes;
 mod serve;
 pub(crate) mod wire;
 
+pub use routes::calls;
 pub(crate) use serve::{AdminSeed, start};
