@@ -4,6 +4,7 @@
 //! standard error. Exit codes: 0 done, 1 refused or at fault, 2 wrong usage, 3 Switchback cannot be reached.
 
 mod check;
+mod credentials;
 mod demo;
 mod endpoint;
 mod events;
@@ -18,7 +19,9 @@ mod scope;
 mod serve;
 mod simulate;
 mod status;
+mod token;
 mod weight;
+mod whoami;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,7 @@ use clap::{Parser, Subcommand};
 
 use crate::admin::client::{Address, AskError};
 
+use credentials::Credentials;
 use print::complain;
 
 /// Splits each service's requests between Helios and Kubernetes, compares the two sides, and goes back to
@@ -33,7 +37,8 @@ use print::complain;
 #[derive(Debug, Parser)]
 #[command(name = "switchback", version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Arguments {
-    /// Where the admin interface is: `127.0.0.1:7070`, or `unix:/var/lib/switchback/admin.sock`.
+    /// Where the admin interface is: `127.0.0.1:7070`, `https://switchback.example.net:7070`, or
+    /// `unix:/var/lib/switchback/admin.sock`.
     #[arg(
         long,
         global = true,
@@ -42,6 +47,9 @@ struct Arguments {
         value_name = "ADDRESS"
     )]
     admin: Address,
+
+    #[command(flatten)]
+    credentials: Credentials,
 
     #[command(subcommand)]
     command: Command,
@@ -71,6 +79,10 @@ enum Command {
     Explain(explain::Explain),
     /// Follows what happens.
     Events(events::Events),
+    /// Says who you are to the admin interface, and what you may do.
+    Whoami(whoami::WhoAmIs),
+    /// Makes, lists and revokes tokens, in the rights file.
+    Token(token::Token),
     /// Lets the judge judge recorded requests, and tells what it would have decided, and when.
     Replay(replay::ReplayTrace),
     /// Rehearses what might happen to a service: what the judge would make of it, and how soon.
@@ -100,7 +112,8 @@ enum Failure {
 
 /// Runs the command that the arguments ask for.
 pub fn main() -> ExitCode {
-    let Arguments { admin, command } = Arguments::parse();
+    let Arguments { admin, credentials, command } = Arguments::parse();
+    let admin = admin.with(credentials.into());
     let done = match command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
@@ -111,6 +124,8 @@ pub fn main() -> ExitCode {
         Command::Release(release) => release.run(&admin),
         Command::Explain(explain) => explain.run(&admin),
         Command::Events(events) => events.run(&admin),
+        Command::Whoami(whoami) => whoami.run(&admin),
+        Command::Token(token) => token.run(),
         Command::Replay(replay) => replay.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Demo(demo) => demo.run(),
