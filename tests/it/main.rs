@@ -5,6 +5,7 @@
 mod support;
 
 mod acceptance;
+mod access;
 mod access_log;
 mod admin;
 mod bulkheads;
