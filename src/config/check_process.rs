@@ -252,13 +252,17 @@ fn admin(raw: RawAdmin, state: &Path, lost: &Lost, files: Files<'_>, faults: &mu
 /// The file of who may do what. What is wrong with it is wrong with the configuration, until it is in force: from then on it
 /// is followed by itself.
 fn rights(raw: &At<String>, files: Files<'_>, faults: &mut Faults<'_>) -> Option<PathBuf> {
-    let path = check_tls::file(raw, faults)?;
+    let path = check_tls::file_like("rights.toml", raw, faults)?;
     let is_read = match files {
         Files::Read => true,
         Files::ReadUnless(known) => !known.has_rights(&path),
         Files::Leave => false,
     };
-    if is_read && let Err(others) = read_rights(&path, Files::Read) {
+    if is_read && !path.exists() {
+        faults.at(&raw.span, "no rights file", format!("{} is not there", path.display())).help(
+            "switchback token new makes it; an empty one lets in root and the user that runs Switchback, by the socket",
+        );
+    } else if is_read && let Err(others) = read_rights(&path, Files::Read) {
         faults.take_over(others);
     }
     Some(path)

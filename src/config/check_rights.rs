@@ -268,7 +268,7 @@ fn keys_at(
     if let Some(authorities) = authorities {
         faults.at(&authorities.span, "authorities of nobody", "keys come from a file").help("leave it out");
     }
-    let path = check_tls::file(raw, faults)?;
+    let path = check_tls::file_like("jwks.json", raw, faults)?;
     let is_read = match files {
         Files::Read => true,
         Files::ReadUnless(known) => !known.has_keys(&path),

@@ -211,8 +211,13 @@ fn key_pair(raw: At<RawKeyPair>, lost: &Lost, faults: &mut Faults<'_>) -> Option
 
 /// A relative path begins in the configuration's folder.
 pub(super) fn file(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathBuf> {
+    file_like("tls/site.pem", raw, faults)
+}
+
+/// The same, of something that is not TLS'.
+pub(super) fn file_like(example: &str, raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathBuf> {
     if raw.value.is_empty() || raw.value.ends_with('/') {
-        faults.at(&raw.span, "not a file", "such as tls/site.pem");
+        faults.at(&raw.span, "not a file", format!("such as {example}"));
         return None;
     }
     Some(faults.folder().join(&raw.value))

@@ -54,7 +54,8 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
     let process = read(&path, &mut hasher, &mut found).map(|source| settings(&source, files, &mut found));
     let (paths, ignored) = list(&folder.join(SERVICES), &mut found);
     let mut claims = Vec::with_capacity(paths.len());
-    let count = paths.len() + 1;
+    let rights = process.as_ref().and_then(|(process, _)| process.admin.rights.as_ref());
+    let count = paths.len() + 1 + usize::from(rights.is_some());
     for path in paths {
         let Some(source) = read(&path, &mut hasher, &mut found) else { continue };
         let Some(name) = name_of(&source, &mut found) else { continue };

@@ -152,6 +152,14 @@ impl RightsConfig {
         changes
     }
 
+    /// All that is granted to anybody.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        let tokens = self.tokens.values().map(|entry| &entry.grant);
+        let certificates = self.certificates.values().map(|entry| &entry.grant);
+        let others = [&self.users, &self.unix_groups, &self.people, &self.groups];
+        tokens.chain(certificates).chain(others.into_iter().flat_map(BTreeMap::values))
+    }
+
     /// How many entries there are, in words.
     pub fn in_words(&self) -> String {
         let counts = [

@@ -159,8 +159,12 @@ async fn a_second_process_on_the_same_state_is_refused() {
 }
 
 #[test]
-fn the_schema_is_printed_for_both_files() {
-    for (arguments, part) in [(&["schema"][..], "\"split\""), (&["schema", "switchback"], "\"listeners\"")] {
+fn the_schema_is_printed_for_every_file() {
+    for (arguments, part) in [
+        (&["schema"][..], "\"split\""),
+        (&["schema", "switchback"], "\"listeners\""),
+        (&["schema", "rights"], "\"unix-groups\""),
+    ] {
         let output = Process::run(arguments);
         assert!(output.status.success() && out(&output).contains(part), "{arguments:?}");
     }
