@@ -168,7 +168,7 @@ pub(super) fn ourselves() -> Caller {
 /// Where there are no rights, everybody is who they say.
 async fn believe(peer: &Peer, headers: &HeaderMap) -> Known {
     let (name, via) = match peer {
-        Peer::Unix(Some(uid)) => (UnixUser::look_up(*uid).await.name, Via::User),
+        Peer::Unix(Some(uid)) => (UnixUser::named(*uid).await, Via::User),
         Peer::Unix(None) => ("unknown user".into(), Via::Word),
         Peer::Tcp(_) | Peer::Tls(..) => (claimed(headers).into(), Via::Word),
     };

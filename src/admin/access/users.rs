@@ -31,13 +31,20 @@ impl UnixUser {
         Self { uid, own, name, listed_as, groups: groups.iter().map(|group| Arc::from(*group)).collect() }
     }
 
-    /// Asks the system.
+    /// Asks the system who this is.
     pub(super) async fn look_up(uid: u32) -> Self {
         let own = geteuid().as_raw();
-        let asked = timeout(PATIENCE, tokio::task::spawn_blocking(move || look_up(uid))).await;
-        let (name, groups) = asked.ok().and_then(Result::ok).unwrap_or_default();
+        // Whoever is trusted has no need of groups, and must get in when those who know of groups are down.
+        let wanted = if uid == 0 || uid == own { Wanted::Name } else { Wanted::NameAndGroups };
+        let (name, groups) = ask(uid, wanted).await;
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         Self::new(uid, own, name.as_deref(), &groups)
+    }
+
+    /// Asks the system for a name only.
+    pub(super) async fn named(uid: u32) -> Arc<str> {
+        let (name, _) = ask(uid, Wanted::Name).await;
+        Self::new(uid, uid, name.as_deref(), &[]).name
     }
 
     /// Whether they could read and write Switchback's state anyway: `root`, and who runs it.
@@ -46,9 +53,24 @@ impl UnixUser {
     }
 }
 
+/// What the system is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Name,
+    NameAndGroups,
+}
+
+async fn ask(uid: u32, wanted: Wanted) -> (Option<String>, Vec<String>) {
+    let asked = timeout(PATIENCE, tokio::task::spawn_blocking(move || look_up(uid, wanted))).await;
+    asked.ok().and_then(Result::ok).unwrap_or_default()
+}
+
 /// A user's name, and their groups'.
-fn look_up(uid: u32) -> (Option<String>, Vec<String>) {
+fn look_up(uid: u32, wanted: Wanted) -> (Option<String>, Vec<String>) {
     let Some(user) = User::from_uid(Uid::from_raw(uid)).ok().flatten() else { return (None, Vec::new()) };
+    if wanted == Wanted::Name {
+        return (Some(user.name), Vec::new());
+    }
     let name = CString::new(user.name.as_bytes()).unwrap_or_default();
     let groups: Vec<Gid> = getgrouplist(&name, user.gid).unwrap_or_default();
     let groups = groups.into_iter().filter_map(|gid| Group::from_gid(gid).ok().flatten());
