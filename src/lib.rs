@@ -40,7 +40,7 @@
 //! | 3 | [`tally`] | UP: the counts that workers report each tick |
 //! | 4 | [`dataplane`] | what happens to a request; once per worker, sharing nothing |
 //! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `watch` (files), `discovery` (what platforms say of endpoints), `roster` and `lineup` (what is believed of it), `ejection`, `capacity`, `shed` (pure) |
-//! | 5 | [`admin`] | the HTTP API by which people look and steer |
+//! | 5 | [`admin`] | the HTTP API by which people look and steer, and who they are |
 //! | 6 | [`app`] | build (every socket open, nothing spawned) · start · stop |
 //! | 7 | [`cli`] | one file a subcommand; the demo |
 //!
@@ -103,6 +103,10 @@
 //!   counts. Sampling would not do: votes need their stratum.
 //! - *A panic unwinds.* It costs the one connection that it happened on. Aborting would take every service's
 //!   connections down for one bad request.
+//! - *Who may do what is followed apart from the configuration*: that is taken whole or not at all, and a fault in some team's file
+//!   would keep a token alive that was revoked.
+//! - *A proof is held against the rights with each request*, and not when a connection begins: a token is found among a thousand
+//!   in half a millisecond, and nobody has to think of who is connected when somebody is taken off the list.
 //! - *`force` works while a service is held.* A hold is about users; whoever mends Kubernetes needs to reach
 //!   it. What is forced is neither evidence nor rescued.
 //! - *No `X-Forwarded-Host` where `Host` is kept*: it would say the same; no `Via` on answers: it would tell

@@ -218,7 +218,7 @@ fn nothing_starts_with_rights_that_have_faults() {
     let folder = Folder::with(&[Service::new("a").helios(std::net::SocketAddr::from(([127, 0, 0, 1], 1)))]);
     folder.add_to_admin("rights = \"rights.toml\"");
     for (rights, fault) in
-        [(None, "cannot be read"), (Some("[tokens.x]\nrole = \"viewer\"\n"), "without its hash")]
+        [(None, "no rights file"), (Some("[tokens.x]\nrole = \"viewer\"\n"), "without its hash")]
     {
         if let Some(rights) = rights {
             std::fs::write(folder.path().join("rights.toml"), rights).unwrap();

@@ -274,6 +274,30 @@ fn refusal(person: &Person, row: &Row, service: &str) -> String {
     format!("{} \"{}\" \"{}\" {service}", person.name, person.via, row.deed)
 }
 
+/// Where a change takes a second person, a second credential is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_credentials_of_one_name_are_one_person() {
+    let operator = "role = \"operator\"";
+    let certificate = format!("[certificates.anna]\nidentity = \"spiffe://test/anna\"\n{operator}\n");
+    let rights = [entry("anna", operator, 1), entry("bert", operator, 2), certificate].concat();
+    let world = World::start_with(Wire::Tls, &rights, "", "[approvals]\nraises = true\n").await;
+    let anna = Guest::bearing(&token(1));
+    let anna_too = Guest::new().showing(&world.clients.sign(&["spiffe://test/anna"]));
+    let bert = Guest::bearing(&token(2));
+    let path = |what: &str| format!("/v1/services/{OWN}/{what}");
+    let raise = json!({ "percent": 6.0, "reason": "INC-1", "force": true });
+    let asked = world.ask(&anna, Method::PUT, &path("weight"), &raise).await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let agree = json!({ "reason": "INC-1" });
+    let refused = world.ask(&anna_too, Method::POST, &path("approval"), &agree).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.text().contains("it takes a second person"), "{}", refused.text());
+    let agreed = world.ask(&bert, Method::POST, &path("approval"), &agree).await;
+    assert_eq!(agreed.status, 200, "{}", agreed.text());
+    let changed = world.entries("weight-set", 1).await.remove(0);
+    assert_eq!((&changed["by"]["person"], &changed["approved_by"]), (&json!("anna"), &json!("bert")));
+}
+
 /// What is seen of the whole is what one may see.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sees_one_team_sees_nothing_of_the_others() {

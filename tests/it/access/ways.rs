@@ -254,7 +254,7 @@ async fn other_users_of_the_machine_need_an_entry_and_a_socket_that_lets_them_in
         std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let socket = open.path().join("admin.sock");
         let admin = format!("socket = {socket:?}\nsocket-mode = \"0666\"");
-        let world = World::start_with(Wire::Plain, &rights, &admin).await;
+        let world = World::start_with(Wire::Plain, &rights, &admin, "").await;
         let mut curl = Command::new("curl");
         curl.args(["-s", "--unix-socket", &socket.display().to_string(), "http://localhost/v1/whoami"]);
         curl.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());

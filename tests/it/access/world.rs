@@ -60,11 +60,11 @@ pub(super) const OTHER_TEAM: &str = "other-team";
 impl World {
     /// Starts it with these rights.
     pub(super) async fn start(wire: Wire, rights: &str) -> Self {
-        Self::start_with(wire, rights, "").await
+        Self::start_with(wire, rights, "", "").await
     }
 
-    /// The same, with more lines in `[admin]`.
-    pub(super) async fn start_with(wire: Wire, rights: &str, admin: &str) -> Self {
+    /// The same, with more lines in `[admin]`, and more sections.
+    pub(super) async fn start_with(wire: Wire, rights: &str, admin: &str, sections: &str) -> Self {
         let endpoint = Endpoint::named("endpoint").await;
         let service = |name: &str, team: &str| {
             Service::new(name).team(team).weight(5.0).helios(endpoint.address).kubernetes(endpoint.address)
@@ -81,6 +81,7 @@ impl World {
                  clients = { authorities = \"clients.pem\", required = false }\n",
             );
         }
+        folder.add_to_process(sections);
         std::fs::write(folder.path().join("rights.toml"), rights).unwrap();
         std::fs::write(folder.path().join("jwks.json"), published(Key::all())).unwrap();
         Self { proxy: Proxy::start_in(folder), site, clients, wire, _endpoint: endpoint }
