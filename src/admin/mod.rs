@@ -22,6 +22,7 @@
 //! ```
 
 mod access;
+mod address;
 mod caller;
 mod change;
 pub(crate) mod client;

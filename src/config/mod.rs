@@ -17,6 +17,7 @@ mod check_checks;
 mod check_failures;
 mod check_headers;
 mod check_limits;
+mod check_oidc;
 mod check_process;
 mod check_ramp;
 mod check_rights;
