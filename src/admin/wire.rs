@@ -163,9 +163,9 @@ pub(crate) struct Changed {
     pub(crate) changes: Vec<crate::control::Change>,
     /// How far it has come.
     pub(crate) applied: Option<AppliedRecord>,
-    /// Whether it is on disk. What is toward Helios is in force before.
-    #[serde(default)]
-    pub(crate) written: bool,
+    /// Whether the hold is on disk; absent where there is none. It is in force in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) written: Option<bool>,
     /// Nothing has changed yet: it waits for a second person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) approval: Option<ApprovalStatus>,

@@ -3,13 +3,20 @@
 //! Every command says what it did, to what, and what follows; `--json` says the same to programs. Errors go to
 //! standard error. Exit codes: 0 done, 1 refused or at fault, 2 wrong usage, 3 Switchback cannot be reached.
 
+mod approve;
+mod change;
 mod check;
 mod demo;
 mod endpoint;
 mod events;
 mod explain;
+mod foresee;
+mod history;
 mod judged_by;
+mod migrate;
+mod migration;
 mod print;
+mod ramp;
 mod release;
 mod replay;
 mod revert;
@@ -67,6 +74,16 @@ enum Command {
     Revert(revert::Revert),
     /// Ends a hold.
     Release(release::Release),
+    /// Raises a service's weight step by step, each only if the judge is content.
+    Ramp(ramp::Ramp),
+    /// Agrees to what another person wants, where raising a weight takes two.
+    Approve(approve::Approve),
+    /// Begins a service's migration: checks that it is ready, and starts its ramp.
+    Migrate(migrate::Migrate),
+    /// Shows how far the migration is: the ledger.
+    Migration(migration::Migration),
+    /// Shows who did what, when and why; or checks that nobody has changed that since.
+    History(history::History),
     /// Explains the last revert of a service: its receipt. Without one, what the judge has to say now.
     Explain(explain::Explain),
     /// Follows what happens.
@@ -109,6 +126,11 @@ pub fn main() -> ExitCode {
         Command::Weight(weight) => weight.run(&admin),
         Command::Revert(revert) => revert.run(&admin),
         Command::Release(release) => release.run(&admin),
+        Command::Ramp(ramp) => ramp.run(&admin),
+        Command::Approve(approve) => approve.run(&admin),
+        Command::Migrate(migrate) => migrate.run(&admin),
+        Command::Migration(migration) => migration.run(&admin),
+        Command::History(history) => history.run(&admin),
         Command::Explain(explain) => explain.run(&admin),
         Command::Events(events) => events.run(&admin),
         Command::Replay(replay) => replay.run(),

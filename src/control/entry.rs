@@ -378,16 +378,23 @@ impl Entry {
 
     /// The weight in force.
     pub(super) fn weight(&self) -> Weight {
-        self.weight_under(self.rollout.said())
+        match self.only_weight() {
+            Some(weight) => weight,
+            None => self.rollout.weight(),
+        }
     }
 
     /// The weight that would be in force under this. A service that has one side only is on that side, whatever was said:
     /// the word stands, and counts again when there is a choice.
     pub(super) fn weight_under(&self, said: &Said) -> Weight {
+        self.only_weight().unwrap_or_else(|| said.weight(self.rollout.file()))
+    }
+
+    fn only_weight(&self) -> Option<Weight> {
         match (self.config.is_on(Side::Helios), self.config.is_on(Side::Kubernetes)) {
-            (true, true) | (false, false) => said.weight(self.rollout.file()),
-            (true, false) => Weight::ZERO,
-            (false, true) => Weight::FULL,
+            (true, true) | (false, false) => None,
+            (true, false) => Some(Weight::ZERO),
+            (false, true) => Some(Weight::FULL),
         }
     }
 

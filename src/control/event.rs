@@ -199,7 +199,8 @@ pub(crate) enum Answer {
     Changed {
         changes: Vec<Change>,
         applied: Option<AppliedRecord>,
-        written: bool,
+        /// `None` where nobody has waited for it.
+        written: Option<bool>,
     },
     /// It waits for a second person.
     Waits(Box<ApprovalStatus>),
@@ -260,11 +261,11 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(super) enum Effect {
     Publish(Snapshot),
-    /// `first` must stand in the history before the record is written: it is toward Kubernetes.
+    /// Write a record down, and in the history why.
     WriteRecord {
         service: ServiceName,
         record: Record,
-        first: Vec<Draft>,
+        history: Behind,
     },
     /// Add this to the history.
     History(Draft),
@@ -280,6 +281,15 @@ pub(super) enum Effect {
     Answer(Ask, Answer),
     /// As `Answer`, once every worker goes by what was published last, and these records are on disk.
     AnswerWhenApplied(Ask, Vec<Change>, Vec<(ServiceName, u64)>),
+}
+
+/// Where the history has a record's reason.
+#[derive(Debug)]
+pub(super) enum Behind {
+    /// Before the record: it is toward Kubernetes.
+    First(Option<Box<Draft>>),
+    /// Behind it: it is in force already.
+    Then(Option<Box<Draft>>),
 }
 
 /// Something that people may want to know at once.

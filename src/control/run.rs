@@ -334,10 +334,8 @@ impl Loop {
                 self.meters.publish(&snapshot);
                 self.publisher.publish(snapshot);
             }
-            Effect::WriteRecord { service, record, first } => {
-                let now = self.clock.wall().0;
-                let first = first.into_iter().map(|draft| (now, draft)).collect();
-                self.writer.record(service, record, first);
+            Effect::WriteRecord { service, record, history } => {
+                self.writer.record(service, record, history, self.clock.wall().0);
             }
             Effect::History(draft) => self.writer.history(self.clock.wall().0, draft),
             Effect::WriteLedger(service, ledger) => self.writer.ledger(service, ledger),
@@ -425,8 +423,8 @@ impl Loop {
             // A disk that is slow delays nothing but the answer, and that not for long.
             let written = timeout(APPLY_PATIENCE, on_disk.has(&records));
             let (applied, written) = tokio::join!(applied, written);
-            let (applied, written) = (Some(applied), written.is_ok());
-            let _ = waiting.send(Answer::Changed { changes, applied, written });
+            let written = (!records.is_empty()).then_some(written.is_ok());
+            let _ = waiting.send(Answer::Changed { changes, applied: Some(applied), written });
         });
     }
 

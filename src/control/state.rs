@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Loaded, ServiceConfig, SideConfig};
 use crate::model::{Millis, ServiceName, Side, UnixMillis, Weight};
-use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
+use crate::rollout::{self, Actor, Hold, Record, Rollout, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
 use crate::tls::Connector;
 
@@ -74,7 +74,7 @@ pub(super) struct Waiting {
 
 #[derive(Default)]
 struct Remains {
-    record: Option<Record>,
+    rollout: Option<Rollout>,
     receipt: Option<ReceiptRecord>,
     endpoints: Option<EndpointsRecord>,
     ledger: Option<LedgerRecord>,
@@ -100,7 +100,8 @@ impl State {
                 let hold = Hold { by: Actor::Caution, reason: text.into(), since: now, before: Weight::ZERO };
                 Record { revision: 0, said: Word::Held(hold).into() }
             });
-            elsewhere.entry(name).or_default().record = Some(record);
+            // What its file says is not known before it has one.
+            elsewhere.entry(name).or_default().rollout = Some(Rollout::new(Weight::ZERO, Some(record)));
         }
         for (name, receipt) in kept.receipts {
             elsewhere.entry(name).or_default().receipt = Some(receipt);
@@ -155,12 +156,17 @@ impl State {
         }
         self.serial = self.serial.wrapping_add(1);
         let id = ServiceId { slot: u32::try_from(slot).unwrap_or(u32::MAX), serial: self.serial };
-        let Remains { record, receipt, endpoints, ledger } =
+        let Remains { rollout, receipt, endpoints, ledger } =
             self.elsewhere.remove(&config.name).unwrap_or_default();
-        let rollout = Rollout::new(config.weight, record);
+        let rollout = match rollout {
+            Some(rollout) => rollout.with_file(config.weight),
+            None => Rollout::new(config.weight, None),
+        };
         self.slots.insert(config.name.clone(), slot);
         let ledger = Ledger::new(&config.name, Stage::of(&config), rollout.weight(), ledger, now.wall);
         let mut entry = Entry::new(id, config, rollout, receipt, ledger);
+        // What a service has missed while it was not configured counts for nothing.
+        entry.is_kept = self.generation == 0;
         entry.follow_ramp(now);
         entry.follow_ledger(now);
         self.entries[slot] = Some(entry);
@@ -253,7 +259,6 @@ impl State {
             .filter_map(|waiting| waiting.ask)
             .collect();
         let Some(slot) = self.slots.remove(name) else { return (None, asks) };
-        let mut undo = None;
         self.views[slot] = None;
         self.to_judge.remove(&slot);
         self.timed.remove(&slot);
@@ -262,24 +267,29 @@ impl State {
         self.climbing.remove(&slot);
         self.with_pending.remove(&slot);
         self.by_source.retain(|_, known| *known != slot);
-        if let Some(entry) = self.entries[slot].take() {
-            let mut record =
-                Record { revision: entry.rollout.revision(), said: entry.rollout.said().clone() };
-            if matches!(entry.rollout.state(), Steps::Rising { .. }) {
-                record.revision += 1;
-                undo = Some(record.clone());
-            }
-            let endpoints = Some(EndpointsRecord::of(&entry));
-            let ledger = Some(entry.ledger.record().clone());
-            let remains = Remains { record: Some(record), receipt: entry.receipt, endpoints, ledger };
-            self.elsewhere.insert(name.clone(), remains);
-        }
+        let Some(entry) = self.entries[slot].take() else { return (None, asks) };
+        let endpoints = Some(EndpointsRecord::of(&entry));
+        let ledger = Some(entry.ledger.record().clone());
+        let (rollout, undo) = entry.rollout.leave();
+        let remains = Remains { rollout: Some(rollout), receipt: entry.receipt, endpoints, ledger };
+        self.elsewhere.insert(name.clone(), remains);
         (undo, asks)
     }
 
-    /// What is to be kept of a service that is not configured, if this revision of it is still the last.
-    pub(super) fn kept_elsewhere(&self, name: &ServiceName, revision: u64) -> Option<Record> {
-        self.elsewhere.get(name)?.record.clone().filter(|record| record.revision == revision)
+    /// A record of a service that is not configured is on disk, or could not be written. Tells what is to be written again.
+    pub(super) fn written_elsewhere(
+        &mut self,
+        name: &ServiceName,
+        written: rollout::Event,
+        now: UnixMillis,
+    ) -> Option<Record> {
+        let remains = self.elsewhere.get_mut(name)?;
+        let (rollout, effects) = remains.rollout.take()?.step(written, now);
+        remains.rollout = Some(rollout);
+        effects.into_iter().find_map(|effect| match effect {
+            rollout::Effect::Write(record) => Some(record),
+            _ => None,
+        })
     }
 
     /// Makes a service's view anew; it is seen with the next publish.
@@ -321,9 +331,8 @@ impl State {
     /// Whether a service is held, or would be if it were configured.
     pub(super) fn is_held(&self, name: &ServiceName) -> bool {
         let entry = self.slot(name).and_then(|slot| self.entries.get(slot)?.as_ref());
-        let kept = self.elsewhere.get(name).and_then(|remains| remains.record.as_ref());
-        entry.is_some_and(Entry::is_held)
-            || kept.is_some_and(|record| matches!(record.said.word, Word::Held(_)))
+        let kept = self.elsewhere.get(name).and_then(|remains| remains.rollout.as_ref());
+        entry.is_some_and(Entry::is_held) || kept.is_some_and(|kept| matches!(kept.word(), Word::Held(_)))
     }
 
     /// The team that owns a service.
@@ -368,7 +377,7 @@ impl State {
     /// Services that are not configured, but held.
     pub(super) fn held_elsewhere(&self) -> Vec<String> {
         let held = |remains: &Remains| {
-            remains.record.as_ref().is_some_and(|record| matches!(record.said.word, Word::Held(_)))
+            remains.rollout.as_ref().is_some_and(|kept| matches!(kept.word(), Word::Held(_)))
         };
         self.elsewhere.iter().filter(|(_, remains)| held(remains)).map(|(name, _)| name.to_string()).collect()
     }

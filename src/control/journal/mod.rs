@@ -20,5 +20,7 @@ pub(crate) use ledger::LedgerRecord;
 pub use receipt::{
     ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
 };
+#[cfg(test)]
+pub(in crate::control) use record::{decode, encode};
 pub(crate) use store::{Kept, OpenError, Store};
 pub(crate) use writer::{Writer, Written, WrittenWhat};

@@ -10,6 +10,7 @@ use tracing::warn;
 use crate::model::ServiceName;
 use crate::rollout::Record;
 
+use super::super::event::Behind;
 use super::super::history::{Deed, Draft};
 use super::endpoints::EndpointsRecord;
 use super::ledger::LedgerRecord;
@@ -43,7 +44,7 @@ pub(crate) struct Writer {
 struct ToWrite {
     record: Record,
     /// What must stand in the history before it: it is toward Kubernetes.
-    first: Vec<(u64, Draft)>,
+    first: Option<(u64, Draft)>,
 }
 
 /// A job is done.
@@ -106,9 +107,24 @@ impl Writer {
         })
     }
 
-    /// Writes a record, soon; and `first` before it. What stood before an earlier one, that is not written any more, is
-    /// dropped: it did not come into force.
-    pub(crate) fn record(&mut self, service: ServiceName, record: Record, first: Vec<(u64, Draft)>) {
+    /// Writes a record, soon, and adds to the history. What was to stand before an earlier record, that is not written any more,
+    /// is dropped: it did not come into force.
+    pub(in crate::control) fn record(
+        &mut self,
+        service: ServiceName,
+        record: Record,
+        history: Behind,
+        at_unix_ms: u64,
+    ) {
+        let first = match history {
+            Behind::First(draft) => draft.map(|draft| (at_unix_ms, *draft)),
+            Behind::Then(draft) => {
+                if let Some(draft) = draft {
+                    self.keep_draft(at_unix_ms, *draft);
+                }
+                None
+            }
+        };
         if self.records.insert(service.clone(), Box::new(ToWrite { record, first })).is_none() {
             self.order.push_back(service);
         }
@@ -251,9 +267,9 @@ fn perform_record(
     ToWrite { record, first }: ToWrite,
     drafts: &mut Vec<(u64, Draft)>,
 ) -> bool {
-    if !first.is_empty() {
+    if let Some(first) = first {
         let before = drafts.len();
-        drafts.extend(first);
+        drafts.push(first);
         let left = add_to_history(store, std::mem::take(drafts));
         if !left.is_empty() {
             // What was in force is tried again; what is not will not be.

@@ -270,7 +270,7 @@ fn go_on(state: &mut State, ask: Ask, reach: &Reach, note: &Note, event: &rollou
     if let (Reach::Services(_), [slot]) = (reach, slots.as_slice()) {
         return turn(state, *slot, event.clone(), Some(note.clone()), Some(ask), todo);
     }
-    let (mut changes, mut revisions) = (Vec::new(), Vec::new());
+    let mut changes = Vec::new();
     for slot in slots {
         let Some(entry) = state.entry(slot) else { continue };
         let (_, effects) = entry.rollout.clone().step(event.clone(), todo.now.wall);
@@ -279,12 +279,9 @@ fn go_on(state: &mut State, ask: Ask, reach: &Reach, note: &Note, event: &rollou
         }
         let before = entry.weight();
         turn(state, slot, event.clone(), Some(note.clone()), None, todo);
-        if let Some(entry) = state.entry(slot) {
-            changes.push(change(entry, before));
-            revisions.push((entry.config.name.clone(), entry.rollout.revision()));
-        }
+        changes.extend(state.entry(slot).map(|entry| change(entry, before)));
     }
-    todo.push(Effect::AnswerWhenApplied(ask, changes, revisions));
+    todo.push(Effect::AnswerWhenApplied(ask, changes, Vec::new()));
 }
 
 /// What would come of a change, service by service.
