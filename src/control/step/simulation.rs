@@ -91,7 +91,9 @@ fn files() -> Vec<Loaded> {
         } else {
             ""
         };
-        format!("{helios}[kubernetes]\nsource = {{ addresses = [\"127.0.0.1:2\"] }}\n")
+        format!(
+            "{helios}[kubernetes]\nsource = {{ namespace = \"n\", service = \"s\", cluster = \"gew1\" }}\n"
+        )
     };
     let service = |weight: f64, team: &str, ramp: &str, helios: bool| {
         format!(
@@ -106,7 +108,7 @@ fn files() -> Vec<Loaded> {
     let mut all = Vec::new();
     for variant in 0..6 {
         let process = format!(
-            "workers = 1\n[listeners.http]\naddress = \"127.0.0.1:0\"\n[state]\ndirectory = \"/nowhere\"\n[fleet-guard]\n\
+            "workers = 1\n[clusters.gew1]\n[listeners.http]\naddress = \"127.0.0.1:0\"\n[state]\ndirectory = \"/nowhere\"\n[fleet-guard]\n\
              services = 3\nrevert-cluster = {}\n",
             variant % 2 == 0
         );
@@ -338,9 +340,18 @@ impl World {
         self.take_in(&format!("configuration {}", self.loaded), Event::Config(Ok(loaded)));
     }
 
+    /// The judge takes one service back, or now and then all of them, as when their cluster is gone.
     fn judge(&mut self) {
-        let service = name(self.rng.choice(NAMES).unwrap());
-        let Some(slot) = self.state.slot(&service) else { return };
+        if self.rng.u8(0..8) == 0 {
+            NAMES.into_iter().for_each(|service| self.take_back(&name(service)));
+        } else {
+            let service = name(self.rng.choice(NAMES).unwrap());
+            self.take_back(&service);
+        }
+    }
+
+    fn take_back(&mut self, service: &ServiceName) {
+        let Some(slot) = self.state.slot(service) else { return };
         let at_stake = self.state.entry(slot).is_some_and(|entry| entry.is_at_stake());
         if !at_stake || self.state.entry(slot).is_some_and(|entry| entry.missing_side(Weight::ZERO).is_some())
         {
@@ -366,7 +377,7 @@ impl World {
             todo.effects.insert(0, Effect::Publish(self.state.snapshot()));
         }
         self.perform(todo.effects);
-        assert_eq!(self.published[&service], Weight::ZERO, "{}: a revert is at once", self.at());
+        assert_eq!(self.published[service], Weight::ZERO, "{}: a revert is at once", self.at());
     }
 
     fn percent(&mut self) -> Weight {
