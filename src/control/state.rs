@@ -345,6 +345,12 @@ impl State {
         self.slot(name).and_then(|slot| self.entry(slot))
     }
 
+    /// Slots of services of which the ledger knows something new.
+    pub(super) fn slots_with_news(&self) -> Vec<usize> {
+        let news = self.entries().filter(|entry| entry.ledger.unsaved);
+        news.map(|entry| entry.id.slot as usize).collect()
+    }
+
     /// Slots of services of which something waits for a second person.
     pub(super) fn slots_with_pending(&mut self) -> Vec<usize> {
         let entries = &self.entries;

@@ -13,6 +13,7 @@ mod capacity;
 mod clusters;
 mod command_line;
 mod configuration;
+mod crashes;
 mod demo;
 mod ejection;
 mod failures;

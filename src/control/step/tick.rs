@@ -11,7 +11,7 @@ use super::super::state::State;
 use super::endpoints::{cluster_out, eject, follow_capacity, follow_lineups, go_by_others};
 use super::fall::revert_by_judge;
 use super::take_in::Todo;
-use super::turn::turn;
+use super::turn::{keep_ledger, turn};
 
 /// How often it is looked whether ramps come to a step. They wait for minutes at least.
 const CLIMBS_EVERY: Millis = Millis(1_000);
@@ -35,6 +35,9 @@ pub(super) fn tick(state: &mut State, todo: &mut Todo) {
         state.guard.tick(todo.now.mono, state.config.fleet.guard);
         climb(state, todo);
         forget_approvals(state, todo);
+        for slot in state.slots_with_news() {
+            keep_ledger(state, slot, todo);
+        }
     }
 }
 
