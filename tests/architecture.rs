@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["model", "clock"]),
     ("rehearsal", &["model", "verdict", "telemetry"]),
     ("snapshot", &["model", "splitter", "verdict", "config"]),
-    ("tally", &["model", "verdict", "snapshot"]),
+    ("tally", &["model", "splitter", "verdict", "snapshot"]),
     (
         "dataplane",
         &["model", "clock", "splitter", "verdict", "config", "telemetry", "snapshot", "tally", "tls"],

@@ -29,7 +29,10 @@ impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         let status = match &refused {
             Refused::NoService(_) => StatusCode::NOT_FOUND,
-            Refused::NotNow { .. } | Refused::NoRoom { .. } | Refused::Overtaken(_) => StatusCode::CONFLICT,
+            Refused::NotNow { .. }
+            | Refused::NoRoom { .. }
+            | Refused::Calibration { .. }
+            | Refused::Overtaken(_) => StatusCode::CONFLICT,
             Refused::NoSide(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Refused::NotWritten(_) | Refused::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -20,6 +20,7 @@ use crate::control::{Answer, Command, Handle};
 use crate::model::{ServiceName, Weight};
 use crate::rollout::Actor;
 
+use super::calibration::{calibrate, calibration, stop_calibration};
 use super::caller::{Person, refuse_strangers};
 use super::problem::Refusal;
 use super::wire;
@@ -56,6 +57,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/services/{name}/release", post(release))
         .route("/v1/services/{name}/receipt", get(receipt))
         .route("/v1/services/{name}/sensitivity", get(sensitivity))
+        .route("/v1/services/{name}/calibration", get(calibration).post(calibrate).delete(stop_calibration))
         .route("/v1/events", get(events))
         .layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE))
         .merge(at_any_time)
@@ -70,7 +72,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .with_state(shared)
 }
 
-type Handled<T> = Result<Json<T>, Refusal>;
+pub(super) type Handled<T> = Result<Json<T>, Refusal>;
 
 async fn process(State(shared): State<Shared>) -> Result<Response, Refusal> {
     match shared.control.ask(Command::Process).await {
@@ -210,13 +212,14 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     }
 }
 
-fn refused(answer: Answer) -> Refusal {
+pub(super) fn refused(answer: Answer) -> Refusal {
     match answer {
         Answer::Refused(refused) => refused.into(),
         Answer::Process(_)
         | Answer::Status(_)
         | Answer::Receipt(_)
         | Answer::Sensitivity(_)
+        | Answer::Calibration(_)
         | Answer::Changed { .. } => {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "an answer to another question")
         }
@@ -230,13 +233,13 @@ fn line<T: Serialize>(value: &T) -> String {
 }
 
 /// JSON whatever the content type says: curl says something else unless told.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not what is asked for here: {error}"))
     })
 }
 
-fn parse_name(name: &str) -> Result<ServiceName, Refusal> {
+pub(super) fn parse_name(name: &str) -> Result<ServiceName, Refusal> {
     let refusal = |fault| Refusal::new(StatusCode::NOT_FOUND, format!("there is no service {name}: {fault}"));
     ServiceName::parse(name).map_err(refusal)
 }
@@ -246,7 +249,7 @@ fn parse_weight(percent: f64) -> Result<Weight, Refusal> {
         .ok_or_else(|| Refusal::unprocessable(format!("{percent} is no weight: 0 to 100, in steps of 0.01")))
 }
 
-fn parse_reason(reason: &str) -> Result<Arc<str>, Refusal> {
+pub(super) fn parse_reason(reason: &str) -> Result<Arc<str>, Refusal> {
     match reason.trim() {
         odd if odd.chars().any(char::is_control) => {
             Err(Refusal::unprocessable("a reason is one line of text, without control characters"))

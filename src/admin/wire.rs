@@ -39,6 +39,25 @@ pub(crate) struct Release {
     pub(crate) force: bool,
 }
 
+/// Compares a service's Helios with itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Calibrate {
+    /// How long, as in `30m`; the usual time if absent.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub(crate) lasts: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Ends that before its time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StopCalibration {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
 /// Takes services back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,9 +11,10 @@ use crate::snapshot::Snapshot;
 use crate::tally::Report;
 use crate::tls::Expiry;
 
+use super::calibration::{CalibrationOrder, CalibrationStatus, Objection};
 use super::discovery::Look;
 use super::health::Opinion;
-use super::journal::{ActorRecord, AppliedRecord, EndpointsRecord, ReceiptRecord};
+use super::journal::{ActorRecord, AppliedRecord, CalibrationsRecord, EndpointsRecord, ReceiptRecord};
 use super::views::{ProcessStatus, SensitivityStatus, ServiceStatus};
 
 /// Everything that can happen to control.
@@ -74,6 +75,12 @@ pub(crate) enum Command {
     Receipt(ServiceName),
     /// How soon would trouble with a service be seen?
     Sensitivity(ServiceName),
+    /// How goes a service's calibration, and what did the last one come to?
+    Calibration(ServiceName),
+    /// Compare a service's Helios with itself.
+    Calibrate { service: ServiceName, order: CalibrationOrder },
+    /// End that before its time.
+    StopCalibration { service: ServiceName, by: Actor, reason: Option<Arc<str>> },
     /// Set a service's weight.
     SetWeight {
         service: ServiceName,
@@ -106,6 +113,7 @@ pub(crate) enum Answer {
     Status(Vec<ServiceStatus>),
     Receipt(Box<Option<ReceiptRecord>>),
     Sensitivity(SensitivityStatus),
+    Calibration(Box<CalibrationStatus>),
     /// The weights that changed, and how far the change has come.
     Changed {
         changes: Vec<Change>,
@@ -135,6 +143,8 @@ pub(crate) enum Refused {
     NoSide(ServiceName, crate::model::Side),
     #[error("{service}: {why}; --force raises it all the same")]
     NoRoom { service: ServiceName, why: String },
+    #[error("{service}: {objection}")]
+    Calibration { service: ServiceName, objection: Objection },
     #[error("{0}: the change could not be written to the state directory, and is not in force")]
     NotWritten(ServiceName),
     #[error("{0}: the service was reverted or changed meanwhile; this change is not in force")]
@@ -150,6 +160,7 @@ pub(super) enum Effect {
     WriteRecord(ServiceName, Record),
     WriteReceipt(ServiceName, Box<ReceiptRecord>),
     WriteEndpoints(ServiceName, Box<EndpointsRecord>),
+    WriteCalibrations(ServiceName, Box<CalibrationsRecord>),
     /// Tell when every worker goes by what was published last.
     WatchApplied {
         service: ServiceName,
@@ -190,6 +201,8 @@ pub enum Happening {
     WeightChanged,
     /// The judge would take a service back, but may only say so.
     Advised,
+    /// Helios was compared with itself, and what that came to is known.
+    Calibrated,
     /// A new configuration is in force.
     ConfigLoaded,
     /// A new configuration has faults; the last good one stays.

@@ -202,6 +202,7 @@ impl Meters {
             Happening::Released
             | Happening::WeightChanged
             | Happening::Advised
+            | Happening::Calibrated
             | Happening::CertificateRenewed
             | Happening::CertificateRefused
             | Happening::CertificateEnding

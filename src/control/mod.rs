@@ -9,12 +9,14 @@
 //!            reports ─ each tick ─▶ Block ─▶ Judge ─▶ Finding ─▶ Rollout ─▶ Snapshot ──swap──▶ every worker
 //! ```
 
+mod calibration;
 mod capacity;
 mod certificates;
 mod discovery;
 mod ejection;
 mod entry;
 mod event;
+mod gathering;
 mod health;
 mod journal;
 mod lineup;
@@ -29,14 +31,18 @@ mod traffic;
 mod views;
 mod watch;
 
+pub use calibration::CalibrationStatus;
 pub use event::{Announcement, Happening};
 pub use journal::{
-    ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
+    ActorRecord, AppliedRecord, BegunRecord, BlamedRecord, CalibrationRecord, CourseRecord, EndingRecord,
+    FindingRecord, HalfRecord, JudgementRecord, QuestionRecord, ReceiptRecord, SensitivityRecord, SideRecord,
+    TrialRecord,
 };
 pub use views::{
     DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
 
+pub(crate) use calibration::CalibrationOrder;
 pub(crate) use event::{Answer, Change, Command, Refused};
 pub(crate) use journal::{Kept, OpenError, Store};
 pub(crate) use run::{Handle, Seed, start};

@@ -300,7 +300,7 @@ impl Loop {
         self.writer.done();
         match written {
             Written::Record { service, revision, ok } => Some(Event::Written { service, revision, ok }),
-            Written::Receipt | Written::Endpoints => None,
+            Written::Receipt | Written::Endpoints | Written::Calibrations => None,
         }
     }
 
@@ -313,6 +313,7 @@ impl Loop {
             Effect::WriteRecord(service, record) => self.writer.record(service, record),
             Effect::WriteReceipt(service, receipt) => self.writer.receipt(service, receipt),
             Effect::WriteEndpoints(service, endpoints) => self.writer.endpoints(service, endpoints),
+            Effect::WriteCalibrations(service, record) => self.writer.calibrations(service, record),
             Effect::WatchApplied { service, reverted } => self.watch_applied(service, reverted),
             Effect::Announce(announcement) => self.announce(announcement),
             Effect::Answer(ask, Answer::Process(mut status)) => {
@@ -337,6 +338,7 @@ impl Loop {
             Happening::Started
             | Happening::Released
             | Happening::WeightChanged
+            | Happening::Calibrated
             | Happening::ConfigLoaded
             | Happening::SourceBack
             | Happening::Room

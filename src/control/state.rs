@@ -7,12 +7,13 @@ use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
 use crate::tls::Connector;
 
+use super::calibration::Calibrations;
 use super::capacity::Fit;
 use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
 use super::event::{Announcement, Ask, Happening, Now};
 use super::health::Checks;
-use super::journal::{ActorRecord, EndpointsRecord, Kept, ReceiptRecord};
+use super::journal::{ActorRecord, CalibrationsRecord, EndpointsRecord, Kept, ReceiptRecord};
 use super::lineup::Lineup;
 use super::roster::Roster;
 
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// Slots of services that have something to judge.
     pub(super) to_judge: BTreeSet<usize>,
+    /// Slots of services whose Helios is being compared with itself.
+    pub(super) calibrating: BTreeSet<usize>,
     /// Slots of services whose word ends by itself.
     pub(super) timed: BTreeSet<usize>,
     /// Slots of services one of whose sources is doubted.
@@ -78,6 +81,7 @@ struct Remains {
     record: Option<Record>,
     receipt: Option<ReceiptRecord>,
     endpoints: Option<EndpointsRecord>,
+    calibrations: Option<CalibrationsRecord>,
 }
 
 impl State {
@@ -111,6 +115,9 @@ impl State {
         for (name, endpoints) in kept.endpoints {
             elsewhere.entry(name).or_default().endpoints = Some(endpoints);
         }
+        for (name, calibrations) in kept.calibrations {
+            elsewhere.entry(name).or_default().calibrations = Some(calibrations);
+        }
         let mut state = Self {
             config: loaded.config.clone(),
             fingerprint: loaded.fingerprint.clone(),
@@ -125,6 +132,7 @@ impl State {
             serial: 0,
             generation: 0,
             to_judge: BTreeSet::new(),
+            calibrating: BTreeSet::new(),
             timed: BTreeSet::new(),
             waits: BTreeSet::new(),
             unsaved: BTreeSet::new(),
@@ -151,10 +159,13 @@ impl State {
         }
         self.serial = self.serial.wrapping_add(1);
         let id = ServiceId { slot: u32::try_from(slot).unwrap_or(u32::MAX), serial: self.serial };
-        let Remains { record, receipt, endpoints } = self.elsewhere.remove(&config.name).unwrap_or_default();
+        let Remains { record, receipt, endpoints, calibrations } =
+            self.elsewhere.remove(&config.name).unwrap_or_default();
         let rollout = Rollout::new(config.weight, record);
         self.slots.insert(config.name.clone(), slot);
-        self.entries[slot] = Some(Entry::new(id, config, rollout, receipt));
+        let mut entry = Entry::new(id, config, rollout, receipt);
+        entry.calibrations = calibrations.map(Calibrations::remembered).unwrap_or_default();
+        self.entries[slot] = Some(entry);
         self.follow_sources(slot, now);
         if let (Some(Some(entry)), Some(kept)) = (self.entries.get_mut(slot), endpoints) {
             entry.remember(&kept);
@@ -244,6 +255,7 @@ impl State {
         let mut undo = None;
         self.views[slot] = None;
         self.to_judge.remove(&slot);
+        self.calibrating.remove(&slot);
         self.timed.remove(&slot);
         self.waits.remove(&slot);
         self.unsaved.remove(&slot);
@@ -256,7 +268,8 @@ impl State {
                 undo = Some(record.clone());
             }
             let endpoints = Some(EndpointsRecord::of(&entry));
-            let remains = Remains { record: Some(record), receipt: entry.receipt, endpoints };
+            let calibrations = Some(entry.calibrations.to_keep(name));
+            let remains = Remains { record: Some(record), receipt: entry.receipt, endpoints, calibrations };
             self.elsewhere.insert(name.clone(), remains);
         }
         (undo, asks)

@@ -10,6 +10,7 @@ use crate::rollout::{self, Actor, Word};
 use crate::tally::Report;
 use crate::verdict::Finding;
 
+use super::calibration;
 use super::discovery::Look;
 use super::ejection::Reason;
 use super::entry::{Entry, Judged, why};
@@ -57,14 +58,14 @@ pub(super) fn step(state: &mut State, event: Event, now: Now) -> Vec<Effect> {
     todo.effects
 }
 
-struct Todo {
-    now: Now,
-    publish: bool,
+pub(super) struct Todo {
+    pub(super) now: Now,
+    pub(super) publish: bool,
     effects: Vec<Effect>,
 }
 
 impl Todo {
-    fn push(&mut self, effect: Effect) {
+    pub(super) fn push(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
 
@@ -72,7 +73,7 @@ impl Todo {
         self.announce_by(happening, service, None, text);
     }
 
-    fn announce_by(
+    pub(super) fn announce_by(
         &mut self,
         happening: Happening,
         service: Option<&ServiceName>,
@@ -119,6 +120,7 @@ fn tick(state: &mut State, todo: &mut Todo) {
             }
         }
     }
+    calibration::tick(state, todo);
     for slot in state.timed.clone() {
         turn(state, slot, rollout::Event::Tick, None, todo);
     }
@@ -362,6 +364,7 @@ fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
     }
     for service in &diff.changed {
         let Some(slot) = state.slot(&service.name) else { continue };
+        calibration::reconsider(state, slot, service, todo);
         if let Some(entry) = state.entry(slot) {
             entry.adopt(service.clone());
         }
@@ -522,6 +525,11 @@ fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
                 todo.push(Effect::Answer(ask, Answer::Sensitivity(entry.sensitivity(now.mono))));
             }
         }),
+        Command::Calibration(name) => calibration::tell(state, ask, &name, todo),
+        Command::Calibrate { service, order } => calibration::begin(state, ask, &service, order, todo),
+        Command::StopCalibration { service, by, reason } => {
+            calibration::stop(state, ask, &service, &by, reason.as_ref(), todo);
+        }
         Command::SetWeight { service, weight, lasts, force, by, reason } => {
             with_service(state, ask, &service, todo, |state, slot, todo| {
                 let until = lasts.map(|lasts| now.wall.after(lasts));
@@ -550,7 +558,7 @@ fn answer(state: &mut State, ask: Ask, command: Command, todo: &mut Todo) {
     }
 }
 
-fn with_service(
+pub(super) fn with_service(
     state: &mut State,
     ask: Ask,
     name: &ServiceName,

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::model::ServiceName;
 use crate::rollout::Record;
 
+use super::calibration::CalibrationsRecord;
 use super::endpoints::EndpointsRecord;
 use super::receipt::ReceiptRecord;
 use super::record::{self, Unreadable};
@@ -29,6 +32,8 @@ pub(crate) struct Kept {
     pub(crate) receipts: BTreeMap<ServiceName, ReceiptRecord>,
     /// As they were last.
     pub(crate) endpoints: BTreeMap<ServiceName, EndpointsRecord>,
+    /// What the last calibration of each service came to.
+    pub(crate) calibrations: BTreeMap<ServiceName, CalibrationsRecord>,
     /// Files that are no service's record.
     pub(crate) strange: Vec<PathBuf>,
 }
@@ -60,6 +65,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 const RECORDS: &str = "services";
 const RECEIPTS: &str = "receipts";
 const ENDPOINTS: &str = "endpoints";
+const CALIBRATIONS: &str = "calibrations";
 
 #[expect(clippy::disallowed_methods, reason = "nothing is served yet")]
 fn take(lock: &File) -> Result<(), TryLockError> {
@@ -77,7 +83,8 @@ impl Store {
     /// are people's.
     pub(crate) fn open(folder: &Path) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io { folder: folder.to_owned(), source };
-        for part in [folder.to_owned(), folder.join(RECORDS), folder.join(RECEIPTS), folder.join(ENDPOINTS)] {
+        let parts = [RECORDS, RECEIPTS, ENDPOINTS, CALIBRATIONS].map(|part| folder.join(part));
+        for part in std::iter::once(folder.to_owned()).chain(parts) {
             DirBuilder::new().recursive(true).mode(0o700).create(part).map_err(io_error)?;
         }
         let lock = OpenOptions::new()
@@ -128,7 +135,37 @@ impl Store {
             let record = fs::read(&path).ok().and_then(|bytes| EndpointsRecord::decode(&name, &bytes));
             kept.endpoints.extend(record.map(|record| (name, record)));
         }
+        self.read_calibrations(&mut kept)?;
         Ok(kept)
+    }
+
+    /// One that cannot be read is as none: a service can be calibrated again.
+    fn read_calibrations(&self, kept: &mut Kept) -> io::Result<()> {
+        for entry in fs::read_dir(self.folder.join(CALIBRATIONS))? {
+            let path = entry?.path();
+            let Some(name) = name_of(&path, "json") else { continue };
+            let bytes = fs::read(&path).map_err(Unreadable::from);
+            match bytes.and_then(|bytes| CalibrationsRecord::decode(&name, &bytes)) {
+                Ok(record) => {
+                    kept.calibrations.insert(name, record);
+                }
+                Err(error) => {
+                    warn!(service = %name, "what was kept of its calibration {error}: it is as if there were none")
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what is known of a service's calibrations in place of what was.
+    pub(crate) fn write_calibrations(
+        &self,
+        service: &ServiceName,
+        record: &CalibrationsRecord,
+    ) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(record)?;
+        bytes.push(b'\n');
+        replace(&self.folder.join(CALIBRATIONS), &format!("{service}.json"), &bytes)
     }
 
     /// Keeps a service's endpoints in place of the last. Losing them with the machine costs nothing but a wait.

@@ -10,6 +10,7 @@ use tracing::warn;
 use crate::model::ServiceName;
 use crate::rollout::Record;
 
+use super::calibration::CalibrationsRecord;
 use super::endpoints::EndpointsRecord;
 use super::receipt::ReceiptRecord;
 use super::store::Store;
@@ -26,6 +27,8 @@ pub(crate) struct Writer {
     receipts: VecDeque<(ServiceName, Box<ReceiptRecord>)>,
     /// The latest of each service.
     endpoints: HashMap<ServiceName, Box<EndpointsRecord>>,
+    /// The latest of each service.
+    calibrations: HashMap<ServiceName, Box<CalibrationsRecord>>,
     busy: bool,
 }
 
@@ -35,12 +38,14 @@ pub(crate) enum Written {
     Record { service: ServiceName, revision: u64, ok: bool },
     Receipt,
     Endpoints,
+    Calibrations,
 }
 
 enum Job {
     Record(ServiceName, Record),
     Receipt(ServiceName, Box<ReceiptRecord>),
     Endpoints(ServiceName, Box<EndpointsRecord>),
+    Calibrations(ServiceName, Box<CalibrationsRecord>),
 }
 
 /// Receipts that may wait for the disk.
@@ -65,6 +70,7 @@ impl Writer {
             order: VecDeque::new(),
             receipts: VecDeque::new(),
             endpoints: HashMap::new(),
+            calibrations: HashMap::new(),
             busy: false,
         })
     }
@@ -93,6 +99,12 @@ impl Writer {
         self.go_on();
     }
 
+    /// Writes what is known of a service's calibrations, when no record or receipt waits.
+    pub(crate) fn calibrations(&mut self, service: ServiceName, record: Box<CalibrationsRecord>) {
+        self.calibrations.insert(service, record);
+        self.go_on();
+    }
+
     /// A job is done: the next may begin.
     pub(crate) fn done(&mut self) {
         self.busy = false;
@@ -101,7 +113,11 @@ impl Writer {
 
     /// Whether everything that was asked for is on disk.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.busy && self.records.is_empty() && self.receipts.is_empty() && self.endpoints.is_empty()
+        !self.busy
+            && self.records.is_empty()
+            && self.receipts.is_empty()
+            && self.endpoints.is_empty()
+            && self.calibrations.is_empty()
     }
 
     /// Records come before receipts: a hold protects, a receipt explains. Endpoints will be known again.
@@ -113,6 +129,10 @@ impl Writer {
         let next = record.map(|(service, record)| Job::Record(service, record));
         let next = next
             .or_else(|| self.receipts.pop_front().map(|(service, receipt)| Job::Receipt(service, receipt)));
+        let next = next.or_else(|| {
+            let service = self.calibrations.keys().next()?.clone();
+            self.calibrations.remove(&service).map(|record| Job::Calibrations(service, record))
+        });
         let next = next.or_else(|| {
             let service = self.endpoints.keys().next()?.clone();
             self.endpoints.remove(&service).map(|record| Job::Endpoints(service, record))
@@ -145,6 +165,12 @@ fn perform(store: &Store, job: Job) -> Written {
                 warn!(%service, %error, "cannot keep endpoints");
             }
             Written::Endpoints
+        }
+        Job::Calibrations(service, record) => {
+            if let Err(error) = store.write_calibrations(&service, &record) {
+                warn!(%service, %error, "cannot keep what a calibration came to");
+            }
+            Written::Calibrations
         }
     }
 }
