@@ -3,6 +3,7 @@
 //! Every command says what it did, to what, and what follows; `--json` says the same to programs. Errors go to
 //! standard error. Exit codes: 0 done, 1 refused or at fault, 2 wrong usage, 3 Switchback cannot be reached.
 
+mod calibrate;
 mod check;
 mod demo;
 mod endpoint;
@@ -68,6 +69,8 @@ enum Command {
     Release(release::Release),
     /// Explains the last revert of a service: its receipt. Without one, what the judge has to say now.
     Explain(explain::Explain),
+    /// Compares Helios with itself: how noisy a service is, and whether the judge keeps its promise with it.
+    Calibrate(calibrate::Calibrate),
     /// Follows what happens.
     Events(events::Events),
     /// Lets the judge judge recorded requests, and tells what it would have decided, and when.
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Revert(revert) => revert.run(&admin),
         Command::Release(release) => release.run(&admin),
         Command::Explain(explain) => explain.run(&admin),
+        Command::Calibrate(calibrate) => calibrate.run(&admin),
         Command::Events(events) => events.run(&admin),
         Command::Replay(replay) => replay.run(),
         Command::Simulate(simulate) => simulate.run(),
