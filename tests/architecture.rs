@@ -58,8 +58,21 @@ const IMPURE: &[&str] = &[
 ];
 const PURE: &[&str] = &["model", "splitter", "verdict", "rollout"];
 /// Pure files of a module that is not.
-const PURE_FILES: &[&str] =
-    &["control/step.rs", "control/state.rs", "control/entry.rs", "control/receipt.rs", "control/traffic.rs"];
+const PURE_FILES: &[&str] = &[
+    "control/step.rs",
+    "control/state.rs",
+    "control/entry.rs",
+    "control/gathering.rs",
+    "control/receipt.rs",
+    "control/traffic.rs",
+    "control/calibration/judgement.rs",
+    "control/calibration/poisson.rs",
+    "control/calibration/record.rs",
+    "control/calibration/running.rs",
+    "control/calibration/service.rs",
+    "control/calibration/steps.rs",
+    "control/calibration/trial.rs",
+];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

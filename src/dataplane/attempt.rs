@@ -28,7 +28,8 @@ pub(super) struct Try {
     _turn: SideTurn,
     /// Absent if this try is no evidence.
     ticket: Option<Ticket>,
-    /// Its place among Helios' halves, while those are compared. Whoever has one has a ticket too.
+    /// Its place among Helios' halves, while those are compared. Whoever has one has a ticket too. It is large, and few have
+    /// one.
     labelled: Option<Box<Labelled>>,
     trace: Option<Rc<Trace>>,
     /// Why it has failed, as the head of its answer says.
@@ -82,7 +83,9 @@ impl Try {
         let ticket = (counts == Counts::AsEvidence && view.judged)
             .then(|| service.ballot.borrow_mut().enter(stratum, side, begun, thresholds));
         let half = half.filter(|_| side == Side::Helios && ticket.is_some()).zip(view.calibrating);
-        let labelled = half.map(|(half, halves)| service.label(halves, half, stratum, begun, thresholds));
+        let labelled = half
+            .and_then(|(half, halves)| service.label(halves, half, stratum, begun, thresholds))
+            .map(Box::new);
         core.note_active(service);
         Self {
             core: core.clone(),

@@ -46,18 +46,18 @@ impl Calibration {
         stratum: Stratum,
         now: Micros,
         thresholds: &Thresholds,
-    ) -> Box<Labelled> {
+    ) -> Labelled {
         let ticket = self.ballot.borrow_mut().enter(stratum, half.side(), now, thresholds);
-        Box::new(Labelled { ballot: self.ballot.clone(), ticket })
+        Labelled { ballot: self.ballot.clone(), ticket }
     }
 
-    /// What was voted since the last report, if anything.
-    pub(super) fn report(&self, now: Micros) -> Option<Box<HalvesReport>> {
+    /// What was voted since the last report. It goes with every report of the service, also when nobody has voted: whoever
+    /// hung and has left votes no more, and control must know that nobody hangs.
+    pub(super) fn report(&self, now: Micros) -> HalvesReport {
         let mut ballot = self.ballot.borrow_mut();
         let mut block = Block::default();
         ballot.collect(now, &mut block);
-        let (halves, lost) = (self.halves, ballot.take_lost());
-        (!block.is_empty() || lost > 0).then(|| Box::new(HalvesReport { halves, block, lost }))
+        HalvesReport { halves: self.halves, block, lost: ballot.take_lost() }
     }
 
     /// As [`Ballot::abstain`].
@@ -95,8 +95,7 @@ mod tests {
     use crate::verdict::Question;
 
     fn failures(calibration: &Calibration) -> PerSide<(u32, u32)> {
-        let report = calibration.report(Micros(1)).expect("votes");
-        let votes = report.block.whole().votes;
+        let votes = calibration.report(Micros(1)).block.whole().votes;
         PerSide::from_fn(|side: Side| {
             let votes = votes[side][Question::Failure];
             (votes.cast, votes.bad)
@@ -123,6 +122,16 @@ mod tests {
         drop(before);
         late.answer(Micros(1), false);
         late.finish(Micros(1), true);
-        assert!(next.is_idle() && next.report(Micros(1)).is_none());
+        assert!(next.is_idle() && next.report(Micros(1)).block.is_empty());
+    }
+
+    #[test]
+    fn who_hung_and_has_left_is_told_of_though_nobody_votes() {
+        let calibration = Calibration::new(Halves::new(1));
+        let hung = calibration.enter(Half::B, Stratum::OTHER, Micros(0), &Thresholds::default());
+        let after = |seconds: u64| calibration.report(Micros(seconds * 1_000_000)).block;
+        assert_eq!(after(6).whole().hanging.kubernetes, 1);
+        hung.withdraw();
+        assert!(after(7).is_empty() && calibration.is_idle());
     }
 }

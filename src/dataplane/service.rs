@@ -116,17 +116,22 @@ impl Service {
     pub(super) fn report(&self, now: Micros) -> Option<ServiceReport> {
         let mut block = Block::default();
         self.ballot.borrow_mut().collect(now, &mut block);
-        let calibration = self.calibration.borrow().as_ref().and_then(|calibration| calibration.report(now));
+        let calibration = self.calibration.borrow().as_ref().map(|calibration| calibration.report(now));
         let mut tally = self.tally.borrow_mut();
-        if block.is_empty() && tally.is_empty() && calibration.is_none() {
+        if block.is_empty()
+            && tally.is_empty()
+            && calibration.as_ref().is_none_or(|report| report.block.is_empty())
+        {
             return None;
         }
+        let calibration = calibration.map(Box::new);
         tally.endpoints = PerSide::from_fn(|side| self.sides[side].report(now));
         let routes = self.routes.borrow_mut().take();
         Some(ServiceReport { id: self.id, block, tally: std::mem::take(&mut *tally), routes, calibration })
     }
 
-    /// A request of Helios has begun that is of one half.
+    /// A request of Helios has begun that is of one half. One whose calibration is no more, or not yet, that of this worker
+    /// has no place in it.
     pub(super) fn label(
         &self,
         halves: Halves,
@@ -134,13 +139,10 @@ impl Service {
         stratum: Stratum,
         begun: Micros,
         thresholds: &Thresholds,
-    ) -> Box<Labelled> {
+    ) -> Option<Labelled> {
         let mut calibration = self.calibration.borrow_mut();
-        if !calibration.as_ref().is_some_and(|calibration| calibration.is_of(halves)) {
-            *calibration = None;
-        }
         let calibration = calibration.get_or_insert_with(|| Calibration::new(halves));
-        calibration.enter(half, stratum, begun, thresholds)
+        calibration.is_of(halves).then(|| calibration.enter(half, stratum, begun, thresholds))
     }
 
     /// The worker stood still for so long.

@@ -26,30 +26,38 @@ pub(in crate::cli) struct Calibrate {
     /// Begins, and does not wait for the end.
     #[arg(long, conflicts_with_all = ["show", "stop"])]
     detach: bool,
+    #[command(flatten)]
+    instead: Instead,
+    /// Prints what the admin interface answers; of a calibration that is waited for, what it came to.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is done in place of beginning.
+#[derive(Args, Debug)]
+struct Instead {
     /// Shows how the running one goes, or what the last one came to.
     #[arg(long, conflicts_with = "stop")]
     show: bool,
     /// Ends the running one; what was seen is kept.
     #[arg(long)]
     stop: bool,
-    /// Prints what the admin interface answers; of a calibration that is waited for, what it came to.
-    #[arg(long)]
-    json: bool,
 }
 
 impl Calibrate {
     pub(in crate::cli) fn run(self, admin: &Address) -> Result<(), Failure> {
         let path = format!("{}/calibration", client::service(&self.service));
-        let text = if self.show {
+        let Instead { show, stop } = self.instead;
+        let text = if show {
             block_on(client::ask_text(admin, Method::GET, &path, None::<&()>))?
-        } else if self.stop {
+        } else if stop {
             let body = wire::StopCalibration { reason: self.reason };
             block_on(client::ask_text(admin, Method::DELETE, &path, Some(&body)))?
         } else {
             let body = wire::Calibrate { lasts: self.lasts, reason: self.reason };
             block_on(client::ask_text(admin, Method::POST, &path, Some(&body)))?
         };
-        let waits = !(self.show || self.stop || self.detach);
+        let waits = !(show || stop || self.detach);
         if self.json && !waits {
             say(&text);
             return Ok(());

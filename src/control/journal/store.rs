@@ -150,7 +150,7 @@ impl Store {
                     kept.calibrations.insert(name, record);
                 }
                 Err(error) => {
-                    warn!(service = %name, "what was kept of its calibration {error}: it is as if there were none")
+                    warn!(service = %name, "what was kept of its calibration {error}: it is as if there were none");
                 }
             }
         }
