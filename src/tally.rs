@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::model::{Cause, Endpoint, PerSide, RouteKey};
 use crate::snapshot::ServiceId;
+use crate::splitter::Halves;
 use crate::verdict::{Block, Latency, Stratum};
 
 /// Reports that wait for control. A worker sends ten a second, so this is seconds of a control that is busy;
@@ -47,6 +48,18 @@ pub(crate) struct ServiceReport {
     pub(crate) tally: ServiceTally,
     /// Requests of routes that have no stratum of their own.
     pub(crate) routes: Vec<RouteReport>,
+    /// Votes of Helios' halves, while it is compared with itself. Nothing else here knows of halves.
+    pub(crate) calibration: Option<Box<HalvesReport>>,
+}
+
+/// How Helios' two halves voted.
+#[derive(Debug)]
+pub(crate) struct HalvesReport {
+    /// Those of this calibration, and of no other.
+    pub(crate) halves: Halves,
+    pub(crate) block: Block,
+    /// Votes that were lost because too many waited.
+    pub(crate) lost: u64,
 }
 
 /// Requests of one route.

@@ -9,6 +9,7 @@
 //! | `POST /v1/revert` | takes services back |
 //! | `GET /v1/services/NAME/receipt` | the last revert's receipt |
 //! | `GET /v1/services/NAME/sensitivity` | how soon trouble would be seen |
+//! | `POST /v1/services/NAME/calibration` | compares Helios with itself; `GET` tells how it goes, `DELETE` ends it |
 //! | `GET /v1/events` | announcements, one JSON object a line, as they come |
 //! | `GET /metrics`, `GET /healthz`, `GET /readyz` | for Prometheus and for who starts and stops Switchback |
 //!
@@ -16,6 +17,7 @@
 //! loopback is served, and only requests whose `Host` is a loopback name: a web page that a person happens
 //! to have open cannot reach it by having a name of its own resolve to 127.0.0.1.
 
+mod calibration;
 mod caller;
 mod change;
 pub(crate) mod client;

@@ -13,7 +13,7 @@ use crate::control::{Handle, Reader};
 
 use super::caller::refuse_strangers;
 use super::problem::Refusal;
-use super::{change, look};
+use super::{calibration, change, look};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -54,6 +54,10 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/services/{name}/approval", post(change::approve).delete(change::reject))
         .route("/v1/services/{name}/receipt", get(look::receipt))
         .route("/v1/services/{name}/sensitivity", get(look::sensitivity))
+        .route(
+            "/v1/services/{name}/calibration",
+            get(calibration::show).post(calibration::begin).delete(calibration::stop),
+        )
         .route("/v1/ramps/pause", post(change::pause_ramps))
         .route("/v1/ramps/resume", post(change::resume_ramps))
         .route("/v1/preview", post(look::preview))

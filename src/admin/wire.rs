@@ -53,7 +53,28 @@ pub(crate) struct Release {
     pub(crate) force: bool,
 }
 
-/// Starts a ramp, or a migration.
+/// Compares a service's Helios with itself. It changes nothing for anybody, and needs no reason.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Calibrate {
+    /// How long, as in `30m`; the usual time if absent.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub(crate) lasts: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Ends that before its time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StopCalibration {
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Starts a ramp.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StartRamp {

@@ -174,7 +174,7 @@ pub(super) fn what(finding: &FindingRecord) -> String {
 }
 
 /// What a question asks, in words; one of another version in its own.
-fn question_in_words(name: &str) -> &str {
+pub(super) fn question_in_words(name: &str) -> &str {
     let question = Question::ALL.into_iter().find(|question| question.as_str() == name);
     question.map_or(name, |question| question.in_words())
 }

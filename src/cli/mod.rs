@@ -4,6 +4,7 @@
 //! standard error. Exit codes: 0 done, 1 refused or at fault, 2 wrong usage, 3 Switchback cannot be reached.
 
 mod approve;
+mod calibrate;
 mod change;
 mod check;
 mod demo;
@@ -86,6 +87,8 @@ enum Command {
     History(history::History),
     /// Explains the last revert of a service: its receipt. Without one, what the judge has to say now.
     Explain(explain::Explain),
+    /// Compares Helios with itself: how noisy a service is, and whether the judge keeps its promise with it.
+    Calibrate(calibrate::Calibrate),
     /// Follows what happens.
     Events(events::Events),
     /// Lets the judge judge recorded requests, and tells what it would have decided, and when.
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Migration(migration) => migration.run(&admin),
         Command::History(history) => history.run(&admin),
         Command::Explain(explain) => explain.run(&admin),
+        Command::Calibrate(calibrate) => calibrate.run(&admin),
         Command::Events(events) => events.run(&admin),
         Command::Replay(replay) => replay.run(),
         Command::Simulate(simulate) => simulate.run(),

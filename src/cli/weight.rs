@@ -68,6 +68,6 @@ pub(super) fn parse_percent(text: &str) -> Result<f64, String> {
     }
 }
 
-fn check_duration(text: &str) -> Result<String, String> {
+pub(super) fn check_duration(text: &str) -> Result<String, String> {
     parse_duration(text).map(|_| text.to_owned())
 }

@@ -12,10 +12,13 @@ use crate::snapshot::Snapshot;
 use crate::tally::Report;
 use crate::tls::Expiry;
 
+use super::calibration::{CalibrationStatus, Objection};
 use super::discovery::Look;
 use super::health::Opinion;
 use super::history::Draft;
-use super::journal::{ActorRecord, AppliedRecord, EndpointsRecord, LedgerRecord, ReceiptRecord};
+use super::journal::{
+    ActorRecord, AppliedRecord, CalibrationsRecord, EndpointsRecord, LedgerRecord, ReceiptRecord,
+};
 use super::steering::{ApprovalStatus, MigrationStatus, PreviewStatus, ReadinessStatus};
 use super::views::{ProcessStatus, SensitivityStatus, ServiceStatus};
 
@@ -77,6 +80,8 @@ pub(crate) enum Command {
     Receipt(ServiceName),
     /// How soon would trouble with a service be seen?
     Sensitivity(ServiceName),
+    /// How goes a service's calibration, and what did the last one come to?
+    Calibration(ServiceName),
     /// What would come of a change?
     Preview(Intent),
     /// How far is the migration?
@@ -98,6 +103,10 @@ pub(crate) enum Command {
 pub(crate) enum Intent {
     /// The weight of one service, now or by and by.
     Move(ServiceName, Wish),
+    /// Compare a service's Helios with itself for so long.
+    Calibrate(ServiceName, Duration),
+    /// End that before its time.
+    StopCalibration(ServiceName),
     /// Agree to what another person wants of a service.
     Approve(ServiceName),
     /// Do not agree, or want it no more.
@@ -190,6 +199,7 @@ pub(crate) enum Answer {
     Status(Vec<ServiceStatus>),
     Receipt(Box<Option<ReceiptRecord>>),
     Sensitivity(SensitivityStatus),
+    Calibration(Box<CalibrationStatus>),
     Preview(Vec<PreviewStatus>),
     Migration(Box<MigrationStatus>),
     Readiness(ReadinessStatus),
@@ -249,6 +259,8 @@ pub(crate) enum Refused {
     Unproven(ServiceName),
     #[error("{service}: {name} has asked for something already that waits for a second person: {what}")]
     WaitsAlready { service: ServiceName, name: Arc<str>, what: String },
+    #[error("{service}: {objection}")]
+    Calibration { service: ServiceName, objection: Objection },
     #[error("{0}: the change could not be written to the state directory, and is not in force")]
     NotWritten(ServiceName),
     #[error("{0}: the service was reverted or changed meanwhile; this change is not in force")]
@@ -272,6 +284,7 @@ pub(super) enum Effect {
     WriteReceipt(ServiceName, Box<ReceiptRecord>),
     WriteEndpoints(ServiceName, Box<EndpointsRecord>),
     WriteLedger(ServiceName, Box<LedgerRecord>),
+    WriteCalibrations(ServiceName, Box<CalibrationsRecord>),
     /// Tell when every worker goes by what was published last.
     WatchApplied {
         service: ServiceName,
@@ -336,6 +349,8 @@ pub enum Happening {
     PromiseBroken,
     /// The judge would take a service back, but may only say so.
     Advised,
+    /// Helios was compared with itself, and what that came to is known.
+    Calibrated,
     /// A new configuration is in force.
     ConfigLoaded,
     /// A new configuration has faults; the last good one stays.

@@ -208,6 +208,7 @@ impl Meters {
             | Happening::PromiseBroken
             | Happening::WeightChanged
             | Happening::Advised
+            | Happening::Calibrated
             | Happening::CertificateRenewed
             | Happening::CertificateRefused
             | Happening::CertificateEnding

@@ -10,12 +10,14 @@
 //! ```
 
 mod approval;
+mod calibration;
 mod capacity;
 mod certificates;
 mod discovery;
 mod ejection;
 mod entry;
 mod event;
+mod gathering;
 mod guard;
 mod health;
 mod history;
@@ -39,10 +41,13 @@ mod traffic;
 mod views;
 mod watch;
 
+pub use calibration::CalibrationStatus;
 pub use event::{Announcement, Happening};
 pub use history::{Deed, DeedOutcome, Draft, HistoryEntry, HistoryFault, ReceiptSeal, Verification};
 pub use journal::{
-    ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
+    ActorRecord, AppliedRecord, BegunRecord, BlamedRecord, CalibrationRecord, CourseRecord, EndingRecord,
+    FindingRecord, HalfRecord, JudgementRecord, QuestionRecord, ReceiptRecord, SensitivityRecord, SideRecord,
+    TrialRecord,
 };
 pub use steering::{
     ApprovalStatus, MigrationRow, MigrationStatus, MigrationSum, PreviewStatus, RampStatus, ReadinessCheck,
@@ -52,6 +57,7 @@ pub use views::{
     DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
 
+pub(crate) use calibration::CalibrationOrder;
 pub(crate) use event::{
     Answer, CauseOfRevert, Change, Command, Intent, Looking, Reach, Refused, RoomAsked, Why, Wish,
 };

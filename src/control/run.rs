@@ -339,6 +339,7 @@ impl Loop {
             }
             Effect::History(draft) => self.writer.history(self.clock.wall().0, draft),
             Effect::WriteLedger(service, ledger) => self.writer.ledger(service, ledger),
+            Effect::WriteCalibrations(service, record) => self.writer.calibrations(service, record),
             Effect::WriteReceipt(service, receipt) => self.writer.receipt(service, receipt),
             Effect::WriteEndpoints(service, endpoints) => self.writer.endpoints(service, endpoints),
             Effect::WatchApplied { service, reverted } => self.watch_applied(service, reverted),
@@ -368,6 +369,7 @@ impl Loop {
             Happening::Started
             | Happening::Released
             | Happening::WeightChanged
+            | Happening::Calibrated
             | Happening::RampChanged
             | Happening::RampStepped
             | Happening::ApprovalWanted

@@ -7,13 +7,14 @@ use crate::rollout::{self, Actor, Hold, Record, Rollout, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
 use crate::tls::Connector;
 
+use super::calibration::Calibrations;
 use super::capacity::Fit;
 use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
 use super::event::{Announcement, Ask, Happening, Now};
 use super::guard::Guard;
 use super::health::Checks;
-use super::journal::{ActorRecord, EndpointsRecord, Kept, LedgerRecord, ReceiptRecord};
+use super::journal::{ActorRecord, CalibrationsRecord, EndpointsRecord, Kept, LedgerRecord, ReceiptRecord};
 use super::ledger::{Ledger, Stage};
 use super::lineup::Lineup;
 use super::note::Note;
@@ -40,6 +41,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// Slots of services that have something to judge.
     pub(super) to_judge: BTreeSet<usize>,
+    /// Slots of services whose Helios is being compared with itself.
+    pub(super) calibrating: BTreeSet<usize>,
     /// Slots of services whose word ends by itself.
     pub(super) timed: BTreeSet<usize>,
     /// Slots of services one of whose sources is doubted.
@@ -78,6 +81,7 @@ struct Remains {
     receipt: Option<ReceiptRecord>,
     endpoints: Option<EndpointsRecord>,
     ledger: Option<LedgerRecord>,
+    calibrations: Option<CalibrationsRecord>,
 }
 
 impl State {
@@ -112,6 +116,9 @@ impl State {
         for (name, ledger) in kept.ledgers {
             elsewhere.entry(name).or_default().ledger = Some(ledger);
         }
+        for (name, calibrations) in kept.calibrations {
+            elsewhere.entry(name).or_default().calibrations = Some(calibrations);
+        }
         let mut state = Self {
             config: loaded.config.clone(),
             fingerprint: loaded.fingerprint.clone(),
@@ -126,6 +133,7 @@ impl State {
             serial: 0,
             generation: 0,
             to_judge: BTreeSet::new(),
+            calibrating: BTreeSet::new(),
             timed: BTreeSet::new(),
             waits: BTreeSet::new(),
             unsaved: BTreeSet::new(),
@@ -156,7 +164,7 @@ impl State {
         }
         self.serial = self.serial.wrapping_add(1);
         let id = ServiceId { slot: u32::try_from(slot).unwrap_or(u32::MAX), serial: self.serial };
-        let Remains { rollout, receipt, endpoints, ledger } =
+        let Remains { rollout, receipt, endpoints, ledger, calibrations } =
             self.elsewhere.remove(&config.name).unwrap_or_default();
         let rollout = match rollout {
             Some(rollout) => rollout.with_file(config.weight),
@@ -165,6 +173,7 @@ impl State {
         self.slots.insert(config.name.clone(), slot);
         let ledger = Ledger::new(&config.name, Stage::of(&config), rollout.weight(), ledger, now.wall);
         let mut entry = Entry::new(id, config, rollout, receipt, ledger);
+        entry.calibrations = calibrations.map(Calibrations::remembered).unwrap_or_default();
         // What a service has missed while it was not configured counts for nothing.
         entry.is_kept = self.generation == 0;
         entry.follow_ramp(now);
@@ -261,6 +270,7 @@ impl State {
         let Some(slot) = self.slots.remove(name) else { return (None, asks) };
         self.views[slot] = None;
         self.to_judge.remove(&slot);
+        self.calibrating.remove(&slot);
         self.timed.remove(&slot);
         self.waits.remove(&slot);
         self.unsaved.remove(&slot);
@@ -270,8 +280,10 @@ impl State {
         let Some(entry) = self.entries[slot].take() else { return (None, asks) };
         let endpoints = Some(EndpointsRecord::of(&entry));
         let ledger = Some(entry.ledger.record().clone());
+        let calibrations = Some(entry.calibrations.to_keep(name));
         let (rollout, undo) = entry.rollout.leave();
-        let remains = Remains { rollout: Some(rollout), receipt: entry.receipt, endpoints, ledger };
+        let remains =
+            Remains { rollout: Some(rollout), receipt: entry.receipt, endpoints, ledger, calibrations };
         self.elsewhere.insert(name.clone(), remains);
         (undo, asks)
     }

@@ -8,6 +8,7 @@ mod acceptance;
 mod access_log;
 mod admin;
 mod bulkheads;
+mod calibrate;
 mod cancelling;
 mod capacity;
 mod clusters;

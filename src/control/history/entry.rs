@@ -110,6 +110,10 @@ pub enum Deed {
     ApprovalEnded,
     /// A migration was begun.
     Migrated,
+    /// A calibration was begun.
+    CalibrationStarted,
+    /// A calibration was ended before its time.
+    CalibrationStopped,
     /// Several services were taken back at once.
     FleetGuard,
     /// A receipt was kept.

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::model::ServiceName;
 use crate::rollout::{Record, Word};
 
 use super::super::history::{self, Draft, History, ReceiptSeal, receipt_file, sha256};
+use super::calibration::CalibrationsRecord;
 use super::endpoints::EndpointsRecord;
 use super::ledger::LedgerRecord;
 use super::receipt::ReceiptRecord;
@@ -34,6 +37,8 @@ pub(crate) struct Kept {
     pub(crate) endpoints: BTreeMap<ServiceName, EndpointsRecord>,
     /// What the ledger knows of each service.
     pub(crate) ledgers: BTreeMap<ServiceName, LedgerRecord>,
+    /// What the last calibration of each service came to.
+    pub(crate) calibrations: BTreeMap<ServiceName, CalibrationsRecord>,
     /// Files that are no service's record.
     pub(crate) strange: Vec<PathBuf>,
 }
@@ -66,6 +71,7 @@ const RECORDS: &str = "services";
 const RECEIPTS: &str = history::RECEIPTS;
 const ENDPOINTS: &str = "endpoints";
 const LEDGER: &str = "ledger";
+const CALIBRATIONS: &str = "calibrations";
 
 #[expect(clippy::disallowed_methods, reason = "nothing is served yet")]
 fn take(lock: &File) -> Result<(), TryLockError> {
@@ -83,7 +89,7 @@ impl Store {
     /// are people's. The history in it has at most so many bytes.
     pub(crate) fn open(folder: &Path, history_bytes: u64) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io { folder: folder.to_owned(), source };
-        let parts = [RECORDS, RECEIPTS, ENDPOINTS, LEDGER].map(|part| folder.join(part));
+        let parts = [RECORDS, RECEIPTS, ENDPOINTS, LEDGER, CALIBRATIONS].map(|part| folder.join(part));
         for part in [folder.to_owned()].into_iter().chain(parts) {
             DirBuilder::new().recursive(true).mode(0o700).create(part).map_err(io_error)?;
         }
@@ -136,6 +142,14 @@ impl Store {
         }
         kept.endpoints = self.read_all(ENDPOINTS, EndpointsRecord::decode)?;
         kept.ledgers = self.read_all(LEDGER, LedgerRecord::decode)?;
+        // A service can be calibrated again.
+        kept.calibrations = self.read_all(CALIBRATIONS, |name, bytes| {
+            let read = CalibrationsRecord::decode(name, bytes);
+            read.inspect_err(|error| {
+                warn!(service = %name, "what was kept of its calibration {error}: it is as if there were none");
+            })
+            .ok()
+        })?;
         Ok(kept)
     }
 
@@ -163,6 +177,17 @@ impl Store {
     /// Keeps a service's endpoints in place of the last. Losing them with the machine costs nothing but a wait.
     pub(crate) fn write_endpoints(&self, service: &ServiceName, record: &EndpointsRecord) -> io::Result<()> {
         self.write_lightly(ENDPOINTS, service, &serde_json::to_vec(record)?)
+    }
+
+    /// Keeps what is known of a service's calibrations in place of what was.
+    pub(crate) fn write_calibrations(
+        &self,
+        service: &ServiceName,
+        record: &CalibrationsRecord,
+    ) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(record)?;
+        bytes.push(b'\n');
+        replace(&self.folder.join(CALIBRATIONS), &format!("{service}.json"), &bytes)
     }
 
     /// Keeps what the ledger knows of a service in place of the last.

@@ -12,6 +12,7 @@ use crate::rollout::Record;
 
 use super::super::event::Behind;
 use super::super::history::{Deed, Draft};
+use super::calibration::CalibrationsRecord;
 use super::endpoints::EndpointsRecord;
 use super::ledger::LedgerRecord;
 use super::receipt::ReceiptRecord;
@@ -37,6 +38,7 @@ pub(crate) struct Writer {
     /// The latest of each service.
     endpoints: HashMap<ServiceName, Box<EndpointsRecord>>,
     ledgers: HashMap<ServiceName, Box<LedgerRecord>>,
+    calibrations: HashMap<ServiceName, Box<CalibrationsRecord>>,
     busy: bool,
 }
 
@@ -72,6 +74,7 @@ enum JobOf {
     Receipt(ServiceName, Box<ReceiptRecord>),
     Endpoints(ServiceName, Box<EndpointsRecord>),
     Ledger(ServiceName, Box<LedgerRecord>),
+    Calibrations(ServiceName, Box<CalibrationsRecord>),
     History,
 }
 
@@ -103,6 +106,7 @@ impl Writer {
             drafts: VecDeque::new(),
             endpoints: HashMap::new(),
             ledgers: HashMap::new(),
+            calibrations: HashMap::new(),
             busy: false,
         })
     }
@@ -159,6 +163,12 @@ impl Writer {
         self.go_on();
     }
 
+    /// Writes what is known of a service's calibrations, when no record or receipt waits.
+    pub(crate) fn calibrations(&mut self, service: ServiceName, record: Box<CalibrationsRecord>) {
+        self.calibrations.insert(service, record);
+        self.go_on();
+    }
+
     /// A job is done: the next may begin.
     pub(crate) fn done(&mut self, written: Written) -> WrittenWhat {
         self.busy = false;
@@ -177,6 +187,7 @@ impl Writer {
             && self.drafts.is_empty()
             && self.endpoints.is_empty()
             && self.ledgers.is_empty()
+            && self.calibrations.is_empty()
     }
 
     /// Entries of the history that wait for the disk.
@@ -212,6 +223,9 @@ impl Writer {
         }
         if !self.drafts.is_empty() {
             return Some(JobOf::History);
+        }
+        if let Some((service, record)) = take_any(&mut self.calibrations) {
+            return Some(JobOf::Calibrations(service, record));
         }
         if let Some((service, record)) = take_any(&mut self.ledgers) {
             return Some(JobOf::Ledger(service, record));
@@ -252,6 +266,12 @@ fn perform(store: &mut Store, Job { what, mut drafts }: Job) -> Written {
         JobOf::Ledger(service, record) => {
             if let Err(error) = store.write_ledger(&service, &record) {
                 warn!(%service, %error, "cannot keep the ledger");
+            }
+            WrittenWhat::Other
+        }
+        JobOf::Calibrations(service, record) => {
+            if let Err(error) = store.write_calibrations(&service, &record) {
+                warn!(%service, %error, "cannot keep what a calibration came to");
             }
             WrittenWhat::Other
         }

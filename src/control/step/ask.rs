@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::model::{Caller, Role, ServiceName};
 
+use super::super::calibration;
 use super::super::entry::Entry;
 use super::super::event::{Answer, Ask, Command, Effect, Intent, Looking, Now, Reach, Refused, Why, Wish};
 use super::super::history::{Deed, DeedOutcome, Draft};
@@ -63,6 +64,9 @@ fn tell(state: &mut State, caller: &Caller, command: Command, now: Now) -> Answe
             Some(entry) => Answer::Sensitivity(entry.sensitivity(now.mono)),
             None => Answer::Refused(Refused::NoService(name)),
         },
+        Command::Calibration(name) => {
+            calibration::tell(state, &name, now).unwrap_or(Answer::Refused(Refused::NoService(name)))
+        }
         Command::Readiness(name) => match state.named(&name) {
             Some(entry) => Answer::Readiness(ReadinessStatus::of(&name, entry.readiness(now))),
             None => Answer::Refused(Refused::NoService(name)),
@@ -141,6 +145,7 @@ fn takes(command: &Command) -> (Role, Over<'_>) {
         | Command::Receipt(name)
         | Command::Sensitivity(name)
         | Command::Readiness(name)
+        | Command::Calibration(name)
         | Command::MayLook(Looking::History(Some(name))) => (Role::Viewer, Over::Services(from_ref(name))),
         Command::MayLook(Looking::Metrics) => (Role::Viewer, Over::Everything),
         Command::MayLook(Looking::WholeHistory) => (Role::Admin, Over::Everything),
@@ -154,9 +159,11 @@ fn takes(command: &Command) -> (Role, Over<'_>) {
 
 fn over(intent: &Intent) -> Over<'_> {
     match intent {
-        Intent::Move(name, _) | Intent::Approve(name) | Intent::Reject(name) => {
-            Over::Services(std::slice::from_ref(name))
-        }
+        Intent::Move(name, _)
+        | Intent::Calibrate(name, _)
+        | Intent::StopCalibration(name)
+        | Intent::Approve(name)
+        | Intent::Reject(name) => Over::Services(std::slice::from_ref(name)),
         Intent::Revert(reach) | Intent::PauseRamps(reach) | Intent::ResumeRamps(reach) => match reach {
             Reach::Services(names) => Over::Services(names),
             Reach::Team(team) => Over::Team(team),
@@ -178,6 +185,7 @@ fn deed_of(command: &Command) -> Deed {
         | Command::Preview(_)
         | Command::Migration
         | Command::Readiness(_)
+        | Command::Calibration(_)
         | Command::MayLook(_) => Deed::Looked,
     }
 }
@@ -190,6 +198,8 @@ pub(super) fn deed(intent: &Intent) -> Deed {
         Intent::Move(_, Wish::StartRamp { .. }) => Deed::RampStarted,
         Intent::Move(_, Wish::StopRamp) => Deed::RampStopped,
         Intent::Move(_, Wish::Migrate { .. }) => Deed::Migrated,
+        Intent::Calibrate(..) => Deed::CalibrationStarted,
+        Intent::StopCalibration(_) => Deed::CalibrationStopped,
         Intent::Approve(_) => Deed::Approved,
         Intent::Reject(_) => Deed::ApprovalEnded,
         Intent::Revert(_) => Deed::Reverted,

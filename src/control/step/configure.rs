@@ -2,6 +2,7 @@ use crate::config::{Diff, Fault, Loaded, diff};
 use crate::model::Side;
 use crate::rollout;
 
+use super::super::calibration;
 use super::super::event::{Answer, Behind, CertificateNews, Effect, Happening, Refused};
 use super::super::history::{Deed, Draft};
 use super::super::state::State;
@@ -45,6 +46,7 @@ pub(super) fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
     }
     for service in &diff.changed {
         let Some(slot) = state.slot(&service.name) else { continue };
+        calibration::reconsider(state, slot, service, todo);
         if let Some(entry) = state.entry(slot) {
             entry.adopt(service.clone());
         }

@@ -25,4 +25,4 @@ mod turn;
 #[cfg(test)]
 mod simulation;
 
-pub(super) use take_in::step;
+pub(super) use take_in::{Todo, step};

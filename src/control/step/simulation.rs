@@ -234,6 +234,7 @@ impl World {
                 Effect::WriteReceipt(..)
                 | Effect::WriteEndpoints(..)
                 | Effect::WriteLedger(..)
+                | Effect::WriteCalibrations(..)
                 | Effect::WatchApplied { .. }
                 | Effect::Announce(_) => {}
             }
@@ -343,7 +344,9 @@ impl World {
     /// The judge takes one service back, or now and then all of them, as when their cluster is gone.
     fn judge(&mut self) {
         if self.rng.u8(0..8) == 0 {
-            NAMES.into_iter().for_each(|service| self.take_back(&name(service)));
+            for service in NAMES {
+                self.take_back(&name(service));
+            }
         } else {
             let service = name(self.rng.choice(NAMES).unwrap());
             self.take_back(&service);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use crate::model::{Caller, PerSide, ServiceName, Weight};
 use crate::rollout::{self, Actor, Chosen, Plan, Said};
 
+use super::super::calibration;
 use super::super::entry::Entry;
 use super::super::event::{
     Ask, CauseOfRevert, Effect, Happening, Intent, Now, Reach, Refused, RoomAsked, Why, Wish,
@@ -41,6 +42,8 @@ pub(super) fn steer(state: &mut State, asked: &Asked, intent: Intent, todo: &mut
     let note = asked.note(deed(&intent));
     match intent {
         Intent::Move(name, wish) => move_one(state, asked, &name, wish, note, todo),
+        Intent::Calibrate(name, lasts) => calibration::begin(state, asked.ask, &name, lasts, &note, todo),
+        Intent::StopCalibration(name) => calibration::stop(state, asked.ask, &name, &note, todo),
         Intent::Approve(name) => approve(state, asked, &name, &note, todo),
         Intent::Reject(name) => reject(state, asked.ask, &name, &note, todo),
         Intent::Revert(reach) => revert_reached(state, asked.ask, &reach, &note, todo),
@@ -299,7 +302,11 @@ pub(super) fn preview(
             }
             Ok(seen)
         }
-        Intent::PauseRamps(_) | Intent::ResumeRamps(_) | Intent::Reject(_) => Ok(Vec::new()),
+        Intent::PauseRamps(_)
+        | Intent::ResumeRamps(_)
+        | Intent::Reject(_)
+        | Intent::Calibrate(..)
+        | Intent::StopCalibration(_) => Ok(Vec::new()),
         Intent::Approve(name) => {
             let entry = state.named(name).ok_or_else(|| Refused::NoService(name.clone()))?;
             let pending = entry.pending.as_ref().ok_or_else(|| Refused::NothingToApprove(name.clone()))?;

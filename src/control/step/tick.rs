@@ -2,6 +2,7 @@ use crate::model::Millis;
 use crate::rollout::{self, Actor};
 use crate::tally::Report;
 
+use super::super::calibration;
 use super::super::entry::Judged;
 use super::super::event::Happening;
 use super::super::history::{Deed, DeedOutcome, Draft};
@@ -21,6 +22,7 @@ pub(super) fn tick(state: &mut State, todo: &mut Todo) {
     for slot in std::mem::take(&mut state.to_judge) {
         judge(state, slot, todo);
     }
+    calibration::tick(state, todo);
     for slot in state.timed.clone() {
         let word = state.entry(slot).map(|entry| entry.rollout.word().clone());
         let Some(rollout::Word::Override(over)) = word else { continue };
