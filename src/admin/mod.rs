@@ -9,6 +9,8 @@
 //! | `POST /v1/revert` | takes services back |
 //! | `GET /v1/services/NAME/receipt` | the last revert's receipt |
 //! | `GET /v1/services/NAME/sensitivity` | how soon trouble would be seen |
+//! | `GET /v1/webhooks` | who is told what happens, and how that goes |
+//! | `POST /v1/webhooks/NAME/test` | tells one of them something, to try it |
 //! | `GET /v1/events` | announcements, one JSON object a line, as they come |
 //! | `GET /metrics`, `GET /healthz`, `GET /readyz` | for Prometheus and for who starts and stops Switchback |
 //!
@@ -21,6 +23,7 @@ pub(crate) mod client;
 mod problem;
 mod routes;
 mod serve;
+mod webhooks;
 pub(crate) mod wire;
 
 pub(crate) use serve::{AdminSeed, start};

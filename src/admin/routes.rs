@@ -22,7 +22,7 @@ use crate::rollout::Actor;
 
 use super::caller::{Person, refuse_strangers};
 use super::problem::Refusal;
-use super::wire;
+use super::{webhooks, wire};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -56,6 +56,8 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/services/{name}/release", post(release))
         .route("/v1/services/{name}/receipt", get(receipt))
         .route("/v1/services/{name}/sensitivity", get(sensitivity))
+        .route("/v1/webhooks", get(webhooks::webhooks))
+        .route("/v1/webhooks/{name}/test", post(webhooks::test))
         .route("/v1/events", get(events))
         .layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE))
         .merge(at_any_time)
@@ -70,7 +72,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .with_state(shared)
 }
 
-type Handled<T> = Result<Json<T>, Refusal>;
+pub(super) type Handled<T> = Result<Json<T>, Refusal>;
 
 async fn process(State(shared): State<Shared>) -> Result<Response, Refusal> {
     match shared.control.ask(Command::Process).await {
@@ -210,7 +212,7 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     }
 }
 
-fn refused(answer: Answer) -> Refusal {
+pub(super) fn refused(answer: Answer) -> Refusal {
     match answer {
         Answer::Refused(refused) => refused.into(),
         Answer::Process(_)
@@ -230,7 +232,7 @@ fn line<T: Serialize>(value: &T) -> String {
 }
 
 /// JSON whatever the content type says: curl says something else unless told.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not what is asked for here: {error}"))
     })
@@ -246,7 +248,7 @@ fn parse_weight(percent: f64) -> Result<Weight, Refusal> {
         .ok_or_else(|| Refusal::unprocessable(format!("{percent} is no weight: 0 to 100, in steps of 0.01")))
 }
 
-fn parse_reason(reason: &str) -> Result<Arc<str>, Refusal> {
+pub(super) fn parse_reason(reason: &str) -> Result<Arc<str>, Refusal> {
     match reason.trim() {
         odd if odd.chars().any(char::is_control) => {
             Err(Refusal::unprocessable("a reason is one line of text, without control characters"))

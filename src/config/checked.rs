@@ -14,6 +14,7 @@ use crate::verdict::Rule;
 
 use super::changes::ChangesConfig;
 use super::checks::CheckConfig;
+use super::fleet::FleetConfig;
 use super::limits::{ListenerLimits, ProcessLimits, ServiceLimits};
 use super::peers::Peers;
 use super::sources::{ClusterConfig, MastersConfig, Part};
@@ -23,6 +24,8 @@ use super::sources::{ClusterConfig, MastersConfig, Part};
 pub struct Config {
     /// Switchback's own settings.
     pub process: ProcessConfig,
+    /// What concerns all services.
+    pub fleet: FleetConfig,
     /// The services by name.
     pub services: BTreeMap<ServiceName, Arc<ServiceConfig>>,
 }

@@ -15,12 +15,15 @@ pub struct Diff {
     pub removed: Vec<ServiceName>,
     /// Sections of `switchback.toml` that are read at start only, and differ.
     pub restart: Vec<&'static str>,
+    /// Sections of it that are in force at once, and differ.
+    pub fleet: Vec<&'static str>,
 }
 
 impl Diff {
     /// Whether nothing is different.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty() && self.restart.is_empty()
+        let services = self.added.len() + self.changed.len() + self.removed.len();
+        services == 0 && self.restart.is_empty() && self.fleet.is_empty()
     }
 }
 
@@ -46,5 +49,6 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("limits", before.limits != after.limits),
     ];
     diff.restart.extend(sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section));
+    diff.fleet = old.fleet.changes(&new.fleet);
     diff
 }

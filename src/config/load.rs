@@ -16,7 +16,7 @@ use super::parse::parse;
 use super::raw_process::RawProcess;
 use super::raw_service::RawService;
 use super::routes::{Claim, check_conflicts};
-use super::{check_process, check_service};
+use super::{check_process, check_service, check_webhooks};
 
 /// Switchback's own settings, in the configuration's folder.
 const PROCESS_FILE: &str = "switchback.toml";
@@ -51,8 +51,10 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
     let mut hasher = SipHasher13::new();
     let path = folder.join(PROCESS_FILE);
     let process = read(&path, &mut hasher, &mut found).map(|source| {
-        let (raw, lost) = parse::<RawProcess>(&source, &mut found);
-        check_process::check(raw, &lost, files, &mut Faults::of(&source, &mut found))
+        let (mut raw, lost) = parse::<RawProcess>(&source, &mut found);
+        let mut faults = Faults::of(&source, &mut found);
+        let fleet = check_webhooks::fleet(&mut raw, &lost, files, &mut faults);
+        (check_process::check(raw, &lost, files, &mut faults), fleet)
     });
     let (paths, ignored) = list(&folder.join(SERVICES), &mut found);
     let mut claims = Vec::with_capacity(paths.len());
@@ -61,7 +63,7 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
         let Some(source) = read(&path, &mut hasher, &mut found) else { continue };
         let Some(name) = name_of(&source, &mut found) else { continue };
         let (raw, lost) = parse::<RawService>(&source, &mut found);
-        if let Some(process) = &process {
+        if let Some((process, _)) = &process {
             let mut faults = Faults::of(&source, &mut found);
             let (service, host_places) = check_service::check(name, raw, &lost, process, files, &mut faults);
             claims.push(Claim { service: Arc::new(service), source, host_places });
@@ -73,8 +75,8 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
     let services: BTreeMap<ServiceName, Arc<ServiceConfig>> =
         claims.into_iter().map(|claim| (claim.service.name.clone(), claim.service)).collect();
     match process {
-        Some(process) if found.is_empty() => Ok(Loaded {
-            config: Config { process, services },
+        Some((process, fleet)) if found.is_empty() => Ok(Loaded {
+            config: Config { process, fleet, services },
             files: count,
             ignored,
             fingerprint: format!("{:016x}", hasher.finish()),

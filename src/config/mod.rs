@@ -21,10 +21,12 @@ mod check_process;
 mod check_service;
 mod check_sources;
 mod check_tls;
+mod check_webhooks;
 mod checked;
 mod checks;
 mod diff;
 mod fault;
+mod fleet;
 mod limits;
 mod load;
 mod parse;
@@ -35,12 +37,14 @@ mod raw_process;
 mod raw_service;
 mod raw_sources;
 mod raw_tls;
+mod raw_webhooks;
 mod render;
 mod routes;
 mod schema;
 mod show;
 mod sources;
 mod units;
+mod webhooks;
 
 pub use changes::{ChangesConfig, HeaderRules, TraceStart};
 pub use checked::{
@@ -51,6 +55,7 @@ pub use checked::{
 pub use checks::{CheckConfig, CheckKind};
 pub use diff::{Diff, diff};
 pub use fault::Fault;
+pub use fleet::FleetConfig;
 pub use limits::{ListenerLimits, ProcessLimits, Rate, ServiceLimits};
 pub(crate) use load::reload;
 pub use load::{Loaded, load, load_service};
@@ -63,3 +68,4 @@ pub use sources::{
     Published, Registered, Source,
 };
 pub use units::{in_words, parse_duration};
+pub use webhooks::{Target, Topic, UrlFault, WebhookConfig, WebhookKind, WebhookUrl};

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::at::At;
 use super::raw_sources::{RawCluster, RawHelios};
 use super::raw_tls::RawAccept;
+use super::raw_webhooks::RawWebhook;
 
 /// Switchback's own settings: `switchback.toml`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -29,6 +30,8 @@ pub(super) struct RawProcess {
     pub(super) helios: Option<At<RawHelios>>,
     /// Kubernetes clusters, each with a name that services refer to.
     pub(super) clusters: Option<BTreeMap<String, At<RawCluster>>>,
+    /// Who is told what happens, each with a name. In force without a restart.
+    pub(super) webhooks: Option<BTreeMap<At<String>, RawWebhook>>,
 }
 
 /// One listener: HTTP/1.1 and HTTP/2 on one port, or one Unix socket.

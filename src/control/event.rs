@@ -170,6 +170,9 @@ pub struct Announcement {
     pub happening: Happening,
     /// The service that it happened to, if it was one.
     pub service: Option<String>,
+    /// The team that owns the service.
+    #[serde(default)]
+    pub team: Option<String>,
     /// Who did it, if somebody did.
     pub by: Option<ActorRecord>,
     /// What happened, in a sentence.
@@ -188,6 +191,14 @@ pub enum Happening {
     Released,
     /// A weight was changed by a person, or an override ended.
     WeightChanged,
+    /// A ramp has come to its next step.
+    RampStepped,
+    /// A ramp has come to its end, or was ended.
+    RampEnded,
+    /// The judge is wrong more often than it promises.
+    PromiseBroken,
+    /// So much goes wrong at once that it is not one service's trouble.
+    FleetGuard,
     /// The judge would take a service back, but may only say so.
     Advised,
     /// A new configuration is in force.

@@ -75,6 +75,11 @@ impl Meters {
         self.recorder.recorded()
     }
 
+    /// Makes metrics beside these.
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
     /// Adds what a worker counted.
     pub(super) fn count(&mut self, report: &Report) {
         if let Some(gauge) = self.connections.get(report.worker) {
@@ -201,6 +206,10 @@ impl Meters {
             }
             Happening::Released
             | Happening::WeightChanged
+            | Happening::RampStepped
+            | Happening::RampEnded
+            | Happening::PromiseBroken
+            | Happening::FleetGuard
             | Happening::Advised
             | Happening::CertificateRenewed
             | Happening::CertificateRefused

@@ -28,6 +28,7 @@ mod step;
 mod traffic;
 mod views;
 mod watch;
+mod webhooks;
 
 pub use event::{Announcement, Happening};
 pub use journal::{
@@ -36,7 +37,9 @@ pub use journal::{
 pub use views::{
     DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
+pub use webhooks::WebhookStatus;
 
 pub(crate) use event::{Answer, Change, Command, Refused};
 pub(crate) use journal::{Kept, OpenError, Store};
 pub(crate) use run::{Handle, Seed, start};
+pub(crate) use webhooks::{NotTested, TestResult, Tested};

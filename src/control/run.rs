@@ -29,6 +29,7 @@ use super::meters::Meters;
 use super::state::State;
 use super::step::step;
 use super::watch;
+use super::webhooks::{self, Letterbox, Post};
 
 /// What control is made from.
 pub(crate) struct Seed {
@@ -53,6 +54,7 @@ pub(crate) struct Handle {
     commands: mpsc::Sender<(Command, oneshot::Sender<Answer>)>,
     news: Arc<News>,
     recorded: Recorded,
+    webhooks: Letterbox,
 }
 
 /// What was announced.
@@ -97,7 +99,10 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
 
     let (commands, asked) = mpsc::channel(WAITING_COMMANDS);
     let news = Arc::new(News { sending: broadcast::Sender::new(RECENT_NEWS), recent: Mutex::default() });
-    let handle = Handle { commands, news: news.clone(), recorded: meters.recorded() };
+    let folder = seed.loaded.config.process.state.join("webhooks");
+    let webhooks = webhooks::start(seed.clock, &folder, &seed.loaded.config.fleet)?;
+    let (recorded, letterbox) = (meters.recorded(), webhooks.letterbox());
+    let handle = Handle { commands, news: news.clone(), recorded, webhooks: letterbox };
     let (own, own_events) = mpsc::channel(WAITING_COMMANDS);
     let mut control = Loop {
         clock: seed.clock,
@@ -116,11 +121,13 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         wanted,
         checks,
         known: seed.known,
+        webhooks,
     };
     let started = Announcement {
         at_unix_ms: seed.clock.wall().0,
         happening: Happening::Started,
         service: None,
+        team: None,
         by: None,
         text: format!("Switchback {} has started", env!("CARGO_PKG_VERSION")),
     };
@@ -184,6 +191,7 @@ struct Loop {
     wanted: signal::Sender<Arc<[Wanted]>>,
     checks: signal::Sender<Arc<[Checks]>>,
     known: Arc<AtomicBool>,
+    webhooks: Post,
 }
 
 /// What people have been told of requests that the access log does not have.
@@ -222,6 +230,7 @@ impl Loop {
                 // Before people: however many ask, the judge looks.
                 _ = tick.tick() => {
                     self.follow_access_log();
+                    self.webhooks.measure(self.meters.recorder());
                     Event::Tick
                 }
                 Some(report) = reports.recv() => {
@@ -250,6 +259,7 @@ impl Loop {
             if configured {
                 self.follow_certificates();
                 self.wanted.send_replace(self.state.wanted());
+                self.webhooks.follow(&self.state.config.fleet);
             }
             if std::mem::take(&mut self.state.recheck) {
                 self.checks.send_replace(self.state.checks());
@@ -317,6 +327,7 @@ impl Loop {
             Effect::Announce(announcement) => self.announce(announcement),
             Effect::Answer(ask, Answer::Process(mut status)) => {
                 status.workers_current = self.publisher.seen_by(self.state.generation);
+                status.webhooks = self.webhooks.status();
                 self.answer(ask, Answer::Process(status));
             }
             Effect::Answer(ask, answer) => self.answer(ask, answer),
@@ -331,12 +342,17 @@ impl Loop {
         }
     }
 
-    fn announce(&mut self, announcement: Announcement) {
+    fn announce(&mut self, mut announcement: Announcement) {
+        let entry = announcement.service.as_deref().and_then(|name| self.state.named(name));
+        announcement.team = entry.map(|entry| entry.config.team.to_string());
+        self.webhooks.tell(&announcement, entry.and_then(|entry| entry.receipt.as_ref()));
         let Announcement { happening, text, .. } = &announcement;
         match happening {
             Happening::Started
             | Happening::Released
             | Happening::WeightChanged
+            | Happening::RampStepped
+            | Happening::RampEnded
             | Happening::ConfigLoaded
             | Happening::SourceBack
             | Happening::Room
@@ -346,6 +362,8 @@ impl Loop {
             }
             Happening::Reverted
             | Happening::Advised
+            | Happening::PromiseBroken
+            | Happening::FleetGuard
             | Happening::ConfigRefused
             | Happening::CertificateRefused
             | Happening::CertificateEnding
@@ -419,6 +437,7 @@ impl Loop {
         if timeout(LAST_WRITES, all).await.is_err() {
             error!("some records could not be written before the end");
         }
+        self.webhooks.end().await;
     }
 }
 
@@ -443,6 +462,11 @@ impl Handle {
     /// The metrics in Prometheus' text format.
     pub(crate) fn metrics(&self) -> String {
         self.recorded.render()
+    }
+
+    /// By which webhooks are tried.
+    pub(crate) fn webhooks(&self) -> &Letterbox {
+        &self.webhooks
     }
 
     /// Whether control still takes questions.

@@ -83,6 +83,7 @@ impl Todo {
             at_unix_ms: self.now.wall.0,
             happening,
             service: service.map(ToString::to_string),
+            team: None, // the loop knows, and fills it in
             by: by.map(Into::into),
             text,
         }));
@@ -377,6 +378,9 @@ fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
     let (added, changed, removed) = (diff.added.len(), diff.changed.len(), diff.removed.len());
     let mut text =
         format!("configuration loaded: {added} services added, {changed} changed, {removed} removed");
+    if !diff.fleet.is_empty() {
+        text = format!("{text}; {} changed", diff.fleet.join(", "));
+    }
     if !diff.restart.is_empty() {
         let sections = diff.restart.join(", ");
         text = format!("{text}; restart Switchback for the changes to {sections} in switchback.toml");
@@ -761,5 +765,6 @@ fn process_status(state: &State, now: Now) -> ProcessStatus {
         held: state.entries().filter(held).count(),
         unwritten: state.entries().filter(|entry| entry.written < entry.rollout.revision()).count(),
         held_elsewhere: state.held_elsewhere(),
+        webhooks: Vec::new(), // likewise
     }
 }

@@ -9,6 +9,7 @@ use crate::verdict::{Degradation, Hindrance};
 use super::capacity::Fit;
 use super::journal::{ActorRecord, FindingRecord};
 use super::lineup::{Lineup, PartState};
+use super::webhooks::WebhookStatus;
 
 /// One service as people and programs see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -249,4 +250,7 @@ pub struct ProcessStatus {
     pub unwritten: usize,
     /// The service names of all holds in the state directory whose services are not configured.
     pub held_elsewhere: Vec<String>,
+    /// Who is told what happens.
+    #[serde(default)]
+    pub webhooks: Vec<WebhookStatus>,
 }
