@@ -58,8 +58,22 @@ const IMPURE: &[&str] = &[
 ];
 const PURE: &[&str] = &["model", "splitter", "verdict", "rollout"];
 /// Pure files of a module that is not.
-const PURE_FILES: &[&str] =
-    &["control/step.rs", "control/state.rs", "control/entry.rs", "control/receipt.rs", "control/traffic.rs"];
+const PURE_FILES: &[&str] = &[
+    "control/step.rs",
+    "control/state.rs",
+    "control/entry.rs",
+    "control/receipt.rs",
+    "control/traffic.rs",
+    "control/webhooks/complaint.rs",
+    "control/webhooks/message.rs",
+    "control/webhooks/schedule.rs",
+    "control/webhooks/shape/mod.rs",
+    "control/webhooks/shape/cloudevents.rs",
+    "control/webhooks/shape/pagerduty.rs",
+    "control/webhooks/shape/slack.rs",
+    "control/webhooks/sign.rs",
+    "control/webhooks/topic.rs",
+];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

@@ -78,7 +78,7 @@ fn webhook(
             }
             None
         }
-        Some(_) | None => trust(roots, &span, files, faults),
+        Some(_) | None => Some(trust(roots, &span, files, faults)),
     };
     let kind = kind?;
     let topics =
@@ -114,33 +114,23 @@ fn kind(
     (span, lost, files): Around<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<WebhookKind> {
-    let mut key = |raw: Option<At<String>>| raw.map(|raw| key_file(&raw, files, faults));
+    let mut key = |raw: Option<At<String>>| raw.and_then(|raw| key_file(&raw, files, faults));
     match shape {
         RawWebhookKind::CloudEvents => {
-            let (secret, bearer) = (key(secret), key(bearer));
-            Some(WebhookKind::CloudEvents { secret: all_or_none(secret)?, bearer: all_or_none(bearer)? })
+            Some(WebhookKind::CloudEvents { secret: key(secret), bearer: key(bearer) })
         }
         RawWebhookKind::Slack => Some(WebhookKind::Slack),
-        RawWebhookKind::PagerDuty => match key(routing_key) {
-            Some(routing_key) => Some(WebhookKind::PagerDuty { routing_key: routing_key? }),
-            None => {
-                if !lost.has("routing-key") {
-                    faults.at(span, "pagerduty without a routing key", "whose incidents are they?").help(
-                        "add routing-key = \"secrets/pagerduty-key\": a file with the integration's key",
-                    );
-                }
-                None
+        RawWebhookKind::PagerDuty if routing_key.is_some() => {
+            Some(WebhookKind::PagerDuty { routing_key: key(routing_key)? })
+        }
+        RawWebhookKind::PagerDuty => {
+            if !lost.has("routing-key") {
+                faults
+                    .at(span, "pagerduty without a routing key", "whose incidents are they?")
+                    .help("add routing-key = \"secrets/pagerduty-key\": a file with the integration's key");
             }
-        },
-    }
-}
-
-/// What is there must be good.
-fn all_or_none(file: Option<Option<PathBuf>>) -> Option<Option<PathBuf>> {
-    match file {
-        Some(None) => None,
-        Some(file) => Some(file),
-        None => Some(None),
+            None
+        }
     }
 }
 
@@ -241,24 +231,20 @@ fn trust(
     span: &Range<usize>,
     files: Files<'_>,
     faults: &mut Faults<'_>,
-) -> Option<Arc<Connector>> {
-    let file = roots.map(|raw| check_tls::file(raw, faults));
+) -> Arc<Connector> {
+    let file = roots.and_then(|raw| check_tls::file(raw, faults));
     let roots_span = roots.map(|raw| raw.span.clone());
-    let settings = ConnectSettings {
-        roots: all_or_none(file)?,
-        name: None,
-        identities: Vec::new(),
-        certificate: None,
-        http2: false,
-    };
-    Some(check_tls::connector(settings, roots_span.as_ref().unwrap_or(span), files, faults))
+    let settings =
+        ConnectSettings { roots: file, name: None, identities: Vec::new(), certificate: None, http2: false };
+    check_tls::connector(settings, roots_span.as_ref().unwrap_or(span), files, faults)
 }
 
 /// A file with a key in it.
 fn key_file(raw: &At<String>, files: Files<'_>, faults: &mut Faults<'_>) -> Option<PathBuf> {
     let path = file_of(raw, faults)?;
     if is_to_be_read(&path, files) {
-        read(&path, &raw.span, faults)?;
+        // What is wrong with it is told; where it is, is good to know all the same.
+        let _ = read(&path, &raw.span, faults);
     }
     Some(path)
 }

@@ -99,8 +99,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
 
     let (commands, asked) = mpsc::channel(WAITING_COMMANDS);
     let news = Arc::new(News { sending: broadcast::Sender::new(RECENT_NEWS), recent: Mutex::default() });
-    let folder = seed.loaded.config.process.state.join("webhooks");
-    let webhooks = webhooks::start(seed.clock, &folder, &seed.loaded.config.fleet)?;
+    let webhooks = webhooks::start(seed.clock, &seed.loaded.config)?;
     let (recorded, letterbox) = (meters.recorded(), webhooks.letterbox());
     let handle = Handle { commands, news: news.clone(), recorded, webhooks: letterbox };
     let (own, own_events) = mpsc::channel(WAITING_COMMANDS);
@@ -123,15 +122,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         known: seed.known,
         webhooks,
     };
-    let started = Announcement {
-        at_unix_ms: seed.clock.wall().0,
-        happening: Happening::Started,
-        service: None,
-        team: None,
-        by: None,
-        text: format!("Switchback {} has started", env!("CARGO_PKG_VERSION")),
-    };
-    for announcement in std::iter::once(started).chain(announcements) {
+    for announcement in std::iter::once(started(seed.clock)).chain(announcements) {
         control.announce(announcement);
     }
     let inputs = Inputs {
@@ -154,6 +145,17 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
             },
         )?;
     Ok((thread, handle))
+}
+
+fn started(clock: Clock) -> Announcement {
+    Announcement {
+        at_unix_ms: clock.wall().0,
+        happening: Happening::Started,
+        service: None,
+        team: None,
+        by: None,
+        text: format!("Switchback {} has started", env!("CARGO_PKG_VERSION")),
+    }
 }
 
 struct Inputs {

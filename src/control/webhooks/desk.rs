@@ -198,9 +198,9 @@ impl Desk {
     fn failed(&self, inner: &mut Inner, message: &Message, trouble: &str, now: UnixMillis, pause: Duration) {
         let (webhook, id) = (self.name(), &message.id);
         if inner.failures == 0 {
-            warn!(%webhook, id, "a webhook cannot be told, and is tried again: it {trouble}");
+            warn!(%webhook, %id, "a webhook cannot be told, and is tried again: it {trouble}");
         } else {
-            debug!(%webhook, id, "a webhook still cannot be told: it {trouble}");
+            debug!(%webhook, %id, "a webhook still cannot be told: it {trouble}");
         }
         inner.failures = inner.failures.saturating_add(1);
         inner.failed_tries += 1;
@@ -213,10 +213,10 @@ impl Desk {
         if matches!(tried, Tried::Answered { status: 401 | 403 | 404, .. }) {
             let misconfigured = inner.misconfigured.again(1, self.clock.millis(), COMPLAIN_LOUDLY_EVERY);
             if let Some(messages) = misconfigured {
-                error!(%webhook, id, messages, "a webhook is told nothing, as its URL or key is most likely wrong: it {trouble}");
+                error!(%webhook, %id, messages, "a webhook is told nothing, as its URL or key is most likely wrong: it {trouble}");
             }
         } else {
-            warn!(%webhook, id, "a webhook refuses a message, which is given up: it {trouble}");
+            warn!(%webhook, %id, "a webhook refuses a message, which is given up: it {trouble}");
         }
         inner.failures = 0;
         inner.note(now, trouble);
@@ -264,5 +264,82 @@ fn age(message: &Message, now: UnixMillis) -> Duration {
 fn tell(asker: Option<oneshot::Sender<Ended>>, ended: Ended) {
     if let Some(asker) = asker {
         let _ = asker.send(ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::tests::reverted;
+    use super::super::send::Trouble;
+    use super::*;
+    use crate::config::{Target, Topic, WebhookKind, WebhookUrl};
+
+    fn desk(folder: &Path) -> Desk {
+        let config = WebhookConfig {
+            name: "oncall".into(),
+            target: Target::Url(WebhookUrl::parse("https://hooks.example.net/secret").unwrap()),
+            kind: WebhookKind::Slack,
+            topics: [Topic::Reverted].into(),
+            teams: None,
+            tls: None,
+        };
+        Desk::open(Clock::start(), Arc::new(config), folder, Rc::default())
+    }
+
+    fn message(at: UnixMillis) -> Rc<Message> {
+        Rc::new(Message { at, ..reverted() })
+    }
+
+    fn failed() -> Sent {
+        Sent { tried: Tried::Failed, trouble: Some(Trouble::Late) }
+    }
+
+    fn answered(status: u16) -> Sent {
+        let trouble = (status != 200).then(|| Trouble::Status { status, said: "no".to_owned() });
+        Sent { tried: Tried::Answered { status, retry_after: None }, trouble }
+    }
+
+    #[test]
+    fn what_is_a_day_old_is_given_up_together_and_news_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = desk(folder.path());
+        let (asker, mut ended) = oneshot::channel();
+        desk.add(message(UnixMillis(1)), Some(asker));
+        desk.add(message(UnixMillis(2)), None);
+        desk.add(message(desk.clock.wall()), None);
+        desk.keep();
+        let begun = desk.begin().unwrap();
+        assert!(desk.end(&begun, failed(), 1.0).is_some(), "the receiver is left alone for a while");
+        let status = desk.status();
+        assert_eq!((status.waiting, status.given_up, status.failed_tries), (1, 2, 1));
+        assert_eq!(ended.try_recv(), Ok(Ended::GivenUp("does not answer within 10 s".to_owned())));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let begun = desk.begin().unwrap();
+        assert_eq!(desk.end(&begun, failed(), 1.0), Some(Duration::from_secs(2)), "the second in a row");
+        assert_eq!((desk.status().waiting, desk.status().given_up), (1, 2));
+    }
+
+    #[test]
+    fn who_answers_is_in_trouble_until_a_message_arrives() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = desk(folder.path());
+        let send = |sent| {
+            let begun = desk.begin().unwrap();
+            (desk.end(&begun, sent, 1.0), desk.status())
+        };
+        for _ in 0..2 {
+            desk.add(message(desk.clock.wall()), None);
+        }
+        let (pause, status) = send(answered(503));
+        assert_eq!((pause, status.waiting, status.troubled), (Some(Duration::from_secs(1)), 2, true));
+        assert!(status.next_try_unix_ms.is_some());
+        let (pause, status) = send(answered(404));
+        assert_eq!((pause, status.waiting, status.given_up), (None, 1, 1));
+        assert_eq!((status.trouble.as_deref(), status.troubled), (Some("answers 404: no"), true));
+        let (pause, status) = send(answered(200));
+        assert_eq!((pause, status.waiting, status.delivered, status.troubled), (None, 0, 1, false));
+        assert_eq!((status.next_try_unix_ms, status.oldest_unix_ms), (None, None));
+        assert!(desk.begin().is_none());
+        assert_eq!(status.to, "https://hooks.example.net", "and nothing secret");
     }
 }

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use tokio::time::timeout;
 use tracing::{error, warn};
 
 use crate::clock::Clock;
-use crate::config::{FleetConfig, Topic};
+use crate::config::{Config, FleetConfig, Topic};
 use crate::model::Millis;
 use crate::rollout::Actor;
 use crate::telemetry::Recorder;
@@ -83,6 +82,8 @@ pub(crate) enum NotTested {
     Stopping,
 }
 
+/// The folder of all queues in the state directory.
+const QUEUES: &str = "webhooks";
 /// Messages on their way to the thread. They stay there for as long as a write takes: past this, the disk hangs.
 const HANDED_OVER: usize = 1_024;
 /// How long who tries a webhook waits for what comes of it.
@@ -94,12 +95,13 @@ const COMPLAIN_EVERY: Millis = Millis(60_000);
 /// How often it is told that a record cannot be written.
 const UNWRITTEN_EVERY: Millis = Millis(600_000);
 
-/// Starts the thread. Queues are kept in folders of this one.
-pub(in super::super) fn start(clock: Clock, folder: &Path, fleet: &FleetConfig) -> io::Result<Post> {
+/// Starts the thread. Queues are kept in the state directory.
+pub(in super::super) fn start(clock: Clock, config: &Config) -> io::Result<Post> {
     let (outbox, parcels) = mpsc::channel(HANDED_OVER);
-    let (wanted, changes) = watch::channel(fleet.webhooks.as_slice().into());
+    let (wanted, changes) = watch::channel(config.fleet.webhooks.as_slice().into());
     let (shown, standing) = watch::channel(Standing::default());
-    let seed = Seed { clock, folder: folder.to_owned(), wanted: changes, parcels, standing: shown };
+    let seed =
+        Seed { clock, folder: config.process.state.join(QUEUES), wanted: changes, parcels, standing: shown };
     let (ending, ended) = oneshot::channel();
     thread::Builder::new().name("webhooks".to_owned()).spawn(move || {
         let _ending: oneshot::Sender<()> = ending;
@@ -239,4 +241,91 @@ impl Letterbox {
 /// One that no other message has.
 fn id() -> String {
     format!("{:032x}", fastrand::u128(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Target, WebhookConfig, WebhookKind, WebhookUrl};
+    use crate::control::event::Happening;
+    use crate::model::UnixMillis;
+
+    fn webhook(name: &str, topics: &[Topic]) -> Arc<WebhookConfig> {
+        Arc::new(WebhookConfig {
+            name: name.into(),
+            target: Target::Url(WebhookUrl::parse("https://hooks.example.net").unwrap()),
+            kind: WebhookKind::Slack,
+            topics: topics.iter().copied().collect(),
+            teams: None,
+            tls: None,
+        })
+    }
+
+    /// A post whose messages nobody takes, and the other end.
+    fn post(webhooks: &[Arc<WebhookConfig>], room: usize) -> (Post, mpsc::Receiver<Parcel>) {
+        let (outbox, parcels) = mpsc::channel(room);
+        let shown: Vec<WebhookStatus> = webhooks
+            .iter()
+            .map(|config| WebhookStatus { webhook: config.name.to_string(), ..WebhookStatus::default() })
+            .collect();
+        let post = Post {
+            clock: Clock::start(),
+            outbox,
+            wanted: watch::Sender::new(webhooks.into()),
+            standing: watch::channel(shown.into()).1,
+            ended: oneshot::channel().1,
+            lost: BTreeMap::new(),
+            losses: Complaint::default(),
+            unwritten: BTreeMap::new(),
+            meters: Meters::default(),
+        };
+        (post, parcels)
+    }
+
+    fn announcement(happening: Happening, service: &str) -> Announcement {
+        Announcement {
+            at_unix_ms: 1,
+            happening,
+            service: Some(service.to_owned()),
+            team: Some("t".to_owned()),
+            by: None,
+            text: "x".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_handed_over_is_counted_for_whom_it_was_and_nobody_waits() {
+        let webhooks = [webhook("a", &[Topic::Reverted]), webhook("b", &[Topic::Reverted, Topic::Released])];
+        let (mut post, mut parcels) = post(&webhooks, 1);
+        for happening in [Happening::Reverted, Happening::Reverted, Happening::Released, Happening::Started] {
+            post.tell(&announcement(happening, "s"), None);
+        }
+        let dropped: Vec<u64> = post.status().iter().map(|status| status.dropped).collect();
+        assert_eq!(dropped, [1, 2]);
+        let Parcel::Told { to, .. } = parcels.try_recv().unwrap() else { panic!("a test") };
+        assert_eq!(to, ["a".into(), "b".into()] as [Arc<str>; 2]);
+        post.follow(&FleetConfig { webhooks: vec![webhooks[1].clone()] });
+        assert_eq!(post.lost.len(), 1, "nothing is kept of who is not told any more");
+        assert!(post.wanted.borrow().len() == 1);
+    }
+
+    #[test]
+    fn that_a_record_cannot_be_written_is_told_once_of_each_service() {
+        let (mut post, mut parcels) = post(&[webhook("a", &[Topic::NotWritten, Topic::Reverted])], 16);
+        for service in ["one", "one", "two", "one"] {
+            post.tell(&announcement(Happening::NotWritten, service), None);
+        }
+        for _ in 0..2 {
+            post.tell(&announcement(Happening::Reverted, "one"), None);
+        }
+        let mut told = Vec::new();
+        while let Ok(Parcel::Told { message, .. }) = parcels.try_recv() {
+            assert_eq!(message.at, UnixMillis(1));
+            told.push((message.topic, message.service.unwrap()));
+        }
+        let told: Vec<(Topic, &str)> =
+            told.iter().map(|(topic, service)| (*topic, service.as_str())).collect();
+        let [unwritten, reverted] = [Topic::NotWritten, Topic::Reverted];
+        assert_eq!(told, [(unwritten, "one"), (unwritten, "two"), (reverted, "one"), (reverted, "one")]);
+    }
 }

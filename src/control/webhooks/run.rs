@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::WebhookConfig;
@@ -126,12 +126,12 @@ impl Office {
             }
             let folder = self.folder.join(&*config.name);
             let desk = Rc::new(Desk::open(self.clock, config.clone(), &folder, self.shown.clone()));
-            let courier = courier::run(self.clock, desk.clone(), self.source.clone(), self.stop.subscribe());
-            self.desks.insert(config.name.clone(), (desk, tokio::task::spawn_local(courier)));
+            let courier = start(self.clock, &desk, &self.source, &self.stop);
+            self.desks.insert(config.name.clone(), (desk, courier));
         }
     }
 
-    fn take_in(&self, parcels: impl IntoIterator<Item = Parcel>) {
+    fn take_in(&mut self, parcels: impl IntoIterator<Item = Parcel>) {
         for parcel in parcels {
             match parcel {
                 Parcel::Told { message, to } => {
@@ -149,8 +149,12 @@ impl Office {
                 }
             }
         }
-        for (desk, _) in self.desks.values() {
+        for (desk, courier) in self.desks.values_mut() {
             desk.keep();
+            if courier.is_finished() {
+                error!(webhook = %desk.config.borrow().name, "what sends to a webhook had ended in a panic, and begins anew");
+                *courier = start(self.clock, desk, &self.source, &self.stop);
+            }
         }
     }
 
@@ -172,16 +176,20 @@ impl Office {
     }
 }
 
+fn start(clock: Clock, desk: &Rc<Desk>, source: &Rc<str>, stop: &watch::Sender<bool>) -> JoinHandle<()> {
+    tokio::task::spawn_local(courier::run(clock, desk.clone(), source.clone(), stop.subscribe()))
+}
+
 fn forget(name: &str, folder: &Path) {
     match queue::delete(folder) {
         Ok(0) => {}
         Ok(messages) => {
             info!(
-                webhook = name,
+                webhook = %name,
                 messages, "a webhook is not configured any more: what it was still to be told is deleted"
             );
         }
-        Err(error) => warn!(webhook = name, %error, "cannot delete what a webhook was still to be told"),
+        Err(error) => warn!(webhook = %name, %error, "cannot delete what a webhook was still to be told"),
     }
 }
 

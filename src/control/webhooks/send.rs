@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderName, HeaderValue, Request};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::client::legacy::{Client, Error as ClientError};
@@ -54,8 +55,10 @@ pub(super) struct Sent {
     pub(super) trouble: Option<Trouble>,
 }
 
-/// How long a try may take: files, names, connection, TLS and the answer.
+/// How long a try may take: files, names, connection, TLS and the head of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long is waited for the rest of an answer, which is for people only.
+const REST: Duration = Duration::from_secs(2);
 /// The most that is read of an answer.
 const LARGEST: usize = 64 << 10;
 /// How much of it people are told.
@@ -74,11 +77,21 @@ pub(super) async fn send(
     source: &str,
     now: UnixMillis,
 ) -> Sent {
-    match timeout(PATIENCE, try_once(config, message, source, now)).await {
-        Ok(Ok(sent)) => sent,
-        Ok(Err(trouble)) => Sent { tried: Tried::Failed, trouble: Some(trouble) },
-        Err(_) => Sent { tried: Tried::Failed, trouble: Some(Trouble::Late) },
+    let failed = |trouble| Sent { tried: Tried::Failed, trouble: Some(trouble) };
+    let (keys, answer) = match timeout(PATIENCE, try_once(config, message, source, now)).await {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(trouble)) => return failed(trouble),
+        Err(_) => return failed(Trouble::Late),
+    };
+    let status = answer.status();
+    let wish = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = wish.and_then(|value| retry_after(value, now));
+    let tried = Tried::Answered { status: status.as_u16(), retry_after };
+    if status.is_success() {
+        return Sent { tried, trouble: None };
     }
+    let said = said(&keys.conceal(&String::from_utf8_lossy(&beginning(answer.into_body()).await)));
+    Sent { tried, trouble: Some(Trouble::Status { status: status.as_u16(), said }) }
 }
 
 async fn try_once(
@@ -86,7 +99,7 @@ async fn try_once(
     message: &Message,
     source: &str,
     now: UnixMillis,
-) -> Result<Sent, Trouble> {
+) -> Result<(Keys, Response<Incoming>), Trouble> {
     let reading = config.clone();
     let keys = spawn_blocking(move || Keys::read(&reading)).await;
     let keys = keys.map_err(|_| Trouble::NoTls("its keys cannot be read".to_owned()))??;
@@ -94,16 +107,17 @@ async fn try_once(
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
-    match &config.tls {
+    let answer = match &config.tls {
         Some(connector) if keys.url.is_https() => {
             let mut tls = (*trust(connector).await?).clone();
             // The connector says by itself what it speaks.
             tls.alpn_protocols.clear();
             let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1();
-            exchange(https.wrap_connector(http), request, &keys, now).await
+            exchange(https.wrap_connector(http), request).await
         }
-        Some(_) | None => exchange(http, request, &keys, now).await,
-    }
+        Some(_) | None => exchange(http, request).await,
+    };
+    Ok((keys, answer?))
 }
 
 fn request(
@@ -148,29 +162,30 @@ async fn trust(connector: &Arc<Connector>) -> Result<Arc<ClientConfig>, Trouble>
     connector.config().ok_or_else(|| Trouble::NoTls("nobody is trusted".to_owned()))
 }
 
-async fn exchange<C>(
-    connector: C,
-    request: Request<Full<Bytes>>,
-    keys: &Keys,
-    now: UnixMillis,
-) -> Result<Sent, Trouble>
+async fn exchange<C>(connector: C, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Trouble>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
     // No pool: it would keep what is used once.
     let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-    let answer = client.request(request).await.map_err(|error| unreached(&error))?;
-    let status = answer.status();
-    let wish = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = wish.and_then(|value| retry_after(value, now));
-    let tried = Tried::Answered { status: status.as_u16(), retry_after };
-    if status.is_success() {
-        return Ok(Sent { tried, trouble: None });
-    }
-    let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-    let said = said(&keys.conceal(&String::from_utf8_lossy(&body)));
-    Ok(Sent { tried, trouble: Some(Trouble::Status { status: status.as_u16(), said }) })
+    client.request(request).await.map_err(|error| unreached(&error))
+}
+
+/// The beginning of a body, as far as it comes in time. What the answer is has been said before.
+async fn beginning(mut body: Incoming) -> Vec<u8> {
+    let mut read = Vec::new();
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let data = frame.into_data().unwrap_or_default();
+            read.extend_from_slice(&data[..data.len().min(LARGEST - read.len())]);
+            if read.len() == LARGEST {
+                break;
+            }
+        }
+    };
+    // What has come is enough.
+    let _ = timeout(REST, reading).await;
+    read
 }
 
 /// The beginning of an answer in one line.

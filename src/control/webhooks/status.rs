@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One webhook as people and programs see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WebhookStatus {
     /// Its name.
     pub webhook: String,

@@ -10,7 +10,8 @@ use super::moment;
 #[derive(Debug, Serialize)]
 pub(super) struct Event<'a> {
     routing_key: &'a str,
-    event_action: Action,
+    #[serde(rename = "event_action")]
+    action: Action,
     dedup_key: String,
     client: &'static str,
     payload: Payload<'a>,
@@ -60,10 +61,10 @@ struct Details<'a> {
 const LONGEST_SUMMARY: usize = 1_024;
 
 pub(super) fn event<'a>(message: &'a Message, source: &'a str, routing_key: &'a str) -> Event<'a> {
-    let (event_action, severity) = weigh(message.topic);
+    let (action, severity) = weigh(message.topic);
     Event {
         routing_key,
-        event_action,
+        action,
         dedup_key: dedup_key(message),
         client: "Switchback",
         payload: Payload {
@@ -118,7 +119,7 @@ mod tests {
     fn a_release_resolves_what_the_revert_began_whichever_host_tells_of_it() {
         let (reverted, released) = (reverted(), released());
         let (begun, ended) = (event(&reverted, "switchback/a", "k"), event(&released, "switchback/b", "k"));
-        assert_eq!((begun.event_action, ended.event_action), (Action::Trigger, Action::Resolve));
+        assert_eq!((begun.action, ended.action), (Action::Trigger, Action::Resolve));
         assert_eq!(begun.dedup_key, ended.dedup_key);
     }
 

@@ -29,7 +29,8 @@ enum Block {
 struct Text {
     #[serde(rename = "type")]
     kind: &'static str,
-    text: String,
+    #[serde(rename = "text")]
+    words: String,
     /// Nothing in it is taken for a link or for somebody's name.
     verbatim: bool,
 }
@@ -79,8 +80,8 @@ fn fields(revert: &RevertRecord) -> Vec<Text> {
         .collect()
 }
 
-fn marked(text: String) -> Text {
-    Text { kind: "mrkdwn", text, verbatim: true }
+fn marked(words: String) -> Text {
+    Text { kind: "mrkdwn", words, verbatim: true }
 }
 
 /// The three characters by which Slack tells markup from text (docs.slack.dev, "Escaping text") are written as entities: nobody
