@@ -11,27 +11,15 @@ use crate::tls::{ConnectSettings, Connector};
 use super::at::At;
 use super::check_tls::{self, Files};
 use super::fault::Faults;
-use super::fleet::FleetConfig;
 use super::parse::Lost;
-use super::raw_process::RawProcess;
 use super::raw_webhooks::{RawTopic, RawWebhook, RawWebhookKind};
 use super::webhooks::{Target, Topic, UrlFault, WebhookConfig, WebhookKind, WebhookUrl};
 
 /// The most that are told what happens. Each has a queue, and a connection at times.
 const MOST_WEBHOOKS: usize = 32;
 
-/// Checks what of `switchback.toml` concerns all services. What is at fault is left out: the result counts only if no fault was
-/// found.
-pub(super) fn fleet(
-    raw: &mut RawProcess,
-    lost: &Lost,
-    files: Files<'_>,
-    faults: &mut Faults<'_>,
-) -> FleetConfig {
-    FleetConfig { webhooks: webhooks(raw.webhooks.take().unwrap_or_default(), lost, files, faults) }
-}
-
-fn webhooks(
+/// Checks the sections `webhooks` of `switchback.toml`. What is at fault is left out: the result counts only if no fault was found.
+pub(super) fn webhooks(
     raw: BTreeMap<At<String>, RawWebhook>,
     lost: &Lost,
     files: Files<'_>,

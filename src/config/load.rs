@@ -16,7 +16,7 @@ use super::parse::parse;
 use super::raw_process::RawProcess;
 use super::raw_service::RawService;
 use super::routes::{Claim, check_conflicts};
-use super::{check_process, check_service, check_webhooks};
+use super::{check_fleet, check_process, check_service};
 
 /// Switchback's own settings, in the configuration's folder.
 const PROCESS_FILE: &str = "switchback.toml";
@@ -53,7 +53,7 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
     let process = read(&path, &mut hasher, &mut found).map(|source| {
         let (mut raw, lost) = parse::<RawProcess>(&source, &mut found);
         let mut faults = Faults::of(&source, &mut found);
-        let fleet = check_webhooks::fleet(&mut raw, &lost, files, &mut faults);
+        let fleet = check_fleet::check(&mut raw, &lost, files, &mut faults);
         (check_process::check(raw, &lost, files, &mut faults), fleet)
     });
     let (paths, ignored) = list(&folder.join(SERVICES), &mut found);

@@ -15,6 +15,7 @@ mod changes;
 mod check_addresses;
 mod check_checks;
 mod check_failures;
+mod check_fleet;
 mod check_headers;
 mod check_limits;
 mod check_process;

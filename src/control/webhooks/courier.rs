@@ -12,6 +12,9 @@ use super::send::send;
 pub(super) async fn run(clock: Clock, desk: Rc<Desk>, source: Rc<str>, mut stop: watch::Receiver<bool>) {
     let mut configured = desk.config.subscribe();
     while !*stop.borrow() {
+        if configured.has_changed().unwrap_or(false) {
+            desk.begin_anew();
+        }
         let config = configured.borrow_and_update().clone();
         let Some(message) = desk.begin() else {
             tokio::select! {
@@ -26,7 +29,7 @@ pub(super) async fn run(clock: Clock, desk: Rc<Desk>, source: Rc<str>, mut stop:
         tokio::select! {
             () = sleep(pause) => {}
             // It cannot end: the desk has the other end.
-            _ = configured.changed() => desk.begin_anew(),
+            _ = configured.changed() => configured.mark_changed(),
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }

@@ -157,7 +157,8 @@ impl Desk {
 
     /// It is configured in another way, and what has failed may not fail again.
     pub(super) fn begin_anew(&self) {
-        self.inner.borrow_mut().failures = 0;
+        let mut inner = self.inner.borrow_mut();
+        (inner.failures, inner.misconfigured) = (0, Complaint::default());
     }
 
     pub(super) fn status(&self) -> WebhookStatus {

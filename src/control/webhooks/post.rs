@@ -147,13 +147,8 @@ impl Post {
     /// Has those told that are configured now.
     pub(in super::super) fn follow(&mut self, fleet: &FleetConfig) {
         self.lost.retain(|name, _| fleet.webhooks.iter().any(|config| config.name == *name));
-        self.wanted.send_if_modified(|before| {
-            let differs = **before != *fleet.webhooks;
-            if differs {
-                *before = fleet.webhooks.as_slice().into();
-            }
-            differs
-        });
+        // Also those that are as before: it is these whose authorities are kept in step with their files.
+        self.wanted.send_replace(fleet.webhooks.as_slice().into());
     }
 
     /// How all of them are.

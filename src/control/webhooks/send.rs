@@ -57,6 +57,8 @@ pub(super) struct Sent {
 
 /// How long a try may take: files, names, connection, TLS and the head of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long connecting may take, all addresses of a name together: each has its share of it.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long is waited for the rest of an answer, which is for people only.
 const REST: Duration = Duration::from_secs(2);
 /// The most that is read of an answer.
@@ -102,11 +104,12 @@ async fn try_once(
 ) -> Result<(Keys, Response<Incoming>), Trouble> {
     let reading = config.clone();
     let keys = spawn_blocking(move || Keys::read(&reading)).await;
-    let keys = keys.map_err(|_| Trouble::NoTls("its keys cannot be read".to_owned()))??;
+    let keys = keys.map_err(|_| Trouble::Broken("its keys cannot be read".to_owned()))??;
     let request = request(&keys, config, message, source, now)?;
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT_PATIENCE));
     let answer = match &config.tls {
         Some(connector) if keys.url.is_https() => {
             let mut tls = (*trust(connector).await?).clone();
@@ -207,7 +210,7 @@ fn unreached(error: &ClientError) -> Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Key { path, what } => write!(f, "{} {what}", path.display()),
+            Trouble::Key { path, what } => write!(f, "is sent nothing, as {} {what}", path.display()),
             Trouble::NoTls(why) => write!(f, "cannot be spoken to over TLS: {why}"),
             Trouble::Unreachable(why) => write!(f, "cannot be reached: {why}"),
             Trouble::Late => write!(f, "does not answer within {} s", PATIENCE.as_secs()),
