@@ -66,7 +66,9 @@ fn webhook(
             }
             None
         }
-        Some(_) | None => Some(trust(roots, &span, files, faults)),
+        Some(_) => Some(trust(roots, &span, files, faults)),
+        // Where it is sent to is not known, but what is wrong with a file is.
+        None => roots.is_some().then(|| trust(roots, &span, files, faults)),
     };
     let kind = kind?;
     let topics =
