@@ -27,6 +27,7 @@ mod problem;
 mod read;
 mod routes;
 mod serve;
+mod webhooks;
 pub(crate) mod wire;
 
 pub(crate) use serve::{AdminSeed, start};

@@ -13,7 +13,7 @@ use crate::control::{Handle, Reader};
 
 use super::caller::refuse_strangers;
 use super::problem::Refusal;
-use super::{calibration, change, look};
+use super::{calibration, change, look, webhooks};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -61,6 +61,8 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/ramps/pause", post(change::pause_ramps))
         .route("/v1/ramps/resume", post(change::resume_ramps))
         .route("/v1/preview", post(look::preview))
+        .route("/v1/webhooks", get(webhooks::list))
+        .route("/v1/webhooks/{name}/test", post(webhooks::test))
         .route("/v1/migration", get(look::migration))
         .route("/v1/history", get(look::history))
         .route("/v1/history/verification", get(look::verification))

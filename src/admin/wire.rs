@@ -175,6 +175,40 @@ pub(crate) enum Preview {
     Revert(Scope),
 }
 
+/// Tries a webhook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestWebhook {
+    pub(crate) reason: String,
+}
+
+/// What came of trying a webhook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tested {
+    pub(crate) webhook: String,
+    /// The message, by which its receiver knows it.
+    pub(crate) id: String,
+    pub(crate) result: TestResult,
+    /// What it was answered with, if it has arrived.
+    pub(crate) status: Option<u16>,
+    /// Why it has not arrived, if that is known.
+    pub(crate) trouble: Option<String>,
+    /// Messages that wait now.
+    pub(crate) waiting: usize,
+}
+
+/// Whether a webhook that is tried was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TestResult {
+    /// It was.
+    Delivered,
+    /// It will not be.
+    GivenUp,
+    /// It may still be.
+    Waiting,
+}
+
 /// What a change came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Changed {

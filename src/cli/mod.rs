@@ -26,6 +26,7 @@ mod scope;
 mod serve;
 mod simulate;
 mod status;
+mod webhooks;
 mod weight;
 
 use std::process::ExitCode;
@@ -91,6 +92,8 @@ enum Command {
     Calibrate(calibrate::Calibrate),
     /// Follows what happens.
     Events(events::Events),
+    /// Shows who is told what happens, by webhooks, and how that goes.
+    Webhooks(webhooks::Webhooks),
     /// Lets the judge judge recorded requests, and tells what it would have decided, and when.
     Replay(replay::ReplayTrace),
     /// Rehearses what might happen to a service: what the judge would make of it, and how soon.
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(&admin),
         Command::Calibrate(calibrate) => calibrate.run(&admin),
         Command::Events(events) => events.run(&admin),
+        Command::Webhooks(webhooks) => webhooks.run(&admin),
         Command::Replay(replay) => replay.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Demo(demo) => demo.run(),

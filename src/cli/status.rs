@@ -87,6 +87,7 @@ fn warnings(process: &ProcessStatus) -> Vec<String> {
             process.workers_current, process.workers
         ));
     }
+    lines.extend(super::webhooks::warnings(&process.webhooks));
     lines
 }
 

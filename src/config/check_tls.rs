@@ -1,6 +1,6 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -31,6 +31,8 @@ pub(super) enum Files<'a> {
 pub(super) struct InForce {
     acceptors: HashMap<AcceptSettings, Arc<Acceptor>>,
     connectors: HashMap<ConnectSettings, Arc<Connector>>,
+    /// Files with keys, which are read whenever they are needed.
+    files: HashSet<PathBuf>,
 }
 
 impl InForce {
@@ -42,13 +44,21 @@ impl InForce {
             side.tls.iter().chain(masters)
         });
         let masters = config.process.helios.as_ref().and_then(|masters| masters.tls.as_ref());
-        let connectors = connectors.chain(masters);
+        let webhooks = &config.fleet.webhooks;
+        let connectors =
+            connectors.chain(masters).chain(webhooks.iter().filter_map(|hook| hook.tls.as_ref()));
         Self {
             acceptors: acceptors.map(|acceptor| (acceptor.settings().clone(), acceptor.clone())).collect(),
             connectors: connectors
                 .map(|connector| (connector.settings().clone(), connector.clone()))
                 .collect(),
+            files: webhooks.iter().flat_map(|hook| hook.files()).cloned().collect(),
         }
+    }
+
+    /// Whether a file with a key is in use.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        self.files.contains(path)
     }
 }
 

@@ -15,6 +15,7 @@ mod changes;
 mod check_addresses;
 mod check_checks;
 mod check_failures;
+mod check_fleet;
 mod check_headers;
 mod check_limits;
 mod check_process;
@@ -22,6 +23,7 @@ mod check_ramp;
 mod check_service;
 mod check_sources;
 mod check_tls;
+mod check_webhooks;
 mod checked;
 mod checks;
 mod diff;
@@ -38,12 +40,14 @@ mod raw_ramp;
 mod raw_service;
 mod raw_sources;
 mod raw_tls;
+mod raw_webhooks;
 mod render;
 mod routes;
 mod schema;
 mod show;
 mod sources;
 mod units;
+mod webhooks;
 
 pub use changes::{ChangesConfig, HeaderRules, TraceStart};
 pub use check_ramp::parse_plan;
@@ -68,3 +72,4 @@ pub use sources::{
     Published, Registered, Source,
 };
 pub use units::{in_words, parse_duration};
+pub use webhooks::{Target, Topic, UrlFault, WebhookConfig, WebhookKind, WebhookUrl};

@@ -111,6 +111,8 @@ pub(crate) enum Intent {
     Approve(ServiceName),
     /// Do not agree, or want it no more.
     Reject(ServiceName),
+    /// Send somebody a message, to see whether it arrives.
+    TestWebhook(Arc<str>),
     /// Take services back.
     Revert(Reach),
     /// Pause ramps.
@@ -314,6 +316,9 @@ pub struct Announcement {
     pub happening: Happening,
     /// The service that it happened to, if it was one.
     pub service: Option<String>,
+    /// The team that owns the service.
+    #[serde(default)]
+    pub team: Option<String>,
     /// Who did it, if somebody did.
     pub by: Option<ActorRecord>,
     /// What happened, in a sentence.

@@ -75,6 +75,11 @@ impl Meters {
         self.recorder.recorded()
     }
 
+    /// Makes metrics beside these.
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
     /// Adds what a worker counted.
     pub(super) fn count(&mut self, report: &Report) {
         if let Some(gauge) = self.connections.get(report.worker) {

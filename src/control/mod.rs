@@ -40,6 +40,7 @@ mod step;
 mod traffic;
 mod views;
 mod watch;
+mod webhooks;
 
 pub use calibration::CalibrationStatus;
 pub use event::{Announcement, Happening};
@@ -56,6 +57,7 @@ pub use steering::{
 pub use views::{
     DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
+pub use webhooks::WebhookStatus;
 
 pub(crate) use calibration::CalibrationOrder;
 pub(crate) use event::{
@@ -64,3 +66,4 @@ pub(crate) use event::{
 pub(crate) use history::{Page, Reader};
 pub(crate) use journal::{Kept, OpenError, Store};
 pub(crate) use run::{Handle, Seed, start};
+pub(crate) use webhooks::{NotTested, TestResult, Tested};

@@ -97,6 +97,7 @@ impl State {
                     at_unix_ms: now.0,
                     happening: Happening::Unreadable,
                     service: Some(name.to_string()),
+                    team: None,
                     by: Some(ActorRecord::Caution),
                     text: text.clone(),
                     of_alarm: false,
@@ -326,12 +327,13 @@ impl State {
         self.routes = Arc::new(Routes::build(&self.config.process.listeners, &services));
     }
 
-    /// How the sides in force are spoken to over TLS.
+    /// How the sides in force, and whoever else we ask, are spoken to over TLS.
     pub(super) fn connectors(&self) -> impl Iterator<Item = Arc<Connector>> {
         let views = self.views.iter().flatten();
         let ours = views.flat_map(|view| Side::ALL.map(|side| view.config.sides[side].tls.clone())).flatten();
         let masters = self.rosters().filter_map(|roster| roster.source().masters()?.tls.clone());
-        ours.chain(masters)
+        let webhooks = self.config.fleet.webhooks.iter().filter_map(|webhook| webhook.tls.clone());
+        ours.chain(masters).chain(webhooks)
     }
 
     /// The next snapshot.

@@ -59,6 +59,18 @@ pub(crate) const VOTES_LOST: &str = "switchback_votes_lost_total";
 pub(crate) const ACCESS_LOG_DROPPED: &str = "switchback_access_log_dropped_total";
 /// Times that the access log could not be written, or its file not be opened.
 pub(crate) const ACCESS_LOG_WRITE_FAILURES: &str = "switchback_access_log_write_failures_total";
+/// Messages that have arrived, by `webhook`.
+pub(crate) const WEBHOOK_DELIVERED: &str = "switchback_webhook_delivered_total";
+/// Tries to deliver one that have failed and are repeated, by `webhook`.
+pub(crate) const WEBHOOK_FAILED_TRIES: &str = "switchback_webhook_failed_tries_total";
+/// Messages that were given up, because their receiver refused them or they were a day old, by `webhook`.
+pub(crate) const WEBHOOK_GIVEN_UP: &str = "switchback_webhook_given_up_total";
+/// Messages that there was no room for, or that could not be read, by `webhook`.
+pub(crate) const WEBHOOK_DROPPED: &str = "switchback_webhook_dropped_total";
+/// Messages that wait, by `webhook`.
+pub(crate) const WEBHOOK_WAITING: &str = "switchback_webhook_waiting";
+/// Seconds since that happened which the oldest of them tells of, by `webhook`; 0 if none waits.
+pub(crate) const WEBHOOK_OLDEST: &str = "switchback_webhook_oldest_seconds";
 /// Always 1; `version` is the program's.
 pub(crate) const BUILD: &str = "switchback_build_info";
 
@@ -92,6 +104,12 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (VOTES_LOST, Kind::Counter, "Votes that were lost because too many waited."),
     (ACCESS_LOG_DROPPED, Kind::Counter, "Requests that the access log does not have."),
     (ACCESS_LOG_WRITE_FAILURES, Kind::Counter, "Times that the access log could not be written."),
+    (WEBHOOK_DELIVERED, Kind::Counter, "Messages that have arrived, by webhook."),
+    (WEBHOOK_FAILED_TRIES, Kind::Counter, "Tries to deliver a message that have failed, by webhook."),
+    (WEBHOOK_GIVEN_UP, Kind::Counter, "Messages that were given up, by webhook."),
+    (WEBHOOK_DROPPED, Kind::Counter, "Messages that there was no room for, by webhook."),
+    (WEBHOOK_WAITING, Kind::Gauge, "Messages that wait, by webhook."),
+    (WEBHOOK_OLDEST, Kind::Gauge, "Seconds since that happened which the oldest one tells of."),
     (BUILD, Kind::Gauge, "Always 1; the version is a label."),
 ];
 

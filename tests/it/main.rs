@@ -48,4 +48,5 @@ mod splitting;
 mod tls;
 mod unix_sockets;
 mod upgrades;
+mod webhooks;
 mod weights;

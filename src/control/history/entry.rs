@@ -114,6 +114,8 @@ pub enum Deed {
     CalibrationStarted,
     /// A calibration was ended before its time.
     CalibrationStopped,
+    /// A message was sent to see whether it arrives.
+    WebhookTested,
     /// Several services were taken back at once.
     FleetGuard,
     /// A receipt was kept.

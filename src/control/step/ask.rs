@@ -148,9 +148,11 @@ fn takes(command: &Command) -> (Role, Over<'_>) {
         | Command::Calibration(name)
         | Command::MayLook(Looking::History(Some(name))) => (Role::Viewer, Over::Services(from_ref(name))),
         Command::MayLook(Looking::Metrics) => (Role::Viewer, Over::Everything),
-        Command::MayLook(Looking::WholeHistory) => (Role::Admin, Over::Everything),
         // Who may not do it may still see what it would do.
         Command::Preview(intent) => (Role::Viewer, over(intent)),
+        Command::MayLook(Looking::WholeHistory) | Command::Change(Intent::TestWebhook(_), _) => {
+            (Role::Admin, Over::Everything)
+        }
         Command::Change(intent, _) => (Role::Operator, over(intent)),
         // Nobody asks for these: Switchback's own interface tells them.
         Command::LoginFailed { .. } | Command::RightsChanged(_) => (Role::Viewer, Over::Nothing),
@@ -169,6 +171,7 @@ fn over(intent: &Intent) -> Over<'_> {
             Reach::Team(team) => Over::Team(team),
             Reach::Cluster(_) | Reach::All => Over::Everything,
         },
+        Intent::TestWebhook(_) => Over::Everything,
     }
 }
 
@@ -202,6 +205,7 @@ pub(super) fn deed(intent: &Intent) -> Deed {
         Intent::StopCalibration(_) => Deed::CalibrationStopped,
         Intent::Approve(_) => Deed::Approved,
         Intent::Reject(_) => Deed::ApprovalEnded,
+        Intent::TestWebhook(_) => Deed::WebhookTested,
         Intent::Revert(_) => Deed::Reverted,
         Intent::PauseRamps(_) => Deed::RampPaused,
         Intent::ResumeRamps(_) => Deed::RampResumed,
@@ -241,5 +245,6 @@ fn process_status(state: &State, now: Now) -> ProcessStatus {
         paused_ramps: state.entries().filter(paused).count(),
         fleet_guard: state.guard.alarm().map(ToString::to_string),
         held_elsewhere: state.held_elsewhere(),
+        webhooks: Vec::new(), // likewise
     }
 }

@@ -6,9 +6,9 @@ use crate::rollout::{self, Actor, Chosen, Plan, Said};
 use super::super::calibration;
 use super::super::entry::Entry;
 use super::super::event::{
-    Ask, CauseOfRevert, Effect, Happening, Intent, Now, Reach, Refused, RoomAsked, Why, Wish,
+    Answer, Ask, CauseOfRevert, Effect, Happening, Intent, Now, Reach, Refused, RoomAsked, Why, Wish,
 };
-use super::super::history::Deed;
+use super::super::history::{Deed, Draft};
 use super::super::note::Note;
 use super::super::state::State;
 use super::super::steering::PreviewStatus;
@@ -44,6 +44,11 @@ pub(super) fn steer(state: &mut State, asked: &Asked, intent: Intent, todo: &mut
         Intent::Move(name, wish) => move_one(state, asked, &name, wish, note, todo),
         Intent::Calibrate(name, lasts) => calibration::begin(state, asked.ask, &name, lasts, &note, todo),
         Intent::StopCalibration(name) => calibration::stop(state, asked.ask, &name, &note, todo),
+        Intent::TestWebhook(webhook) => {
+            let details = Some(webhook.to_string());
+            todo.push(Effect::History(Draft { details, ..note.draft(None) }));
+            todo.answer(asked.ask, Answer::Noted);
+        }
         Intent::Approve(name) => approve(state, asked, &name, &note, todo),
         Intent::Reject(name) => reject(state, asked.ask, &name, &note, todo),
         Intent::Revert(reach) => revert_reached(state, asked.ask, &reach, &note, todo),
@@ -306,7 +311,8 @@ pub(super) fn preview(
         | Intent::ResumeRamps(_)
         | Intent::Reject(_)
         | Intent::Calibrate(..)
-        | Intent::StopCalibration(_) => Ok(Vec::new()),
+        | Intent::StopCalibration(_)
+        | Intent::TestWebhook(_) => Ok(Vec::new()),
         Intent::Approve(name) => {
             let entry = state.named(name).ok_or_else(|| Refused::NoService(name.clone()))?;
             let pending = entry.pending.as_ref().ok_or_else(|| Refused::NothingToApprove(name.clone()))?;

@@ -97,6 +97,7 @@ impl Todo {
             at_unix_ms: self.now.wall.0,
             happening,
             service: service.map(ToString::to_string),
+            team: None, // the loop knows, and fills it in
             by: by.map(Into::into),
             text,
             of_alarm: false,
