@@ -53,6 +53,8 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/services/{name}/migration", post(change::migrate))
         .route("/v1/services/{name}/approval", post(change::approve).delete(change::reject))
         .route("/v1/services/{name}/receipt", get(look::receipt))
+        .route("/v1/services/{name}/receipts", get(look::receipts))
+        .route("/v1/services/{name}/receipts/{reverted_unix_ms}", get(look::receipt_at))
         .route("/v1/services/{name}/sensitivity", get(look::sensitivity))
         .route(
             "/v1/services/{name}/calibration",

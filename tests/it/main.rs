@@ -35,6 +35,7 @@ mod peers;
 mod pools;
 mod proxy_protocol;
 mod proxying;
+mod receipts;
 mod refusals;
 mod rehearsal;
 mod reload;
