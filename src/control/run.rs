@@ -247,6 +247,9 @@ impl Loop {
                     let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
                     self.meters.sources(self.state.lineups(), now.mono);
                     self.meters.fits(self.state.fits(now));
+                    self.meters.migration(&self.state.ledger(now, |_| true));
+                    let records = self.state.unwritten();
+                    self.meters.process(self.state.guard.alarm().is_some(), records, self.writer.waiting_drafts());
                     self.meters.recorded().upkeep();
                     continue;
                 }

@@ -75,14 +75,8 @@ fn tell(state: &mut State, caller: &Caller, command: Command, now: Now) -> Answe
             preview(state, caller, &intent, now).map_or_else(Answer::Refused, Answer::Preview)
         }
         Command::Migration => {
-            let mut rows = Vec::new();
-            for slot in state.slots() {
-                let Some(entry) = state.entry(slot).filter(|entry| sees(caller, entry, None)) else {
-                    continue;
-                };
-                let status = entry.status(&fleet, now);
-                rows.push(entry.ledger.row(&entry.config, &status, now.wall));
-            }
+            let rows = state.ledger(now, |entry| sees(caller, entry, None));
+            let rows = rows.into_iter().map(|(_, row)| row).collect();
             Answer::Migration(Box::new(sum_up(rows, now.wall)))
         }
         Command::MayLook(_) => {
@@ -240,7 +234,7 @@ fn process_status(state: &State, now: Now) -> ProcessStatus {
         connections: state.connections.iter().sum(),
         services: state.entries().count(),
         held: state.entries().filter(held).count(),
-        unwritten: state.entries().filter(|entry| entry.written < entry.rollout.revision()).count(),
+        unwritten: state.unwritten(),
         unwritten_history: 0, // as with workers_current
         paused_ramps: state.entries().filter(paused).count(),
         fleet_guard: state.guard.alarm().map(ToString::to_string),
