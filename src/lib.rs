@@ -17,7 +17,7 @@
 //! pools, timers and tallies: `Rc` and `Cell`, no locks. **The control plane** is one thread with one loop.
 //! They touch in two places: the [`snapshot`] goes down, the [`tally`] comes up. A worker never waits for
 //! control; if control dies, workers keep the last snapshot, and `/healthz` says so. The access log has a thread
-//! of its own, for which nobody waits either.
+//! of its own, for which nobody waits either; and so do webhooks.
 //!
 //! # Layers
 //!
@@ -39,7 +39,7 @@
 //! | 3 | [`snapshot`] | DOWN: the one value that control publishes and workers read |
 //! | 3 | [`tally`] | UP: the counts that workers report each tick |
 //! | 4 | [`dataplane`] | what happens to a request; once per worker, sharing nothing |
-//! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `watch` (files), `discovery` (what platforms say of endpoints), `roster` and `lineup` (what is believed of it), `ejection`, `capacity`, `shed` (pure) |
+//! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `history` (who did what), `watch` (files), `discovery` (what platforms say of endpoints), `roster` and `lineup` (what is believed of it), `ejection`, `capacity`, `shed`, `calibration` (Helios against itself), `guard`, `ledger` (pure), `webhooks` (who is told) |
 //! | 5 | [`admin`] | the HTTP API by which people look and steer, and who they are |
 //! | 6 | [`app`] | build (every socket open, nothing spawned) · start · stop |
 //! | 7 | [`cli`] | one file a subcommand; the demo |
@@ -125,6 +125,12 @@
 //!   access log has, and by which a recorded day is judged again.
 //! - *Each worker has its own copy of a service's header rules*: a name or a value in a head counts its users, and all workers
 //!   counting on one would be fighting over a cache line.
+//! - *Calibration labels requests and deals none*: halves of endpoints or of users that really are sent elsewhere would be
+//!   another service. The labels have a coin of their own, so that who is calibrated is dealt as who is not.
+//! - *A webhook's message is signed, shaped and addressed when it is sent*, not when it is kept: a key that was changed, or a URL that
+//!   was wrong, is then mended for what waits, too.
+//! - *What is told to `PagerDuty` about a service is one incident only for its revert*: what joined an incident of lower urgency would
+//!   wake nobody.
 //! - *A weight toward a side that a service does not have is moved to the side that it has*, when a person's
 //!   word or a file leads there: 404 and 503 are for services that have no side at all.
 //! - *The rescue budget is 100 % unless a file says less*: a budget below it fails users exactly when all of

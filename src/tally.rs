@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::model::{Cause, Endpoint, PerSide, RouteKey};
 use crate::snapshot::ServiceId;
+use crate::splitter::Halves;
 use crate::verdict::{Block, Latency, Stratum};
 
 /// Reports that wait for control. A worker sends ten a second, so this is seconds of a control that is busy;
@@ -21,6 +22,9 @@ const MOST_LATENCIES: usize = 8_192;
 
 /// Endpoints that a report names with what failed on them.
 const MOST_BLAMED: usize = 64;
+
+/// Failures on Kubernetes of which a report says which requests they were.
+const MOST_CITED: usize = 4;
 
 /// What one worker counted since its last report.
 #[derive(Debug, Default)]
@@ -47,6 +51,18 @@ pub(crate) struct ServiceReport {
     pub(crate) tally: ServiceTally,
     /// Requests of routes that have no stratum of their own.
     pub(crate) routes: Vec<RouteReport>,
+    /// Votes of Helios' halves, while it is compared with itself. Nothing else here knows of halves.
+    pub(crate) calibration: Option<Box<HalvesReport>>,
+}
+
+/// How Helios' two halves voted.
+#[derive(Debug)]
+pub(crate) struct HalvesReport {
+    /// Those of this calibration, and of no other.
+    pub(crate) halves: Halves,
+    pub(crate) block: Block,
+    /// Votes that were lost because too many waited.
+    pub(crate) lost: u64,
 }
 
 /// Requests of one route.
@@ -77,8 +93,19 @@ pub(crate) struct ServiceTally {
     pub(crate) answers: [u64; 5],
     /// Where failures happened.
     pub(crate) blamed: HashMap<(Endpoint, Cause), u64>,
+    /// A few requests that failed on Kubernetes.
+    pub(crate) cited: Vec<Cited>,
     /// How each endpoint did that was asked.
     pub(crate) endpoints: PerSide<Vec<EndpointTally>>,
+}
+
+/// One request that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Cited {
+    /// Its identifier, or the trace that it is part of.
+    pub(crate) id: Box<str>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) cause: Cause,
 }
 
 /// How one endpoint did.
@@ -131,6 +158,13 @@ impl ServiceTally {
         let what = (endpoint.clone(), cause);
         if self.blamed.len() < MOST_BLAMED || self.blamed.contains_key(&what) {
             *self.blamed.entry(what).or_default() += 1;
+        }
+    }
+
+    /// Notes which request it was that failed.
+    pub(crate) fn cite(&mut self, id: &str, endpoint: &Endpoint, cause: Cause) {
+        if self.cited.len() < MOST_CITED {
+            self.cited.push(Cited { id: id.into(), endpoint: endpoint.clone(), cause });
         }
     }
 

@@ -154,7 +154,7 @@ async fn change(shared: &Shared, caller: Caller, intent: Intent, why: Why) -> Re
                 by,
                 changes: Vec::new(),
                 applied: None,
-                written: false,
+                written: None,
                 approval: Some(*approval),
             };
             Ok((StatusCode::ACCEPTED, Json(changed)).into_response())

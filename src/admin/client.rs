@@ -65,6 +65,11 @@ pub(crate) fn service(name: &str) -> String {
     format!("/v1/services/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
+/// The path by which a webhook is tried.
+pub(crate) fn webhook_test(name: &str) -> String {
+    format!("/v1/webhooks/{}/test", utf8_percent_encode(name, NON_ALPHANUMERIC))
+}
+
 /// Asks, and gives back what was answered as the type that is expected.
 pub(crate) async fn ask<T: DeserializeOwned>(
     address: &Address,

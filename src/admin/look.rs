@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::control::{
     Announcement, Answer, Command, Happening, HistoryEntry, Looking, MigrationStatus, Page, PreviewStatus,
-    ProcessStatus, ReadinessStatus, ReceiptRecord, SensitivityStatus, ServiceStatus, Verification,
+    ProcessStatus, Reader, ReadinessStatus, ReceiptRecord, SensitivityStatus, ServiceStatus, Verification,
 };
 use crate::model::{Caller, Role, Scope};
 
@@ -77,6 +77,45 @@ pub(super) async fn receipt(
         },
         other => Err(refused(other)),
     }
+}
+
+/// The receipts that are kept of a service's reverts, the newest first.
+pub(super) async fn receipts(
+    State(shared): State<Shared>,
+    Asker(caller): Asker,
+    Path(name): Path<String>,
+) -> Handled<Vec<ReceiptRecord>> {
+    let service = read::name(&name)?;
+    visible(&shared, caller, Looking::History(Some(service.clone()))).await?;
+    from_disk(&shared, move |reader| reader.receipts(&service)).await.map(Json)
+}
+
+/// The receipt of the revert at this time.
+pub(super) async fn receipt_at(
+    State(shared): State<Shared>,
+    Asker(caller): Asker,
+    Path((name, reverted_unix_ms)): Path<(String, u64)>,
+) -> Handled<ReceiptRecord> {
+    let service = read::name(&name)?;
+    visible(&shared, caller, Looking::History(Some(service.clone()))).await?;
+    match from_disk(&shared, move |reader| reader.receipt(&service, reverted_unix_ms)).await? {
+        Some(receipt) => Ok(Json(receipt)),
+        None => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!(
+                "there is no receipt of a revert of {name} at {reverted_unix_ms}; /v1/services/{name}/receipts lists them"
+            ),
+        )),
+    }
+}
+
+/// Reads what is kept, beside all else.
+async fn from_disk<T: Send + 'static>(
+    shared: &Shared,
+    read: impl FnOnce(&Reader) -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let reader = shared.history.clone();
+    tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|error| unreadable(&error))
 }
 
 pub(super) async fn sensitivity(
@@ -180,13 +219,8 @@ pub(super) async fn history(
         (None, Some(of)) => sees_all || visible.contains(of),
         (None, None) => sees_all,
     };
-    let reader = shared.history.clone();
-    let entries = tokio::task::spawn_blocking(move || reader.read(&page, wanted)).await;
-    match entries {
-        Ok(Ok(entries)) => Ok(Json(entries)),
-        Ok(Err(error)) => Err(unreadable(&error)),
-        Err(error) => Err(unreadable(&error)),
-    }
+    let entries = from_disk(&shared, move |reader| reader.read(&page, wanted)).await?;
+    entries.map(Json).map_err(|error| unreadable(&error))
 }
 
 /// Whether the history is as it was written.
@@ -195,12 +229,8 @@ pub(super) async fn verification(
     Asker(caller): Asker,
 ) -> Handled<Verification> {
     visible(&shared, caller, Looking::WholeHistory).await?;
-    let reader = shared.history.clone();
-    match tokio::task::spawn_blocking(move || reader.verify()).await {
-        Ok(Ok(verification)) => Ok(Json(verification)),
-        Ok(Err(error)) => Err(unreadable(&error)),
-        Err(error) => Err(unreadable(&error)),
-    }
+    let found = from_disk(&shared, Reader::verify).await?;
+    found.map(Json).map_err(|error| unreadable(&error))
 }
 
 fn unreadable(error: &dyn std::fmt::Display) -> Refusal {

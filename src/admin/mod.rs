@@ -9,6 +9,7 @@
 //! | `POST /v1/revert` | takes services back |
 //! | `GET /v1/services/NAME/receipt` | the last revert's receipt |
 //! | `GET /v1/services/NAME/sensitivity` | how soon trouble would be seen |
+//! | `POST /v1/services/NAME/calibration` | compares Helios with itself; `GET` tells how it goes, `DELETE` ends it |
 //! | `GET /v1/events` | announcements, one JSON object a line, as they come |
 //! | `GET /metrics`, `GET /healthz`, `GET /readyz` | for Prometheus and for who starts and stops Switchback |
 //!
@@ -23,6 +24,7 @@
 
 mod access;
 mod address;
+mod calibration;
 mod caller;
 mod change;
 pub(crate) mod client;
@@ -34,6 +36,7 @@ mod problem;
 mod read;
 mod routes;
 mod serve;
+mod webhooks;
 pub(crate) mod wire;
 
 pub use routes::calls;

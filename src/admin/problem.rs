@@ -45,6 +45,7 @@ impl From<Refused> for Refusal {
             | Refused::NoRoom { .. }
             | Refused::NotReady { .. }
             | Refused::WaitsAlready { .. }
+            | Refused::Calibration { .. }
             | Refused::Overtaken(_) => StatusCode::CONFLICT,
             Refused::NoSide(..) | Refused::NoStep { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Refused::NotWritten(_) | Refused::Stopping => StatusCode::SERVICE_UNAVAILABLE,
@@ -61,6 +62,7 @@ pub(super) fn refused(answer: Answer) -> Refusal {
         | Answer::Status(_)
         | Answer::Receipt(_)
         | Answer::Sensitivity(_)
+        | Answer::Calibration(_)
         | Answer::Preview(_)
         | Answer::Migration(_)
         | Answer::Readiness(_)

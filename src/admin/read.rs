@@ -104,7 +104,7 @@ pub(super) fn reach(scope: &wire::Scope) -> Result<Reach, Refusal> {
             Ok(Reach::Cluster(line(cluster, "a cluster", LONGEST_TICKET)?.into()))
         }
         ([], None, None, true) => Ok(Reach::All),
-        _ => Err(Refusal::unprocessable("say which: services, a team, a cluster, or all; one of them")),
+        _ => Err(Refusal::unprocessable("name the services, a team or a cluster, or say all: one of these")),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::control::{Handle, Reader};
 use super::access::{Gate, authenticate};
 use super::caller::refuse_strangers;
 use super::problem::Refusal;
-use super::{change, look};
+use super::{calibration, change, look, webhooks};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -99,10 +99,17 @@ fn in_turn() -> Vec<Call> {
         call(Method::POST, "/v1/services/{name}/approval", change::approve),
         call(Method::DELETE, "/v1/services/{name}/approval", change::reject),
         call(Method::GET, "/v1/services/{name}/receipt", look::receipt),
+        call(Method::GET, "/v1/services/{name}/receipts", look::receipts),
+        call(Method::GET, "/v1/services/{name}/receipts/{reverted_unix_ms}", look::receipt_at),
         call(Method::GET, "/v1/services/{name}/sensitivity", look::sensitivity),
+        call(Method::GET, "/v1/services/{name}/calibration", calibration::show),
+        call(Method::POST, "/v1/services/{name}/calibration", calibration::begin),
+        call(Method::DELETE, "/v1/services/{name}/calibration", calibration::stop),
         call(Method::POST, "/v1/ramps/pause", change::pause_ramps),
         call(Method::POST, "/v1/ramps/resume", change::resume_ramps),
         call(Method::POST, "/v1/preview", look::preview),
+        call(Method::GET, "/v1/webhooks", webhooks::list),
+        call(Method::POST, "/v1/webhooks/{name}/test", webhooks::test),
         call(Method::GET, "/v1/migration", look::migration),
         call(Method::GET, "/v1/history", look::history),
         call(Method::GET, "/v1/history/verification", look::verification),

@@ -53,7 +53,28 @@ pub(crate) struct Release {
     pub(crate) force: bool,
 }
 
-/// Starts a ramp, or a migration.
+/// Compares a service's Helios with itself. It changes nothing for anybody, and needs no reason.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Calibrate {
+    /// How long, as in `30m`; the usual time if absent.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub(crate) lasts: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Ends that before its time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StopCalibration {
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Starts a ramp.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StartRamp {
@@ -154,6 +175,40 @@ pub(crate) enum Preview {
     Revert(Scope),
 }
 
+/// Tries a webhook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestWebhook {
+    pub(crate) reason: String,
+}
+
+/// What came of trying a webhook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tested {
+    pub(crate) webhook: String,
+    /// The message, by which its receiver knows it.
+    pub(crate) id: String,
+    pub(crate) result: TestResult,
+    /// What it was answered with, if it has arrived.
+    pub(crate) status: Option<u16>,
+    /// Why it has not arrived, if that is known.
+    pub(crate) trouble: Option<String>,
+    /// Messages that wait now.
+    pub(crate) waiting: usize,
+}
+
+/// Whether a webhook that is tried was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TestResult {
+    /// It was.
+    Delivered,
+    /// It will not be.
+    GivenUp,
+    /// It may still be.
+    Waiting,
+}
+
 /// What a change came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Changed {
@@ -163,9 +218,9 @@ pub(crate) struct Changed {
     pub(crate) changes: Vec<crate::control::Change>,
     /// How far it has come.
     pub(crate) applied: Option<AppliedRecord>,
-    /// Whether it is on disk. What is toward Helios is in force before.
-    #[serde(default)]
-    pub(crate) written: bool,
+    /// Whether the hold is on disk; absent where there is none. It is in force in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) written: Option<bool>,
     /// Nothing has changed yet: it waits for a second person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) approval: Option<ApprovalStatus>,

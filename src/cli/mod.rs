@@ -3,14 +3,22 @@
 //! Every command says what it did, to what, and what follows; `--json` says the same to programs. Errors go to
 //! standard error. Exit codes: 0 done, 1 refused or at fault, 2 wrong usage, 3 Switchback cannot be reached.
 
+mod approve;
+mod calibrate;
+mod change;
 mod check;
 mod credentials;
 mod demo;
 mod endpoint;
 mod events;
 mod explain;
+mod foresee;
+mod history;
 mod judged_by;
+mod migrate;
+mod migration;
 mod print;
+mod ramp;
 mod release;
 mod replay;
 mod revert;
@@ -20,6 +28,7 @@ mod serve;
 mod simulate;
 mod status;
 mod token;
+mod webhooks;
 mod weight;
 mod whoami;
 
@@ -75,14 +84,28 @@ enum Command {
     Revert(revert::Revert),
     /// Ends a hold.
     Release(release::Release),
+    /// Raises a service's weight step by step, each only if the judge is content.
+    Ramp(ramp::Ramp),
+    /// Agrees to what another person wants, where raising a weight takes two.
+    Approve(approve::Approve),
+    /// Begins a service's migration: checks that it is ready, and starts its ramp.
+    Migrate(migrate::Migrate),
+    /// Shows how far the migration is: the ledger.
+    Migration(migration::Migration),
+    /// Shows who did what, when and why; or checks that nobody has changed that since.
+    History(history::History),
     /// Explains the last revert of a service: its receipt. Without one, what the judge has to say now.
     Explain(explain::Explain),
+    /// Compares Helios with itself: how noisy a service is, and whether the judge keeps its promise with it.
+    Calibrate(calibrate::Calibrate),
     /// Follows what happens.
     Events(events::Events),
     /// Says who you are to the admin interface, and what you may do.
     Whoami(whoami::WhoAmIs),
     /// Makes, lists and revokes tokens, in the rights file.
     Token(token::Token),
+    /// Shows who is told what happens, by webhooks, and how that goes.
+    Webhooks(webhooks::Webhooks),
     /// Lets the judge judge recorded requests, and tells what it would have decided, and when.
     Replay(replay::ReplayTrace),
     /// Rehearses what might happen to a service: what the judge would make of it, and how soon.
@@ -122,10 +145,17 @@ pub fn main() -> ExitCode {
         Command::Weight(weight) => weight.run(&admin),
         Command::Revert(revert) => revert.run(&admin),
         Command::Release(release) => release.run(&admin),
+        Command::Ramp(ramp) => ramp.run(&admin),
+        Command::Approve(approve) => approve.run(&admin),
+        Command::Migrate(migrate) => migrate.run(&admin),
+        Command::Migration(migration) => migration.run(&admin),
+        Command::History(history) => history.run(&admin),
         Command::Explain(explain) => explain.run(&admin),
+        Command::Calibrate(calibrate) => calibrate.run(&admin),
         Command::Events(events) => events.run(&admin),
         Command::Whoami(whoami) => whoami.run(&admin),
         Command::Token(token) => token.run(),
+        Command::Webhooks(webhooks) => webhooks.run(&admin),
         Command::Replay(replay) => replay.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Demo(demo) => demo.run(),

@@ -118,6 +118,22 @@ pub(super) fn percent(share: f64) -> String {
     if percent >= 10.0 { format!("{percent:.0}%") } else { format!("{percent:.2}%") }
 }
 
+/// A rate as people read it: `975/s`, `1,240/s`, `0.3/s`.
+pub(super) fn rate(per_second: f64) -> String {
+    if per_second > 0.0 && per_second < 9.95 {
+        return format!("{per_second:.1}/s");
+    }
+    let digits = format!("{per_second:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    format!("{text}/s")
+}
+
 /// How many there are of something: `1 request`, `2 requests`.
 pub(super) fn counted(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
@@ -149,6 +165,12 @@ mod tests {
             ["0.02%", "0.00%", "50%", "100%"]
         );
         assert_eq!(moment(1_795_317_247_312), "2026-11-22 03:14:07.312 UTC");
+    }
+
+    #[test]
+    fn rates_have_as_many_digits_as_they_need() {
+        let rates = [0.0, 0.34, 9.9, 9.96, 975.4, 1_240.0, 1_234_567.0].map(rate);
+        assert_eq!(rates, ["0/s", "0.3/s", "9.9/s", "10/s", "975/s", "1,240/s", "1,234,567/s"]);
     }
 
     #[test]

@@ -78,12 +78,23 @@ fn warnings(process: &ProcessStatus) -> Vec<String> {
     if process.unwritten > 0 {
         lines.push(format!("! {} records are not on disk yet: is the disk full?", process.unwritten));
     }
+    if process.unwritten_history > 0 {
+        let waiting = process.unwritten_history;
+        lines.push(format!("! {waiting} entries of the history are not on disk yet: is the disk full?"));
+    }
+    if let Some(alarm) = &process.fleet_guard {
+        lines.push(format!("! {alarm}"));
+    }
+    if process.paused_ramps > 0 {
+        lines.push(format!("! {} ramps are paused: switchback ramp resume --all …", process.paused_ramps));
+    }
     if process.workers_current < process.workers {
         lines.push(format!(
             "! {} of {} workers go by the latest weights",
             process.workers_current, process.workers
         ));
     }
+    lines.extend(super::webhooks::warnings(&process.webhooks));
     lines
 }
 
@@ -150,6 +161,14 @@ fn why(service: &ServiceStatus) -> String {
         ("held", Some(since), _) => format!("held {}: {by}", ago(since)),
         ("override", _, Some(until)) => format!("override: {by}, {} left", ahead(until)),
         ("override", _, None) => format!("override: {by}"),
+        ("ramp", Some(since), _) => match &service.ramp {
+            Some(ramp) => {
+                let (step, steps) = (ramp.step, ramp.steps.len());
+                let going = if ramp.going == "on" { ago(since) } else { ramp.going.clone() };
+                format!("ramp {step} of {steps}, {going}")
+            }
+            None => "ramp".to_owned(),
+        },
         (other, _, _) => other.to_owned(),
     }
 }
@@ -280,6 +299,21 @@ fn details(service: &ServiceStatus) -> Vec<String> {
     }
     if let Some(reason) = &service.reason {
         lines.push(format!("reason     {reason}"));
+    }
+    if let Some(ramp) = &service.ramp {
+        let waits: Vec<_> = ramp.waits.iter().map(|wait| wait.text.as_str()).collect();
+        let waits = if waits.is_empty() { "nothing".to_owned() } else { waits.join("; ") };
+        let next = ramp.next_percent.map_or_else(|| "none".to_owned(), |next| format!("{next:.2}"));
+        lines.push(format!("ramp       next step {next}; waits for {waits}"));
+    }
+    if let Some(approval) = &service.approval {
+        lines.push(format!(
+            "approval   {} wants {}: {}; to agree: switchback approve {}",
+            approval.by, approval.what, approval.reason, service.service
+        ));
+    }
+    if let Some(again) = service.again_unix_ms {
+        lines.push(format!("again      its ramp starts again by itself in {}", ahead(again)));
     }
     if service.why == "held" {
         let name = &service.service;

@@ -62,7 +62,7 @@ fn keys_at(
     let path = check_tls::file_like("jwks.json", raw, faults)?;
     let is_read = match files {
         Files::Read => true,
-        Files::ReadUnless(known) => !known.has_keys(&path),
+        Files::ReadUnless(known) => !known.has_file(&path),
         Files::Leave => false,
     };
     if is_read {

@@ -13,10 +13,9 @@ use super::at::At;
 use super::check_process::{duration_within, within};
 use super::check_service::percentage;
 use super::fault::{Faults, Source};
-use super::fleet::{FleetConfig, GuardConfig};
+use super::fleet::FleetConfig;
 use super::parse::{Lost, parse};
-use super::raw_process::RawProcess;
-use super::raw_ramp::{RawGuard, RawRamp, RawStep};
+use super::raw_ramp::{RawRamp, RawRamps, RawStep};
 
 /// The weights of a ramp of which nobody has said more, in percent.
 const STEPS: [f64; 5] = [1.0, 5.0, 25.0, 50.0, 100.0];
@@ -26,8 +25,6 @@ const HOLD: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_h
 const REQUESTS: RangeInclusive<i64> = 0..=1_000_000_000_000;
 const AGAIN_AFTER: RangeInclusive<Duration> = Duration::from_mins(10)..=Duration::from_hours(7 * 24);
 const AGAIN_MOST: RangeInclusive<i64> = 1..=10;
-const GUARDED: RangeInclusive<i64> = 2..=1_000;
-const GUARDED_WITHIN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
 /// What holds for a step of which nothing else is said.
 const USUAL: Step =
@@ -67,29 +64,12 @@ pub fn parse_plan(value: &serde_json::Value) -> Result<Arc<Plan>, String> {
     Err(told.collect::<Vec<_>>().join("; "))
 }
 
-/// Checks what holds for all services.
-pub(super) fn fleet(raw: &mut RawProcess, faults: &mut Faults<'_>) -> FleetConfig {
-    let ramps = raw.ramps.take().unwrap_or_default();
-    let zone = ramps.zone.and_then(|raw| zone(&raw, faults)).unwrap_or_default();
-    let freezes = ramps.freezes.unwrap_or_default();
+/// Checks what holds for all ramps: the zone where none is said, and when no step is taken.
+pub(super) fn of_fleet(raw: RawRamps, faults: &mut Faults<'_>) -> (Zone, Vec<Freeze>) {
+    let zone = raw.zone.and_then(|raw| zone(&raw, faults)).unwrap_or_default();
+    let freezes = raw.freezes.unwrap_or_default();
     let freezes = freezes.iter().filter_map(|(name, raw)| freeze(Some(name), raw, &zone, faults)).collect();
-    let approvals = raw.approvals.take().and_then(|approvals| approvals.raises);
-    FleetConfig {
-        freezes,
-        zone,
-        approvals: approvals.is_some_and(|raises| raises.value),
-        guard: guard(raw.fleet_guard.take().unwrap_or_default(), faults),
-    }
-}
-
-fn guard(raw: RawGuard, faults: &mut Faults<'_>) -> GuardConfig {
-    let usual = GuardConfig::default();
-    let services = raw.services.and_then(|raw| within(&raw, GUARDED, "services", faults));
-    GuardConfig {
-        services: services.and_then(|services| usize::try_from(services).ok()).unwrap_or(usual.services),
-        within: duration_within(raw.within, &GUARDED_WITHIN, usual.within, faults),
-        revert_cluster: raw.revert_cluster.is_some_and(|raw| raw.value),
-    }
+    (zone, freezes)
 }
 
 fn steps(raw: Option<At<Vec<At<RawStep>>>>, usual: Step, lost: &Lost, faults: &mut Faults<'_>) -> Vec<Step> {

@@ -175,7 +175,7 @@ fn host_port(text: &str) -> Option<HostPort> {
 }
 
 /// Whether a host has this name (RFC 1123), which may end in a dot. What ends in a number would be an address.
-fn is_name(host: &str) -> bool {
+pub(super) fn is_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

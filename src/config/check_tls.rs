@@ -40,8 +40,8 @@ pub(super) struct InForce {
     acceptors: HashMap<AcceptSettings, Arc<Acceptor>>,
     connectors: HashMap<ConnectSettings, Arc<Connector>>,
     rights: Option<PathBuf>,
-    /// Keys of identity providers.
-    keys: HashSet<PathBuf>,
+    /// Files with keys, of webhooks and of an identity provider.
+    files: HashSet<PathBuf>,
 }
 
 impl InForce {
@@ -54,21 +54,23 @@ impl InForce {
             side.tls.iter().chain(masters)
         });
         let masters = config.process.helios.as_ref().and_then(|masters| masters.tls.as_ref());
-        let connectors = connectors.chain(masters);
+        let webhooks = &config.fleet.webhooks;
+        let connectors =
+            connectors.chain(masters).chain(webhooks.iter().filter_map(|hook| hook.tls.as_ref()));
         Self {
             acceptors: acceptors.map(|acceptor| (acceptor.settings().clone(), acceptor.clone())).collect(),
             connectors: connectors
                 .map(|connector| (connector.settings().clone(), connector.clone()))
                 .collect(),
             rights: config.process.admin.rights.clone(),
-            keys: HashSet::new(),
+            files: webhooks.iter().flat_map(|hook| hook.files()).cloned().collect(),
         }
     }
 
     pub(super) fn of_rights(rights: &RightsConfig) -> Self {
         let mut known = Self::default();
         match rights.oidc.as_ref().map(|oidc| &oidc.keys) {
-            Some(KeysAt::File(path)) => _ = known.keys.insert(path.clone()),
+            Some(KeysAt::File(path)) => _ = known.files.insert(path.clone()),
             Some(KeysAt::Url(url)) => {
                 known.connectors.insert(url.connector.settings().clone(), url.connector.clone());
             }
@@ -82,9 +84,9 @@ impl InForce {
         self.rights.as_deref() == Some(path)
     }
 
-    /// Whether this is the file of an identity provider's keys.
-    pub(super) fn has_keys(&self, path: &Path) -> bool {
-        self.keys.contains(path)
+    /// Whether a file with a key is in use.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        self.files.contains(path)
     }
 }
 

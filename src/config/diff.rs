@@ -49,12 +49,6 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("limits", before.limits != after.limits),
     ];
     diff.restart.extend(sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section));
-    let (before, after) = (&old.fleet, &new.fleet);
-    let sections = [
-        ("ramps", before.zone != after.zone || before.freezes != after.freezes),
-        ("approvals", before.approvals != after.approvals),
-        ("fleet-guard", before.guard != after.guard),
-    ];
-    diff.fleet.extend(sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section));
+    diff.fleet = old.fleet.changes(&new.fleet);
     diff
 }

@@ -17,7 +17,7 @@ use super::parse::parse;
 use super::raw_process::RawProcess;
 use super::raw_service::RawService;
 use super::routes::{Claim, check_conflicts};
-use super::{check_process, check_ramp, check_service};
+use super::{check_fleet, check_process, check_service};
 
 /// Switchback's own settings, in the configuration's folder.
 const PROCESS_FILE: &str = "switchback.toml";
@@ -125,7 +125,7 @@ fn neighbour(service: &Path) -> (ProcessConfig, FleetConfig) {
 fn settings(source: &Arc<Source>, files: Files<'_>, found: &mut Vec<Fault>) -> (ProcessConfig, FleetConfig) {
     let (mut raw, lost) = parse::<RawProcess>(source, found);
     let mut faults = Faults::of(source, found);
-    let fleet = check_ramp::fleet(&mut raw, &mut faults);
+    let fleet = check_fleet::check(&mut raw, &lost, files, &mut faults);
     (check_process::check(raw, &lost, files, &mut faults), fleet)
 }
 

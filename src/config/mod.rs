@@ -15,6 +15,7 @@ mod changes;
 mod check_addresses;
 mod check_checks;
 mod check_failures;
+mod check_fleet;
 mod check_headers;
 mod check_limits;
 mod check_oidc;
@@ -24,6 +25,7 @@ mod check_rights;
 mod check_service;
 mod check_sources;
 mod check_tls;
+mod check_webhooks;
 mod checked;
 mod checks;
 mod diff;
@@ -42,6 +44,7 @@ mod raw_rights;
 mod raw_service;
 mod raw_sources;
 mod raw_tls;
+mod raw_webhooks;
 mod render;
 mod rights;
 mod routes;
@@ -49,6 +52,7 @@ mod schema;
 mod show;
 mod sources;
 mod units;
+mod webhooks;
 
 pub use changes::{ChangesConfig, HeaderRules, TraceStart};
 pub use check_ramp::parse_plan;
@@ -77,3 +81,4 @@ pub use sources::{
     Published, Registered, Source,
 };
 pub use units::{in_words, parse_duration};
+pub use webhooks::{Target, Topic, UrlFault, WebhookConfig, WebhookKind, WebhookUrl};

@@ -7,6 +7,7 @@ use super::at::At;
 use super::raw_ramp::{RawApprovals, RawGuard, RawRamps};
 use super::raw_sources::{RawCluster, RawHelios};
 use super::raw_tls::RawAccept;
+use super::raw_webhooks::RawWebhook;
 
 /// Switchback's own settings: `switchback.toml`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -36,6 +37,8 @@ pub(super) struct RawProcess {
     pub(super) approvals: Option<RawApprovals>,
     /// When several services are taken back at once. A change needs no restart.
     pub(super) fleet_guard: Option<RawGuard>,
+    /// Who is told what happens, each with a name. A change needs no restart.
+    pub(super) webhooks: Option<BTreeMap<At<String>, RawWebhook>>,
 }
 
 /// One listener: HTTP/1.1 and HTTP/2 on one port, or one Unix socket.

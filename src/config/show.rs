@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use crate::model::{GrpcCode, Side, Statuses};
+use crate::rollout::{Plan, Step};
 use crate::splitter::Sticky;
 use crate::tls::ConnectSettings;
 
@@ -20,7 +21,13 @@ pub fn show(service: &ServiceConfig) -> String {
     let mut out = String::new();
     let s = service;
     // Writing to a String does not fail.
-    let _ = writeln!(out, "team  = {:?}\nphase = {:?}\n\n[match]", s.team, s.phase.as_str());
+    let _ = writeln!(out, "team  = {:?}\nphase = {:?}", s.team, s.phase.as_str());
+    for (key, name) in [("owner", &s.owner), ("contact", &s.contact)] {
+        if let Some(name) = name {
+            let _ = writeln!(out, "{key} = {name:?}");
+        }
+    }
+    out.push_str("\n[match]\n");
     if !s.matches.listeners.is_empty() {
         let _ = writeln!(out, "listeners = {:?}", s.matches.listeners);
     }
@@ -225,6 +232,27 @@ fn show_rules(s: &ServiceConfig, out: &mut String) {
         rule.slower.ratio,
         exact(rule.slower.add)
     );
+    show_plan(&s.plan, out);
+    let _ = writeln!(out, "\n[approvals]\nraises = {}", s.approvals);
+}
+
+fn show_plan(plan: &Plan, out: &mut String) {
+    let step = |step: &Step| {
+        let Step { to, hold, requests, certainty } = step;
+        let (hold, certainty) = (exact(*hold), certainty * 100.0);
+        format!("    {{ to = {to}, hold = \"{hold}\", requests = {requests}, certainty = {certainty:?} }},\n")
+    };
+    let steps: String = plan.steps.iter().map(step).collect();
+    let _ = writeln!(
+        out,
+        "\n[ramp]\nsteps = [\n{steps}]\nhours = {:?}\nzone = \"{}\"\nfreezes = {:?}",
+        strings(&plan.hours.spans),
+        plan.hours.zone,
+        plan.freezes.iter().map(|freeze| &*freeze.text).collect::<Vec<_>>()
+    );
+    if let Some(again) = plan.again {
+        let _ = writeln!(out, "again-after = \"{}\"\nagain-most = {}", exact(again.after), again.most);
+    }
 }
 
 fn show_limits(limits: &ServiceLimits, out: &mut String) {

@@ -6,18 +6,20 @@ use crate::rollout::{self, Rollout, Said, State, Word};
 use crate::snapshot::{Candidate, Gates, ServiceId, ServiceView};
 use crate::splitter::Plan;
 use crate::tally::{RouteReport, ServiceReport, SideTally};
-use crate::verdict::{Block, Finding, Groups, Moment, Stratum, Verdict, Watch};
+use crate::verdict::{Finding, Groups, Stratum, Verdict, Watch};
 
 use super::approval::Pending;
+use super::calibration::Calibrations;
 use super::capacity::{Capacity, Fit, FitWatch, Served};
 use super::discovery::{Sighting, SourceId};
 use super::ejection::Reason;
 use super::event::Now;
-use super::journal::{EndpointsRecord, ReceiptRecord};
+use super::gathering::Gathering;
+use super::journal::{CalibrationRecord, EndpointsRecord, ReceiptRecord};
 use super::lasting::Lasting;
 use super::ledger::{Ledger, Stage};
 use super::lineup::{Ejected, Lineup, PartState};
-use super::receipt::finding_record;
+use super::receipt::{Heard, finding_record};
 use super::roster::Change;
 use super::shed::{Shedder, Usually};
 use super::traffic::Traffic;
@@ -45,9 +47,8 @@ pub(super) struct Entry {
     /// Whether what was said of it is what the process before has kept.
     pub(super) is_kept: bool,
     pub(super) watch: Watch,
-    block: Block,
-    /// Requests that hang, by worker, as each has told last.
-    hanging: Vec<Vec<(Stratum, PerSide<u32>)>>,
+    gathering: Gathering,
+    pub(super) calibrations: Calibrations,
     groups: Arc<Groups>,
     gates: Option<Arc<Gates>>,
     /// The endpoints of each side.
@@ -64,8 +65,8 @@ pub(super) struct Entry {
     /// When they were written for the next process.
     endpoints_kept: Option<Millis>,
     advised: Option<Millis>,
-    /// How the evidence of the last finding grew.
-    pub(super) course: Vec<Moment>,
+    /// What the judge had to say when it found something last.
+    pub(super) heard: Heard,
 }
 
 /// How often a service's endpoints are written for the next process.
@@ -109,11 +110,11 @@ impl Entry {
             rollout,
             traffic: Traffic::default(),
             receipt,
-            block: Block::default(),
-            hanging: Vec::new(),
+            gathering: Gathering::default(),
+            calibrations: Calibrations::default(),
             groups: Arc::default(),
             advised: None,
-            course: Vec::new(),
+            heard: Heard::default(),
             lineups: PerSide::default(),
             endpoints_kept: None,
             capacities: PerSide::default(),
@@ -285,15 +286,9 @@ impl Entry {
 
     /// Adds what a worker counted; tells whether workers are to go by other endpoints.
     pub(super) fn add(&mut self, now: Millis, worker: usize, report: &ServiceReport) -> bool {
-        let ServiceReport { block, tally, routes, .. } = report;
-        self.block += block;
-        if self.hanging.len() <= worker {
-            self.hanging.resize(worker + 1, Vec::new());
-        }
-        let hanging = &mut self.hanging[worker];
-        hanging.clear();
-        hanging.extend(block.parts().map(|(stratum, part)| (stratum, part.hanging)));
-        hanging.retain(|(_, hanging)| *hanging != PerSide::default());
+        let ServiceReport { block, tally, routes, calibration, .. } = report;
+        self.gathering.add(worker, block);
+        self.calibrations.add(worker, calibration.as_deref());
         for (stratum, latency) in &tally.sides.helios.latencies {
             self.watch.answered(now, *stratum, *latency);
         }
@@ -324,22 +319,15 @@ impl Entry {
 
     /// Judges what was counted since the last tick.
     pub(super) fn tick(&mut self, now: Millis) -> Judged {
-        // Reports do not keep step with ticks: two of one worker are not twice as many that hang.
-        self.block.forget_hanging();
-        for (stratum, hanging) in self.hanging.iter().flatten() {
-            let part = self.block.part(*stratum);
-            for side in Side::ALL {
-                part.hanging[side] += hanging[side];
-            }
-        }
-        if self.block.is_empty() {
+        let block = self.gathering.of_tick();
+        if block.is_empty() {
             return Judged::Fine;
         }
-        let found = self.watch.observe(now, &self.block);
-        self.block.clear();
+        let found = self.watch.observe(now, block);
+        self.gathering.clear();
         let Some(finding) = found else { return Judged::Fine };
         // Whatever is done about it, the evidence has been heard.
-        self.course = self.watch.judge().course().copied().collect();
+        self.heard = Heard::now(self.watch.judge(), now);
         self.watch.judge_mut().clear();
         if self.settles.is_some_and(|settles| now < settles) {
             return Judged::Fine;
@@ -359,7 +347,12 @@ impl Entry {
 
     /// Requests that hang on a side.
     pub(super) fn hanging(&self, side: Side) -> u32 {
-        self.hanging.iter().flatten().map(|(_, hanging)| hanging[side]).sum()
+        self.gathering.hanging(side)
+    }
+
+    /// What the last calibration came to that has ended.
+    pub(super) fn calibration(&self) -> Option<&CalibrationRecord> {
+        self.calibrations.last()
     }
 
     /// Learns thresholds and groups, if it is time; tells whether they have changed.
@@ -367,6 +360,7 @@ impl Entry {
         let changed = self.watch.learn(now);
         if changed {
             self.groups = Arc::new(self.watch.groups());
+            self.calibrations.follow(self.watch.strata());
         }
         changed
     }
@@ -378,16 +372,23 @@ impl Entry {
 
     /// The weight in force.
     pub(super) fn weight(&self) -> Weight {
-        self.weight_under(self.rollout.said())
+        match self.only_weight() {
+            Some(weight) => weight,
+            None => self.rollout.weight(),
+        }
     }
 
     /// The weight that would be in force under this. A service that has one side only is on that side, whatever was said:
     /// the word stands, and counts again when there is a choice.
     pub(super) fn weight_under(&self, said: &Said) -> Weight {
+        self.only_weight().unwrap_or_else(|| said.weight(self.rollout.file()))
+    }
+
+    fn only_weight(&self) -> Option<Weight> {
         match (self.config.is_on(Side::Helios), self.config.is_on(Side::Kubernetes)) {
-            (true, true) | (false, false) => said.weight(self.rollout.file()),
-            (true, false) => Weight::ZERO,
-            (false, true) => Weight::FULL,
+            (true, true) | (false, false) => None,
+            (true, false) => Some(Weight::ZERO),
+            (false, true) => Some(Weight::FULL),
         }
     }
 
@@ -434,7 +435,7 @@ impl Entry {
     /// Begins anew with Kubernetes, after a revert or a release.
     pub(super) fn rearm(&mut self) {
         self.watch.judge_mut().rearm();
-        self.block.clear();
+        self.gathering.clear();
     }
 
     /// What workers go by.
@@ -453,6 +454,7 @@ impl Entry {
             plan,
             held: self.is_held(),
             judged: self.config.judge.mode != JudgeMode::Off,
+            calibrating: self.calibrations.halves(),
             endpoints: PerSide::from_fn(|side| self.offered(side).clone()),
             out: PerSide::from_fn(|side| self.lineups[side].let_out.clone()),
             rings: PerSide::from_fn(|side| self.lineups[side].ring.clone()),

@@ -12,10 +12,13 @@ use crate::snapshot::Snapshot;
 use crate::tally::Report;
 use crate::tls::Expiry;
 
+use super::calibration::{CalibrationStatus, Objection};
 use super::discovery::Look;
 use super::health::Opinion;
 use super::history::Draft;
-use super::journal::{ActorRecord, AppliedRecord, EndpointsRecord, LedgerRecord, ReceiptRecord};
+use super::journal::{
+    ActorRecord, AppliedRecord, CalibrationsRecord, EndpointsRecord, LedgerRecord, ReceiptRecord,
+};
 use super::steering::{ApprovalStatus, MigrationStatus, PreviewStatus, ReadinessStatus};
 use super::views::{ProcessStatus, SensitivityStatus, ServiceStatus};
 
@@ -77,6 +80,8 @@ pub(crate) enum Command {
     Receipt(ServiceName),
     /// How soon would trouble with a service be seen?
     Sensitivity(ServiceName),
+    /// How goes a service's calibration, and what did the last one come to?
+    Calibration(ServiceName),
     /// What would come of a change?
     Preview(Intent),
     /// How far is the migration?
@@ -100,10 +105,16 @@ pub(crate) enum Command {
 pub(crate) enum Intent {
     /// The weight of one service, now or by and by.
     Move(ServiceName, Wish),
+    /// Compare a service's Helios with itself for so long.
+    Calibrate(ServiceName, Duration),
+    /// End that before its time.
+    StopCalibration(ServiceName),
     /// Agree to what another person wants of a service.
     Approve(ServiceName),
     /// Do not agree, or want it no more.
     Reject(ServiceName),
+    /// Send somebody a message, to see whether it arrives.
+    TestWebhook(Arc<str>),
     /// Take services back.
     Revert(Reach),
     /// Pause ramps.
@@ -192,6 +203,7 @@ pub(crate) enum Answer {
     Status(Vec<ServiceStatus>),
     Receipt(Box<Option<ReceiptRecord>>),
     Sensitivity(SensitivityStatus),
+    Calibration(Box<CalibrationStatus>),
     Preview(Vec<PreviewStatus>),
     Migration(Box<MigrationStatus>),
     Readiness(ReadinessStatus),
@@ -201,7 +213,8 @@ pub(crate) enum Answer {
     Changed {
         changes: Vec<Change>,
         applied: Option<AppliedRecord>,
-        written: bool,
+        /// `None` where nobody has waited for it.
+        written: Option<bool>,
     },
     /// It waits for a second person.
     Waits(Box<ApprovalStatus>),
@@ -250,6 +263,8 @@ pub(crate) enum Refused {
     Unproven(ServiceName),
     #[error("{service}: {name} has asked for something already that waits for a second person: {what}")]
     WaitsAlready { service: ServiceName, name: Arc<str>, what: String },
+    #[error("{service}: {objection}")]
+    Calibration { service: ServiceName, objection: Objection },
     #[error("{0}: the change could not be written to the state directory, and is not in force")]
     NotWritten(ServiceName),
     #[error("{0}: the service was reverted or changed meanwhile; this change is not in force")]
@@ -262,17 +277,18 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(super) enum Effect {
     Publish(Snapshot),
-    /// `first` must stand in the history before the record is written: it is toward Kubernetes.
+    /// Write a record down, and in the history why.
     WriteRecord {
         service: ServiceName,
         record: Record,
-        first: Vec<Draft>,
+        history: Behind,
     },
     /// Add this to the history.
     History(Draft),
     WriteReceipt(ServiceName, Box<ReceiptRecord>),
     WriteEndpoints(ServiceName, Box<EndpointsRecord>),
     WriteLedger(ServiceName, Box<LedgerRecord>),
+    WriteCalibrations(ServiceName, Box<CalibrationsRecord>),
     /// Tell when every worker goes by what was published last.
     WatchApplied {
         service: ServiceName,
@@ -284,6 +300,15 @@ pub(super) enum Effect {
     AnswerWhenApplied(Ask, Vec<Change>, Vec<(ServiceName, u64)>),
 }
 
+/// Where the history has a record's reason.
+#[derive(Debug)]
+pub(super) enum Behind {
+    /// Before the record: it is toward Kubernetes.
+    First(Option<Box<Draft>>),
+    /// Behind it: it is in force already.
+    Then(Option<Box<Draft>>),
+}
+
 /// Something that people may want to know at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Announcement {
@@ -293,6 +318,9 @@ pub struct Announcement {
     pub happening: Happening,
     /// The service that it happened to, if it was one.
     pub service: Option<String>,
+    /// The team that owns the service.
+    #[serde(default)]
+    pub team: Option<String>,
     /// Who did it, if somebody did.
     pub by: Option<ActorRecord>,
     /// What happened, in a sentence.
@@ -328,6 +356,8 @@ pub enum Happening {
     PromiseBroken,
     /// The judge would take a service back, but may only say so.
     Advised,
+    /// Helios was compared with itself, and what that came to is known.
+    Calibrated,
     /// A new configuration is in force.
     ConfigLoaded,
     /// A new configuration has faults; the last good one stays.

@@ -10,12 +10,14 @@
 //! ```
 
 mod approval;
+mod calibration;
 mod capacity;
 mod certificates;
 mod discovery;
 mod ejection;
 mod entry;
 mod event;
+mod gathering;
 mod guard;
 mod health;
 mod history;
@@ -38,11 +40,15 @@ mod step;
 mod traffic;
 mod views;
 mod watch;
+mod webhooks;
 
+pub use calibration::CalibrationStatus;
 pub use event::{Announcement, Happening};
 pub use history::{Deed, DeedOutcome, Draft, HistoryEntry, HistoryFault, ReceiptSeal, Verification};
 pub use journal::{
-    ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
+    ActorRecord, AppliedRecord, BegunRecord, BlamedRecord, CalibrationRecord, CitedRecord, CourseRecord,
+    EndingRecord, EvidenceRecord, FindingRecord, HalfRecord, JudgementRecord, QuestionRecord, ReceiptRecord,
+    SecondRecord, SensitivityRecord, SideRecord, TrialRecord,
 };
 pub use steering::{
     ApprovalStatus, MigrationRow, MigrationStatus, MigrationSum, PreviewStatus, RampStatus, ReadinessCheck,
@@ -51,10 +57,13 @@ pub use steering::{
 pub use views::{
     DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
+pub use webhooks::WebhookStatus;
 
+pub(crate) use calibration::CalibrationOrder;
 pub(crate) use event::{
     Answer, CauseOfRevert, Change, Command, Intent, Looking, Reach, Refused, RoomAsked, Why, Wish,
 };
 pub(crate) use history::{Page, Reader};
 pub(crate) use journal::{Kept, OpenError, Store};
 pub(crate) use run::{Handle, Seed, start};
+pub(crate) use webhooks::{NotTested, TestResult, Tested};

@@ -5,6 +5,7 @@ use crate::model::{ServiceName, Side};
 
 use super::entry::Entry;
 use super::event::Now;
+use super::journal::{EndingRecord, JudgementRecord};
 use super::steering::{ReadinessCheck, ReadinessStatus};
 
 impl ReadinessStatus {
@@ -40,6 +41,7 @@ impl Entry {
                     check("judge", false, format!("its mode is {}: nothing would be taken back", config.judge.mode.as_str()))
                 }
             },
+            self.is_calibrated(),
             named("owner", config.owner.as_deref(), "owner"),
             named("contact", config.contact.as_deref(), "contact"),
             check(
@@ -48,6 +50,19 @@ impl Entry {
                 if self.is_held() { "it is held: release it first" } else { "none" }.to_owned(),
             ),
         ]
+    }
+
+    /// Whether it is known that the judge keeps its promise with this service.
+    fn is_calibrated(&self) -> ReadinessCheck {
+        let how = format!("switchback calibrate {}", self.config.name);
+        match self.calibration() {
+            None => check("calibration", false, format!("Helios was never compared with itself: {how}")),
+            Some(last) => {
+                let ok = last.ending == EndingRecord::Finished && last.judgement == JudgementRecord::Within;
+                let again = if ok { String::new() } else { format!(": {how}") };
+                check("calibration", ok, format!("{}{again}", last.told))
+            }
+        }
     }
 
     /// Whether a side has endpoints, and most of them are well.

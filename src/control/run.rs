@@ -31,6 +31,7 @@ use super::on_disk::OnDisk;
 use super::state::State;
 use super::step::step;
 use super::watch;
+use super::webhooks::{self, Letterbox, Post};
 
 /// What control is made from.
 pub(crate) struct Seed {
@@ -55,6 +56,7 @@ pub(crate) struct Handle {
     commands: mpsc::Sender<Question>,
     news: Arc<News>,
     recorded: Recorded,
+    webhooks: Letterbox,
 }
 
 /// Who asks, what, and where the answer goes.
@@ -104,7 +106,9 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
 
     let (commands, asked) = mpsc::channel(WAITING_COMMANDS);
     let news = Arc::new(News { sending: broadcast::Sender::new(RECENT_NEWS), recent: Mutex::default() });
-    let handle = Handle { commands, news: news.clone(), recorded: meters.recorded() };
+    let webhooks = webhooks::start(seed.clock, &seed.loaded.config)?;
+    let (recorded, letterbox) = (meters.recorded(), webhooks.letterbox());
+    let handle = Handle { commands, news: news.clone(), recorded, webhooks: letterbox };
     let (own, own_events) = mpsc::channel(WAITING_COMMANDS);
     let mut control = Loop {
         clock: seed.clock,
@@ -124,6 +128,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
         wanted,
         checks,
         known: seed.known,
+        webhooks,
     };
     control.begin(announcements);
     let inputs = Inputs {
@@ -184,6 +189,7 @@ struct Loop {
     wanted: signal::Sender<Arc<[Wanted]>>,
     checks: signal::Sender<Arc<[Checks]>>,
     known: Arc<AtomicBool>,
+    webhooks: Post,
 }
 
 /// What people have been told of requests that the access log does not have.
@@ -222,6 +228,7 @@ impl Loop {
                 // Before people: however many ask, the judge looks.
                 _ = tick.tick() => {
                     self.follow_access_log();
+                    self.webhooks.measure(self.meters.recorder());
                     Event::Tick
                 }
                 Some(report) = reports.recv() => {
@@ -241,6 +248,9 @@ impl Loop {
                     let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
                     self.meters.sources(self.state.lineups(), now.mono);
                     self.meters.fits(self.state.fits(now));
+                    self.meters.migration(&self.state.ledger(now, |_| true));
+                    let records = self.state.unwritten();
+                    self.meters.process(self.state.guard.alarm().is_some(), records, self.writer.waiting_drafts());
                     self.meters.recorded().upkeep();
                     continue;
                 }
@@ -250,6 +260,7 @@ impl Loop {
             if configured {
                 self.follow_certificates();
                 self.wanted.send_replace(self.state.wanted());
+                self.webhooks.follow(&self.state.config.fleet);
             }
             if std::mem::take(&mut self.state.recheck) {
                 self.checks.send_replace(self.state.checks());
@@ -267,6 +278,7 @@ impl Loop {
             at_unix_ms: self.clock.wall().0,
             happening: Happening::Started,
             service: None,
+            team: None,
             by: None,
             text: format!("Switchback {} has started", env!("CARGO_PKG_VERSION")),
             of_alarm: false,
@@ -336,13 +348,12 @@ impl Loop {
                 self.meters.publish(&snapshot);
                 self.publisher.publish(snapshot);
             }
-            Effect::WriteRecord { service, record, first } => {
-                let now = self.clock.wall().0;
-                let first = first.into_iter().map(|draft| (now, draft)).collect();
-                self.writer.record(service, record, first);
+            Effect::WriteRecord { service, record, history } => {
+                self.writer.record(service, record, history, self.clock.wall().0);
             }
             Effect::History(draft) => self.writer.history(self.clock.wall().0, draft),
             Effect::WriteLedger(service, ledger) => self.writer.ledger(service, ledger),
+            Effect::WriteCalibrations(service, record) => self.writer.calibrations(service, record),
             Effect::WriteReceipt(service, receipt) => self.writer.receipt(service, receipt),
             Effect::WriteEndpoints(service, endpoints) => self.writer.endpoints(service, endpoints),
             Effect::WatchApplied { service, reverted } => self.watch_applied(service, reverted),
@@ -350,6 +361,7 @@ impl Loop {
             Effect::Answer(ask, Answer::Process(mut status)) => {
                 status.workers_current = self.publisher.seen_by(self.state.generation);
                 status.unwritten_history = self.writer.waiting_drafts();
+                status.webhooks = self.webhooks.status();
                 self.answer(ask, Answer::Process(status));
             }
             Effect::Answer(ask, answer) => self.answer(ask, answer),
@@ -366,12 +378,19 @@ impl Loop {
         }
     }
 
-    fn announce(&mut self, announcement: Announcement) {
+    fn announce(&mut self, mut announcement: Announcement) {
+        let name = announcement.service.as_deref().and_then(|name| ServiceName::parse(name).ok());
+        let entry = name.and_then(|name| self.state.named(&name));
+        let (team, receipt) =
+            entry.map(|entry| (entry.config.team.to_string(), entry.receipt.as_ref())).unzip();
+        announcement.team = team;
+        self.webhooks.tell(&announcement, receipt.flatten());
         let Announcement { happening, text, .. } = &announcement;
         match happening {
             Happening::Started
             | Happening::Released
             | Happening::WeightChanged
+            | Happening::Calibrated
             | Happening::RampChanged
             | Happening::RampStepped
             | Happening::ApprovalWanted
@@ -429,8 +448,8 @@ impl Loop {
             // A disk that is slow delays nothing but the answer, and that not for long.
             let written = timeout(APPLY_PATIENCE, on_disk.has(&records));
             let (applied, written) = tokio::join!(applied, written);
-            let (applied, written) = (Some(applied), written.is_ok());
-            let _ = waiting.send(Answer::Changed { changes, applied, written });
+            let written = (!records.is_empty()).then_some(written.is_ok());
+            let _ = waiting.send(Answer::Changed { changes, applied: Some(applied), written });
         });
     }
 
@@ -466,6 +485,7 @@ impl Loop {
         if timeout(LAST_WRITES, all).await.is_err() {
             error!("some records could not be written before the end");
         }
+        self.webhooks.end().await;
     }
 }
 
@@ -490,6 +510,11 @@ impl Handle {
     /// The metrics in Prometheus' text format.
     pub(crate) fn metrics(&self) -> String {
         self.recorded.render()
+    }
+
+    /// By which webhooks are tried.
+    pub(crate) fn webhooks(&self) -> &Letterbox {
+        &self.webhooks
     }
 
     /// Whether control still takes questions.

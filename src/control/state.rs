@@ -3,21 +3,24 @@ use std::sync::Arc;
 
 use crate::config::{Config, Loaded, ServiceConfig, SideConfig};
 use crate::model::{Millis, ServiceName, Side, UnixMillis, Weight};
-use crate::rollout::{Actor, Hold, Record, Rollout, State as Steps, Word};
+use crate::rollout::{self, Actor, Hold, Record, Rollout, Word};
 use crate::snapshot::{Routes, ServiceId, ServiceView, Snapshot};
 use crate::tls::Connector;
 
+use super::calibration::Calibrations;
 use super::capacity::Fit;
 use super::discovery::{SourceId, Wanted};
 use super::entry::Entry;
 use super::event::{Announcement, Ask, Happening, Now};
 use super::guard::Guard;
 use super::health::Checks;
-use super::journal::{ActorRecord, EndpointsRecord, Kept, LedgerRecord, ReceiptRecord};
+use super::journal::{ActorRecord, CalibrationsRecord, EndpointsRecord, Kept, LedgerRecord, ReceiptRecord};
 use super::ledger::{Ledger, Stage};
 use super::lineup::Lineup;
 use super::note::Note;
 use super::roster::Roster;
+use super::steering::MigrationRow;
+use super::views::ServiceStatus;
 
 /// Everything that control knows.
 pub(super) struct State {
@@ -40,6 +43,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// Slots of services that have something to judge.
     pub(super) to_judge: BTreeSet<usize>,
+    /// Slots of services whose Helios is being compared with itself.
+    pub(super) calibrating: BTreeSet<usize>,
     /// Slots of services whose word ends by itself.
     pub(super) timed: BTreeSet<usize>,
     /// Slots of services one of whose sources is doubted.
@@ -74,10 +79,11 @@ pub(super) struct Waiting {
 
 #[derive(Default)]
 struct Remains {
-    record: Option<Record>,
+    rollout: Option<Rollout>,
     receipt: Option<ReceiptRecord>,
     endpoints: Option<EndpointsRecord>,
     ledger: Option<LedgerRecord>,
+    calibrations: Option<CalibrationsRecord>,
 }
 
 impl State {
@@ -93,6 +99,7 @@ impl State {
                     at_unix_ms: now.0,
                     happening: Happening::Unreadable,
                     service: Some(name.to_string()),
+                    team: None,
                     by: Some(ActorRecord::Caution),
                     text: text.clone(),
                     of_alarm: false,
@@ -100,7 +107,8 @@ impl State {
                 let hold = Hold { by: Actor::Caution, reason: text.into(), since: now, before: Weight::ZERO };
                 Record { revision: 0, said: Word::Held(hold).into() }
             });
-            elsewhere.entry(name).or_default().record = Some(record);
+            // What its file says is not known before it has one.
+            elsewhere.entry(name).or_default().rollout = Some(Rollout::new(Weight::ZERO, Some(record)));
         }
         for (name, receipt) in kept.receipts {
             elsewhere.entry(name).or_default().receipt = Some(receipt);
@@ -110,6 +118,9 @@ impl State {
         }
         for (name, ledger) in kept.ledgers {
             elsewhere.entry(name).or_default().ledger = Some(ledger);
+        }
+        for (name, calibrations) in kept.calibrations {
+            elsewhere.entry(name).or_default().calibrations = Some(calibrations);
         }
         let mut state = Self {
             config: loaded.config.clone(),
@@ -125,6 +136,7 @@ impl State {
             serial: 0,
             generation: 0,
             to_judge: BTreeSet::new(),
+            calibrating: BTreeSet::new(),
             timed: BTreeSet::new(),
             waits: BTreeSet::new(),
             unsaved: BTreeSet::new(),
@@ -155,12 +167,18 @@ impl State {
         }
         self.serial = self.serial.wrapping_add(1);
         let id = ServiceId { slot: u32::try_from(slot).unwrap_or(u32::MAX), serial: self.serial };
-        let Remains { record, receipt, endpoints, ledger } =
+        let Remains { rollout, receipt, endpoints, ledger, calibrations } =
             self.elsewhere.remove(&config.name).unwrap_or_default();
-        let rollout = Rollout::new(config.weight, record);
+        let rollout = match rollout {
+            Some(rollout) => rollout.with_file(config.weight),
+            None => Rollout::new(config.weight, None),
+        };
         self.slots.insert(config.name.clone(), slot);
         let ledger = Ledger::new(&config.name, Stage::of(&config), rollout.weight(), ledger, now.wall);
         let mut entry = Entry::new(id, config, rollout, receipt, ledger);
+        entry.calibrations = calibrations.map(Calibrations::remembered).unwrap_or_default();
+        // What a service has missed while it was not configured counts for nothing.
+        entry.is_kept = self.generation == 0;
         entry.follow_ramp(now);
         entry.follow_ledger(now);
         self.entries[slot] = Some(entry);
@@ -253,33 +271,40 @@ impl State {
             .filter_map(|waiting| waiting.ask)
             .collect();
         let Some(slot) = self.slots.remove(name) else { return (None, asks) };
-        let mut undo = None;
         self.views[slot] = None;
         self.to_judge.remove(&slot);
+        self.calibrating.remove(&slot);
         self.timed.remove(&slot);
         self.waits.remove(&slot);
         self.unsaved.remove(&slot);
         self.climbing.remove(&slot);
         self.with_pending.remove(&slot);
         self.by_source.retain(|_, known| *known != slot);
-        if let Some(entry) = self.entries[slot].take() {
-            let mut record =
-                Record { revision: entry.rollout.revision(), said: entry.rollout.said().clone() };
-            if matches!(entry.rollout.state(), Steps::Rising { .. }) {
-                record.revision += 1;
-                undo = Some(record.clone());
-            }
-            let endpoints = Some(EndpointsRecord::of(&entry));
-            let ledger = Some(entry.ledger.record().clone());
-            let remains = Remains { record: Some(record), receipt: entry.receipt, endpoints, ledger };
-            self.elsewhere.insert(name.clone(), remains);
-        }
+        let Some(entry) = self.entries[slot].take() else { return (None, asks) };
+        let endpoints = Some(EndpointsRecord::of(&entry));
+        let ledger = Some(entry.ledger.record().clone());
+        let calibrations = Some(entry.calibrations.to_keep(name));
+        let (rollout, undo) = entry.rollout.leave();
+        let remains =
+            Remains { rollout: Some(rollout), receipt: entry.receipt, endpoints, ledger, calibrations };
+        self.elsewhere.insert(name.clone(), remains);
         (undo, asks)
     }
 
-    /// What is to be kept of a service that is not configured, if this revision of it is still the last.
-    pub(super) fn kept_elsewhere(&self, name: &ServiceName, revision: u64) -> Option<Record> {
-        self.elsewhere.get(name)?.record.clone().filter(|record| record.revision == revision)
+    /// A record of a service that is not configured is on disk, or could not be written. Tells what is to be written again.
+    pub(super) fn written_elsewhere(
+        &mut self,
+        name: &ServiceName,
+        written: rollout::Event,
+        now: UnixMillis,
+    ) -> Option<Record> {
+        let remains = self.elsewhere.get_mut(name)?;
+        let (rollout, effects) = remains.rollout.take()?.step(written, now);
+        remains.rollout = Some(rollout);
+        effects.into_iter().find_map(|effect| match effect {
+            rollout::Effect::Write(record) => Some(record),
+            _ => None,
+        })
     }
 
     /// Makes a service's view anew; it is seen with the next publish.
@@ -304,12 +329,13 @@ impl State {
         self.routes = Arc::new(Routes::build(&self.config.process.listeners, &services));
     }
 
-    /// How the sides in force are spoken to over TLS.
+    /// How the sides in force, and whoever else we ask, are spoken to over TLS.
     pub(super) fn connectors(&self) -> impl Iterator<Item = Arc<Connector>> {
         let views = self.views.iter().flatten();
         let ours = views.flat_map(|view| Side::ALL.map(|side| view.config.sides[side].tls.clone())).flatten();
         let masters = self.rosters().filter_map(|roster| roster.source().masters()?.tls.clone());
-        ours.chain(masters)
+        let webhooks = self.config.fleet.webhooks.iter().filter_map(|webhook| webhook.tls.clone());
+        ours.chain(masters).chain(webhooks)
     }
 
     /// The next snapshot.
@@ -318,12 +344,35 @@ impl State {
         Snapshot { generation: self.generation, routes: self.routes.clone(), services: self.views.clone() }
     }
 
+    /// What the ledger of migrations says of these services, by name.
+    pub(super) fn ledger(
+        &mut self,
+        now: Now,
+        of: impl Fn(&Entry) -> bool,
+    ) -> Vec<(ServiceStatus, MigrationRow)> {
+        let (slots, entries, fleet) = (&self.slots, &mut self.entries, &self.config.fleet);
+        let mut rows = Vec::with_capacity(slots.len());
+        for slot in slots.values() {
+            let Some(Some(entry)) = entries.get_mut(*slot) else { continue };
+            if of(entry) {
+                let status = entry.status(fleet, now);
+                let row = entry.ledger.row(&entry.config, &status, now.wall);
+                rows.push((status, row));
+            }
+        }
+        rows
+    }
+
+    /// Services whose record is not on disk yet.
+    pub(super) fn unwritten(&self) -> usize {
+        self.entries().filter(|entry| entry.written < entry.rollout.revision()).count()
+    }
+
     /// Whether a service is held, or would be if it were configured.
     pub(super) fn is_held(&self, name: &ServiceName) -> bool {
         let entry = self.slot(name).and_then(|slot| self.entries.get(slot)?.as_ref());
-        let kept = self.elsewhere.get(name).and_then(|remains| remains.record.as_ref());
-        entry.is_some_and(Entry::is_held)
-            || kept.is_some_and(|record| matches!(record.said.word, Word::Held(_)))
+        let kept = self.elsewhere.get(name).and_then(|remains| remains.rollout.as_ref());
+        entry.is_some_and(Entry::is_held) || kept.is_some_and(|kept| matches!(kept.word(), Word::Held(_)))
     }
 
     /// The team that owns a service.
@@ -334,6 +383,12 @@ impl State {
     /// The entry of a service.
     pub(super) fn named(&mut self, name: &ServiceName) -> Option<&mut Entry> {
         self.slot(name).and_then(|slot| self.entry(slot))
+    }
+
+    /// Slots of services of which the ledger knows something new.
+    pub(super) fn slots_with_news(&self) -> Vec<usize> {
+        let news = self.entries().filter(|entry| entry.ledger.unsaved);
+        news.map(|entry| entry.id.slot as usize).collect()
     }
 
     /// Slots of services of which something waits for a second person.
@@ -368,7 +423,7 @@ impl State {
     /// Services that are not configured, but held.
     pub(super) fn held_elsewhere(&self) -> Vec<String> {
         let held = |remains: &Remains| {
-            remains.record.as_ref().is_some_and(|record| matches!(record.said.word, Word::Held(_)))
+            remains.rollout.as_ref().is_some_and(|kept| matches!(kept.word(), Word::Held(_)))
         };
         self.elsewhere.iter().filter(|(_, remains)| held(remains)).map(|(name, _)| name.to_string()).collect()
     }

@@ -10,6 +10,7 @@ use super::capacity::Fit;
 use super::journal::{ActorRecord, FindingRecord};
 use super::lineup::{Lineup, PartState};
 use super::steering::{ApprovalStatus, RampStatus};
+use super::webhooks::WebhookStatus;
 
 /// One service as people and programs see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -274,4 +275,7 @@ pub struct ProcessStatus {
     pub fleet_guard: Option<String>,
     /// The service names of all holds in the state directory whose services are not configured.
     pub held_elsewhere: Vec<String>,
+    /// Who is told what happens.
+    #[serde(default)]
+    pub webhooks: Vec<WebhookStatus>,
 }

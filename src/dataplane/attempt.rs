@@ -4,10 +4,13 @@ use http::HeaderMap;
 
 use crate::model::{Cause, Fault, Micros, Outcome, Side};
 use crate::snapshot::ServiceView;
+use crate::splitter::Half;
 use crate::verdict::{Latency, Question, Stratum, Thresholds, Ticket};
 
+use super::calibration::Labelled;
 use super::core::Core;
 use super::endpoints::{EndpointState, Lease, Serial};
+use super::rules::Passing;
 use super::service::Service;
 use super::trace::Trace;
 use super::turns::SideTurn;
@@ -26,7 +29,12 @@ pub(super) struct Try {
     _turn: SideTurn,
     /// Absent if this try is no evidence.
     ticket: Option<Ticket>,
+    /// Its place among Helios' halves, while those are compared. Whoever has one has a ticket too. It is large, and few have
+    /// one.
+    labelled: Option<Box<Labelled>>,
     trace: Option<Rc<Trace>>,
+    /// By which people know the request.
+    passing: Option<Rc<Passing>>,
     /// Why it has failed, as the head of its answer says.
     failure: Option<Cause>,
     is_timed: bool,
@@ -60,6 +68,8 @@ pub(super) struct TryOf {
     pub(super) turn: SideTurn,
     /// Whether how long it takes is the side's doing: while a client sends, it is the client's.
     pub(super) is_timed: bool,
+    /// The half of Helios that it is of, if that is asked.
+    pub(super) half: Option<Half>,
 }
 
 impl Try {
@@ -69,12 +79,17 @@ impl Try {
         view: &ServiceView,
         dealt: TryOf,
         trace: Option<&Rc<Trace>>,
+        passing: Option<&Rc<Passing>>,
     ) -> Self {
-        let TryOf { side, counts, stratum, begun, turn, is_timed } = dealt;
+        let TryOf { side, counts, stratum, begun, turn, is_timed, half } = dealt;
         let unknown = Thresholds::default();
         let thresholds = if is_timed { view.groups.thresholds(stratum) } else { &unknown };
         let ticket = (counts == Counts::AsEvidence && view.judged)
             .then(|| service.ballot.borrow_mut().enter(stratum, side, begun, thresholds));
+        let half = half.filter(|_| side == Side::Helios && ticket.is_some()).zip(view.calibrating);
+        let labelled = half
+            .and_then(|(half, halves)| service.label(halves, half, stratum, begun, thresholds))
+            .map(Box::new);
         core.note_active(service);
         Self {
             core: core.clone(),
@@ -86,7 +101,9 @@ impl Try {
             endpoint: None,
             _turn: turn,
             ticket,
+            labelled,
             trace: trace.cloned(),
+            passing: passing.cloned(),
             failure: None,
             is_timed,
             patience: thresholds.age(side, Question::Stall).unwrap_or_default(),
@@ -138,7 +155,14 @@ impl Try {
     /// Notes what went wrong at the endpoint, whether or not the try goes on elsewhere.
     pub(super) fn blame(&self, cause: Cause) {
         if let Some(endpoint) = self.endpoint.as_ref().filter(|_| cause.fault() == Fault::Side) {
-            self.service.tally.borrow_mut().blame(&endpoint.endpoint, cause);
+            let mut tally = self.service.tally.borrow_mut();
+            tally.blame(&endpoint.endpoint, cause);
+            if let Some(id) = self.passing.as_ref().and_then(|passing| passing.known_as())
+                && self.side == Side::Kubernetes
+            {
+                tally.cite(id, &endpoint.endpoint, cause);
+            }
+            drop(tally);
             // Who was called in has not waited to the end.
             if !matches!(cause, Cause::TakenBack | Cause::LetOut) {
                 endpoint.failed();
@@ -159,6 +183,9 @@ impl Try {
         }
         if let Some(ticket) = &mut self.ticket {
             self.service.ballot.borrow_mut().answer(ticket, now, failed);
+        }
+        if let Some(labelled) = &mut self.labelled {
+            labelled.answer(now, failed);
         }
         if let Some(trace) = &self.trace {
             trace.answered_in(now.since(self.begun));
@@ -234,22 +261,25 @@ impl Try {
     }
 
     /// Casts the try's vote; tells whether it has one.
-    fn vote(&self, ticket: Ticket, outcome: Outcome) -> bool {
-        let mut ballot = self.service.ballot.borrow_mut();
-        match outcome {
-            Outcome::Ok => ballot.finish(ticket, self.core.now(), false),
+    fn vote(&mut self, ticket: Ticket, outcome: Outcome) -> bool {
+        let failed = match outcome {
+            Outcome::Ok => Some(false),
             // It has said that it waits, and more is not known.
-            Outcome::Failed(Cause::LetOut) => {
-                ballot.withdraw(ticket);
-                return false;
+            Outcome::Failed(Cause::LetOut) => None,
+            Outcome::Failed(cause) => (cause.fault() == Fault::Side).then_some(true),
+        };
+        let (labelled, mut ballot) = (self.labelled.take(), self.service.ballot.borrow_mut());
+        let Some(failed) = failed else {
+            ballot.withdraw(ticket);
+            if let Some(labelled) = labelled {
+                labelled.withdraw();
             }
-            Outcome::Failed(cause) if cause.fault() == Fault::Side => {
-                ballot.finish(ticket, self.core.now(), true);
-            }
-            Outcome::Failed(_) => {
-                ballot.withdraw(ticket);
-                return false;
-            }
+            return false;
+        };
+        let now = self.core.now();
+        ballot.finish(ticket, now, failed);
+        if let Some(labelled) = labelled {
+            labelled.finish(now, failed);
         }
         true
     }

@@ -33,7 +33,7 @@ pub(super) async fn run(core: Rc<Core>) {
         let passed = now.since(last);
         if passed >= STANDSTILL {
             for service in core.active().borrow().iter() {
-                service.ballot.borrow_mut().abstain(passed);
+                service.abstain(passed);
             }
         }
         last = now;

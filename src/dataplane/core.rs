@@ -55,6 +55,8 @@ pub(super) struct Core {
     let_out: RefCell<HashMap<Serial, Micros>>,
     refused: Cell<Causes>,
     rng: RefCell<fastrand::Rng>,
+    /// For what must not change whom requests are dealt to.
+    coin: RefCell<fastrand::Rng>,
     /// Rung when the beat has something to do again.
     pulse: Notify,
     beating: Cell<bool>,
@@ -109,6 +111,7 @@ impl Core {
             let_out: RefCell::default(),
             refused: Cell::default(),
             rng: RefCell::new(fastrand::Rng::new()),
+            coin: RefCell::new(fastrand::Rng::new()),
             pulse: Notify::new(),
             beating: Cell::new(false),
         }
@@ -163,6 +166,11 @@ impl Core {
     /// Draws an even number below `bound`.
     pub(super) fn draw(&self, bound: u32) -> u32 {
         self.rng.borrow_mut().u32(..bound)
+    }
+
+    /// Tosses a fair coin: whether it shows heads.
+    pub(super) fn toss(&self) -> bool {
+        self.coin.borrow_mut().bool()
     }
 
     /// Draws any number.

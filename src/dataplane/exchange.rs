@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
 use crate::snapshot::{AffinityKey, ServiceId};
+use crate::splitter::Half;
 use crate::verdict::{Question, Stratum};
 
 use super::answer::{AnswerBody, Stream};
@@ -46,6 +47,8 @@ pub(super) struct Exchange {
     side: Side,
     counts: Counts,
     stratum: Stratum,
+    /// The half of Helios that it is of, while those are compared.
+    half: Option<Half>,
     affinity: Option<AffinityKey>,
     dialect: Dialect,
     /// When the caller will wait no longer, if it says so.
@@ -68,13 +71,15 @@ pub(super) struct Dealt {
     pub(super) counts: Counts,
     /// The group in which it is compared.
     pub(super) stratum: Stratum,
+    /// The half of Helios that it is of, while those are compared.
+    pub(super) half: Option<Half>,
     /// What keeps it on one endpoint.
     pub(super) affinity: Option<AffinityKey>,
     pub(super) dialect: Dialect,
     pub(super) pace: LeastPace,
     pub(super) origin: Option<Box<Origin>>,
     pub(super) upgrade: Option<Box<Upgrade>>,
-    pub(super) passing: Option<Box<Passing>>,
+    pub(super) passing: Option<Rc<Passing>>,
     pub(super) trace: Option<Rc<Trace>>,
 }
 
@@ -116,7 +121,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 impl Exchange {
     /// A prepared request, and where it goes.
     pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
-        let Dealt { in_flight, view, service, side, counts, stratum, affinity, dialect, .. } = dealt;
+        let Dealt { in_flight, view, service, side, counts, stratum, half, affinity, dialect, .. } = dealt;
         let Dealt { pace, origin, upgrade, passing, trace, .. } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());
         let (mut marked, mut due) = (Marked::No, None);
@@ -138,6 +143,7 @@ impl Exchange {
             side,
             counts,
             stratum,
+            half,
             affinity,
             dialect,
             due,
@@ -372,10 +378,11 @@ impl Exchange {
         };
         let Plan { side, counts, begun, .. } = *plan;
         let is_timed = self.dialect == Dialect::Grpc || !self.asking.is_upload();
-        let dealt = TryOf { side, counts, stratum: self.stratum, begun, turn, is_timed };
+        let dealt = TryOf { side, counts, stratum: self.stratum, begun, turn, is_timed, half: self.half };
         // The access log tells of the first try, whichever ends first.
         let trace = self.trace.as_ref().filter(|_| !plan.is_hedge);
-        let mut attempt = Try::begin(&self.core, &self.service, &self.view, dealt, trace);
+        let mut attempt =
+            Try::begin(&self.core, &self.service, &self.view, dealt, trace, self.asking.passing.as_ref());
         if plan.is_hedge {
             attempt.if_dropped = Cause::Outrun;
         }
@@ -496,6 +503,7 @@ impl Exchange {
             side: self.side,
             counts: self.counts,
             stratum: self.stratum,
+            half: self.half,
             affinity: self.affinity,
             dialect: self.dialect,
             due: self.due,

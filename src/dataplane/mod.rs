@@ -20,6 +20,7 @@ mod asking;
 mod attempt;
 mod beat;
 mod body;
+mod calibration;
 mod connection;
 mod core;
 mod crowd;

@@ -13,7 +13,7 @@ use hyper::ext::Protocol as Extended;
 use crate::config::{Affinity, ListenerLimits, Peers};
 use crate::model::{Cause, Dialect, Route, Side};
 use crate::snapshot::{AffinityKey, ServiceView, Turn};
-use crate::splitter::{Point, Sticky, Why};
+use crate::splitter::{Half, Halves, Point, Sticky, Why};
 use crate::verdict::Stratum;
 
 use super::answer::AnswerBody;
@@ -161,6 +161,7 @@ fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Res
     let forced = forced(&view, address, request.headers());
     let user = user(&view, address, request.headers());
     let affinity = affinity(&view, address, &request);
+    let half = view.calibrating.map(|halves| half(core, halves, &view, address, request.headers()));
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
     let prepared = headers::prepare(&mut request, &client.forwarded);
@@ -181,7 +182,7 @@ fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Res
         Stratum::OTHER
     };
     // Behind the route, which is of the path that people know.
-    let passing = service.rules(&view).map(|rules| Box::new(rules.pass(&mut request, || core.random())));
+    let passing = service.rules(&view).map(|rules| Rc::new(rules.pass(&mut request, || core.random())));
     if let Some(trace) = &trace {
         trace.identify(request.headers(), passing.as_ref().and_then(|passing| passing.request_id()));
     }
@@ -197,6 +198,7 @@ fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Res
         side,
         counts,
         stratum,
+        half,
         affinity,
         dialect,
         pace,
@@ -248,6 +250,20 @@ fn forced(view: &ServiceView, client: Option<IpAddr>, headers: &HeaderMap) -> Op
 fn user(view: &ServiceView, client: Option<IpAddr>, headers: &HeaderMap) -> Option<Point> {
     let of = |key: &[u8]| Point::of(&view.config.name, key);
     identify(view.plan.sticky.as_ref()?, client, headers, of)
+}
+
+/// The half that a request is of if it is put to Helios: its user's, if the service is sticky and the request says who the
+/// user is.
+fn half(
+    core: &Core,
+    halves: Halves,
+    view: &ServiceView,
+    client: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Half {
+    let of = |key: &[u8]| halves.of_user(&view.config.name, key);
+    let of_user = view.plan.sticky.as_ref().and_then(|sticky| identify(sticky, client, headers, of));
+    of_user.unwrap_or_else(|| Half::drawn(core.toss()))
 }
 
 /// What keeps the request on one endpoint, if the service asks for that.

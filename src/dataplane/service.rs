@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::model::{Cause, Dialect, Micros, Outcome, PerSide, Route, Side, Weight};
 use crate::snapshot::{ServiceId, ServiceView};
-use crate::splitter::{Choice, Dealer, Point, choose};
+use crate::splitter::{Choice, Dealer, Half, Halves, Point, choose};
 use crate::tally::{ServiceReport, ServiceTally};
-use crate::verdict::{Ballot, Block, Stratum};
+use crate::verdict::{Ballot, Block, Stratum, Thresholds};
 
+use super::calibration::{Calibration, Labelled};
 use super::core::Core;
 use super::endpoints::Endpoints;
 use super::rescue::Budget;
@@ -24,6 +25,8 @@ pub(super) struct Service {
     pub(super) name: Arc<str>,
     pub(super) sides: PerSide<Endpoints>,
     pub(super) ballot: RefCell<Ballot>,
+    /// While Helios is being compared with itself.
+    calibration: RefCell<Option<Calibration>>,
     pub(super) tally: RefCell<ServiceTally>,
     pub(super) budget: RefCell<Budget>,
     /// Requests of routes that have no stratum of their own.
@@ -46,6 +49,7 @@ impl Service {
             name: view.config.name.as_str().into(),
             sides: PerSide::from_fn(|_| Endpoints::default()),
             ballot: RefCell::default(),
+            calibration: RefCell::default(),
             tally: RefCell::default(),
             budget: RefCell::new(Budget::new()),
             routes: RefCell::default(),
@@ -112,13 +116,41 @@ impl Service {
     pub(super) fn report(&self, now: Micros) -> Option<ServiceReport> {
         let mut block = Block::default();
         self.ballot.borrow_mut().collect(now, &mut block);
+        let calibration = self.calibration.borrow().as_ref().map(|calibration| calibration.report(now));
         let mut tally = self.tally.borrow_mut();
-        if block.is_empty() && tally.is_empty() {
+        if block.is_empty()
+            && tally.is_empty()
+            && calibration.as_ref().is_none_or(|report| report.block.is_empty())
+        {
             return None;
         }
+        let calibration = calibration.map(Box::new);
         tally.endpoints = PerSide::from_fn(|side| self.sides[side].report(now));
         let routes = self.routes.borrow_mut().take();
-        Some(ServiceReport { id: self.id, block, tally: std::mem::take(&mut *tally), routes })
+        Some(ServiceReport { id: self.id, block, tally: std::mem::take(&mut *tally), routes, calibration })
+    }
+
+    /// A request of Helios has begun that is of one half. One whose calibration is no more, or not yet, that of this worker
+    /// has no place in it.
+    pub(super) fn label(
+        &self,
+        halves: Halves,
+        half: Half,
+        stratum: Stratum,
+        begun: Micros,
+        thresholds: &Thresholds,
+    ) -> Option<Labelled> {
+        let mut calibration = self.calibration.borrow_mut();
+        let calibration = calibration.get_or_insert_with(|| Calibration::new(halves));
+        calibration.is_of(halves).then(|| calibration.enter(half, stratum, begun, thresholds))
+    }
+
+    /// The worker stood still for so long.
+    pub(super) fn abstain(&self, stood_still: Micros) {
+        self.ballot.borrow_mut().abstain(stood_still);
+        if let Some(calibration) = &*self.calibration.borrow() {
+            calibration.abstain(stood_still);
+        }
     }
 
     /// Goes by the endpoints of this view.
@@ -128,6 +160,9 @@ impl Service {
             return;
         }
         self.adopted.replace(Some(view.clone()));
+        self.calibration
+            .borrow_mut()
+            .take_if(|calibration| !view.calibrating.is_some_and(|halves| calibration.is_of(halves)));
         for side in Side::ALL {
             self.sides[side].adopt(core, view, side);
         }
@@ -145,7 +180,9 @@ impl Service {
 
     /// Whether nothing has happened since the last report, and nobody waits to vote.
     pub(super) fn is_quiet(&self) -> bool {
-        self.ballot.borrow().is_idle() && self.tally.borrow().is_empty()
+        self.ballot.borrow().is_idle()
+            && self.tally.borrow().is_empty()
+            && self.calibration.borrow().as_ref().is_none_or(Calibration::is_idle)
     }
 
     /// Closes connections that have been idle for too long.

@@ -4,6 +4,7 @@
 //! - [`configuration`]: the files, every key, and what happens when one is wrong.
 //! - [`operations`]: what to type by day, and at 3 a.m.
 //! - [`judge`]: what is compared, what is promised, and how to read a receipt.
+//! - [`webhooks`]: who is told what happens, in which shape, and what becomes of messages that do not arrive.
 //! - [`admin_api`]: the same as the command line, for programs.
 //! - [`metrics`]: what to put on a dashboard, what to wake somebody for, and what a line of the access log says.
 
@@ -18,6 +19,9 @@ pub mod operations {}
 
 #[doc = include_str!("../verdict/guide.md")]
 pub mod judge {}
+
+#[doc = include_str!("../control/webhooks/guide.md")]
+pub mod webhooks {}
 
 #[doc = include_str!("../admin/guide.md")]
 pub mod admin_api {}

@@ -9,7 +9,7 @@ pub struct Micros(pub u64);
 pub struct Millis(pub u64);
 
 /// Milliseconds since 1970-01-01 UTC: the time that people read and that records keep. It may jump, so
-/// nothing is decided by it but when a person's override ends.
+/// nothing is decided by it but when a person's override ends, and what is too old to be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMillis(pub u64);
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::model::{UnixMillis, Weight};
 
+use super::allowance::Allowance;
 use super::plan::Plan;
 use super::said::{Cut, Going, Ramp, Said};
 use super::word::{Actor, Hold, Override, Word};
@@ -12,6 +13,8 @@ pub struct Rollout {
     state: State,
     file: Weight,
     revision: u64,
+    /// What the disk allows, whichever of the records it has that were to be written since it was last known.
+    disk: Allowance,
 }
 
 /// Where what was said of a service stands.
@@ -189,12 +192,14 @@ impl Rollout {
     /// A service with what was kept of it, if something was.
     pub fn new(file: Weight, kept: Option<Record>) -> Self {
         let Record { revision, said } = kept.unwrap_or(Record { revision: 0, said: Said::NOTHING });
-        Self { state: State::Settled(said), file, revision }
+        let disk = Allowance::of(&said);
+        Self { state: State::Settled(said), file, revision, disk }
     }
 
-    /// The weight in force.
+    /// The weight in force: what was said, and never more than the disk allows. They differ while a record is under way and
+    /// the file changes.
     pub fn weight(&self) -> Weight {
-        self.said().weight(self.file)
+        self.said().weight(self.file).min(self.disk.under(self.file))
     }
 
     /// What is in force.
@@ -231,6 +236,22 @@ impl Rollout {
             State::Settled(Said { word: Word::Override(over), .. }) => over.until,
             State::Settled(Said { word: Word::File | Word::Held(_), .. }) | State::Rising { .. } => None,
         }
+    }
+
+    /// The same, with a file that says this.
+    #[must_use]
+    pub fn with_file(self, file: Weight) -> Self {
+        Self { file, ..self }
+    }
+
+    /// The service is not configured any more: a change that is under way will not come into force. Gives back what is to be
+    /// written for that.
+    #[must_use]
+    pub fn leave(mut self) -> (Self, Option<Record>) {
+        let State::Rising { from, .. } = self.state else { return (self, None) };
+        self.disk.may_be(&from);
+        let record = Record { revision: self.revision + 1, said: (*from).clone() };
+        (Self { state: State::Settled(*from), revision: record.revision, ..self }, Some(record))
     }
 
     /// Takes in what has happened; says what is to be done.
@@ -338,8 +359,9 @@ impl Rollout {
 
     /// The file decides where nothing stands above it. One that says what a finished ramp has reached takes its place.
     fn follow_file(self, file: Weight) -> (Self, Vec<Effect>) {
-        let changed = self.said().weight(file) != self.weight();
+        let before = self.weight();
         let next = Self { file, ..self };
+        let changed = next.weight() != before;
         if let State::Settled(said) = &next.state
             && said.deciding_ramp().is_some_and(|ramp| ramp.going == Going::Done && ramp.weight == file)
         {
@@ -369,8 +391,9 @@ impl Rollout {
     }
 
     /// Toward Helios: act, then write it down.
-    fn fall_to(self, said: Said) -> (Self, Vec<Effect>) {
+    fn fall_to(mut self, said: Said) -> (Self, Vec<Effect>) {
         let revision = self.revision + 1;
+        self.disk.may_be(&said);
         let mut effects = vec![Effect::Publish];
         effects.extend(self.overtaken());
         effects.push(Effect::Write(Record { revision, said: said.clone() }));
@@ -379,8 +402,9 @@ impl Rollout {
     }
 
     /// Toward Kubernetes: write it down, then act.
-    fn rise_to(self, said: Said) -> (Self, Vec<Effect>) {
+    fn rise_to(mut self, said: Said) -> (Self, Vec<Effect>) {
         let revision = self.revision + 1;
+        self.disk.may_be(&said);
         let mut effects: Vec<_> = self.overtaken().into_iter().collect();
         effects.push(Effect::Write(Record { revision, said: said.clone() }));
         let from = match self.state {
@@ -398,23 +422,31 @@ impl Rollout {
     }
 
     fn written(self, written: u64, ok: bool) -> (Self, Vec<Effect>) {
+        // An older record, overtaken meanwhile by the one that is being written now.
+        if written != self.revision {
+            return (self, vec![]);
+        }
+        let before = self.weight();
         match self.state {
-            State::Rising { to, revision, .. } if revision == written && ok => {
-                let next = Self { state: State::Settled(*to), ..self };
+            State::Rising { to, revision, .. } if ok => {
+                let next = Self { disk: Allowance::of(&to), state: State::Settled(*to), ..self };
                 (next, vec![Effect::Publish, Effect::Done(revision)])
             }
             // Whether the disk has the new record or the old one is not known: write what is in force.
-            State::Rising { from, revision, .. } if revision == written => {
+            State::Rising { from, revision, .. } => {
                 let again = Record { revision: revision + 1, said: (*from).clone() };
                 let next = Self { state: State::Settled(*from), revision: revision + 1, ..self };
                 (next, vec![Effect::Failed(revision), Effect::Write(again)])
             }
-            State::Settled(ref said) if self.revision == written && !ok => {
-                let again = Record { revision: written, said: said.clone() };
-                (self, vec![Effect::Write(again)])
+            State::Settled(said) if ok => {
+                let next = Self { disk: Allowance::of(&said), state: State::Settled(said), ..self };
+                let changed = next.weight() != before;
+                (next, if changed { vec![Effect::Publish] } else { vec![] })
             }
-            // An older record, overtaken meanwhile by the one that is being written now.
-            State::Rising { .. } | State::Settled(_) => (self, vec![]),
+            State::Settled(said) => {
+                let again = Record { revision: written, said: said.clone() };
+                (Self { state: State::Settled(said), ..self }, vec![Effect::Write(again)])
+            }
         }
     }
 }

@@ -7,11 +7,13 @@
 //! a service's plan says so, a new start of the ramp after the judge had ended it ([`Again`]).
 //!
 //! *Toward Helios: act, then write it down. Toward Kubernetes: write it down, then act.* A crash at any
-//! moment therefore never leaves more weight on Kubernetes than the record allows: see [`State::Rising`]. What lets a
+//! moment therefore never leaves more weight on Kubernetes than the record allows: see [`State::Rising`], and `allowance` for
+//! what holds while it is not known which record the disk has. What lets a
 //! ramp climb is toward Kubernetes, also where the weight stays the same for now.
 //!
 //! A ramp's next step is taken when [`waits()`] has nothing that it waits for.
 
+mod allowance;
 mod calendar;
 mod machine;
 mod plan;

@@ -74,12 +74,17 @@ impl Said {
     /// Nothing was said: the file decides.
     pub const NOTHING: Said = Said { word: Word::File, ramp: None, cut: None };
 
-    /// The weight in force under all this.
+    /// The weight under all this.
     pub fn weight(&self, file: Weight) -> Weight {
+        self.decided().unwrap_or(file)
+    }
+
+    /// The weight, if it is not the file that decides.
+    pub(super) fn decided(&self) -> Option<Weight> {
         match &self.word {
-            Word::Held(_) => Weight::ZERO,
-            Word::Override(over) => over.weight,
-            Word::File => self.ramp.as_ref().map_or(file, |ramp| ramp.weight),
+            Word::Held(_) => Some(Weight::ZERO),
+            Word::Override(over) => Some(over.weight),
+            Word::File => self.ramp.as_ref().map(|ramp| ramp.weight),
         }
     }
 

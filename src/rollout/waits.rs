@@ -132,7 +132,9 @@ pub fn waits(ramp: &Ramp, plan: &Plan, frozen: &[Freeze], seen: &Seen, word_stan
     if word_stands {
         waits.push(Wait::Overridden);
     }
-    if let Some(step) = plan.step(ramp.weight) {
+    // An edited plan may begin above the weight that a ramp is at. One that is only to begin waits for nothing of a step.
+    let first = plan.steps.first().filter(|_| !ramp.weight.is_zero());
+    if let Some(step) = plan.step(ramp.weight).or(first) {
         let left = step.hold.saturating_sub(seen.at_step);
         if !left.is_zero() {
             waits.push(Wait::Time { left });
@@ -335,6 +337,14 @@ mod tests {
         let paused = Going::Paused { by: Actor::Guard, reason: "x".into(), since: UnixMillis(0) };
         assert_eq!(waits(&ramp(paused), &plan(), &[], &content(), false)[0].as_str(), "paused");
         assert_eq!(waits(&ramp(Going::On), &plan(), &[], &content(), true), [Wait::Overridden]);
+    }
+
+    #[test]
+    fn below_an_edited_plan_what_holds_for_its_first_step_is_waited_for() {
+        let step = Step { to: percent(10.0), ..plan().steps[0] };
+        let edited = Plan { steps: vec![step], ..plan() };
+        let seen = Seen { at_step: Duration::from_mins(90), ..content() };
+        assert_eq!(kinds(&edited, &seen), [("time", Some(1_800))]);
     }
 
     #[test]

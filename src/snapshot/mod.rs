@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::config::ServiceConfig;
 use crate::model::{Endpoint, Millis, PerSide};
-use crate::splitter::Plan;
+use crate::splitter::{Halves, Plan};
 use crate::verdict::Groups;
 
 pub(crate) use gate::{Gate, Gates, QueueFull, Room, Seat, Turn};
@@ -41,6 +41,8 @@ pub(crate) struct ServiceView {
     pub(crate) held: bool,
     /// Requests are evidence.
     pub(crate) judged: bool,
+    /// Helios is being compared with itself.
+    pub(crate) calibrating: Option<Halves>,
     pub(crate) endpoints: PerSide<Arc<[Candidate]>>,
     /// Who was let out of them: who waits for one of these, and can safely be asked again, need not.
     pub(crate) out: PerSide<Arc<[Endpoint]>>,

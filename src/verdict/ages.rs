@@ -91,7 +91,7 @@ pub(super) struct AgeEstimate {
 type PerCut<T> = [T; 2];
 const NOISE_CUTS: PerCut<usize> = [MEDIAN, 3];
 /// The cut by which people are told of an episode.
-const MEDIAN: usize = 1;
+pub(super) const MEDIAN: usize = 1;
 /// For so long bets stand: their logarithms cost more than all that is done with them, and what moves the bound
 /// takes seconds.
 const BETS_STAND: Millis = Millis(1_000);

@@ -2,8 +2,8 @@ use std::ops::{AddAssign, Sub};
 
 use crate::model::{PerSide, Side};
 
-use super::ages::Ages;
-use super::question::PerQuestion;
+use super::ages::{Ages, MEDIAN};
+use super::question::{PerQuestion, Question};
 
 /// A group of a service's requests whose two sides are compared with each other: those of one route, or all
 /// that have no group of their own. Like is compared with like, so that a shift of the mix of routes is harmless.
@@ -78,6 +78,14 @@ impl AddAssign for Votes {
 }
 
 impl Part {
+    /// A side's votes on a question, as people count them: those on ages by whether they came later than the median.
+    pub fn votes_on(&self, question: Question, side: Side) -> Votes {
+        match question {
+            Question::Slower => self.ages[side].votes(MEDIAN),
+            _ => self.votes[side][question],
+        }
+    }
+
     /// Whether nothing was asked, nobody voted and nobody hangs.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

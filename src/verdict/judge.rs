@@ -7,7 +7,8 @@ use super::ages::{self, AgeBets, AgeEstimate, AgeInquiry, Ages, CLASSES};
 use super::assurance::{Assurance, Assured};
 use super::bets::Bets;
 use super::block::{Block, Part, Stratum, Votes};
-use super::finding::{Finding, Moment};
+use super::finding::{Finding, Moment, Weighed};
+use super::foresight::unasked;
 use super::inquiry::{Alone, Inquiry, OfWhole};
 use super::noise::Noise;
 use super::panel::{Damping, Measure, News, Panel, Played};
@@ -223,6 +224,17 @@ impl Judge {
         least.filter(|least| least.nats < failure.nats).unwrap_or(failure)
     }
 
+    /// A judge of Helios against itself: it knows what this one knows of Helios, goes by `rule`, and has nothing against
+    /// the other half, which is as warm as Helios is.
+    #[must_use]
+    pub fn against_itself(&self, now: Millis, rule: Rule) -> Self {
+        let mut judge = self.clone();
+        judge.adopt(rule);
+        judge.rearm();
+        judge.kubernetes = Presence::warm(now);
+        judge
+    }
+
     /// Forgets all about a stratum: another route will have its place.
     pub fn dismiss(&mut self, stratum: Stratum) {
         if let Some(place) = self.strata.get_mut(stratum.place())
@@ -274,7 +286,7 @@ impl Judge {
         Standing {
             verdict: self.verdict(now, seen_in),
             seen_in,
-            evidence: (total.max(ungated).max(1.0).ln() / promise_s.ln()).clamp(0.0, 1.0),
+            evidence: self.share_of_promise(total.max(ungated)),
             leading,
             stratum,
             shared: ungated >= promise_s && total < promise_s,
@@ -289,20 +301,58 @@ impl Judge {
         (lead.2.ungated_s() >= WORTH_KEEPING_S).then(|| finding(lead, now, all, self.rule.promise_s()))
     }
 
+    /// What speaks against Kubernetes on each question at this moment, of the stratum where that is most.
+    pub fn by_question(&self, now: Millis) -> PerQuestion<Weighed> {
+        let promise_s = self.rule.promise_s();
+        let most = |question| {
+            let panels = self.panels().filter(move |panel| panel.0 == question);
+            panels.max_by(|a, b| a.2.ungated_s().total_cmp(&b.2.ungated_s()))
+        };
+        PerQuestion::from_fn(|question| {
+            let lead = most(question).unwrap_or((question, None, &self.whole[question].panel));
+            Weighed {
+                finding: finding(lead, now, lead.2.evidence_s(), promise_s),
+                ungated_s: lead.2.ungated_s(),
+            }
+        })
+    }
+
     /// The evidence second by second, as far as it was worth keeping; the last minute of it.
     pub fn course(&self) -> impl Iterator<Item = &Moment> {
         self.course.iter()
     }
 
+    /// The evidence that counts, and all of it with what the gate holds back; from 0 to 1, on the scale of
+    /// [`Standing::evidence`].
+    pub fn evidence(&self) -> (f64, f64) {
+        let (open, all) = self.sums();
+        (self.share_of_promise(open), self.share_of_promise(all))
+    }
+
+    /// How much more than independent votes Helios' own vary on a question, in the whole service; 1 is no more.
+    pub fn noise(&self, question: Question) -> f64 {
+        self.whole[question].noise.factor()
+    }
+
     /// How long it would take, at the present rates of requests, until Kubernetes failing this share of its
     /// requests would be found worse; an estimate. `None` if it never would.
     pub fn seen_in(&self, now: Millis, failures: f64) -> Option<Duration> {
-        self.shares_seen_in(now, Question::Failure, failures)
+        self.seen_in_at(self.rates(now), failures)
+    }
+
+    /// The same at these rates of requests a second.
+    pub fn seen_in_at(&self, asked: PerSide<f64>, failures: f64) -> Option<Duration> {
+        self.shares_seen_in(asked, Question::Failure, failures)
     }
 
     /// How long it would take until Kubernetes voting bad on a question, with this share of its votes, would be
     /// found worse.
-    pub(super) fn shares_seen_in(&self, now: Millis, question: Question, bad: f64) -> Option<Duration> {
+    pub(super) fn shares_seen_in(
+        &self,
+        asked: PerSide<f64>,
+        question: Question,
+        bad: f64,
+    ) -> Option<Duration> {
         let known = self.known(question);
         let tolerated = question.tolerance(&self.rule);
         let rate = self.rate(question);
@@ -317,11 +367,11 @@ impl Judge {
             standardised.add(1.0, &super::reference::Reference::new(question).estimate(rate));
         }
         let bound = standardised.bound(tolerated);
-        sensitivity::shares_seen_in(&known, &Bets::against(bound), tolerated, rate, self.rates(now), bad)
+        sensitivity::shares_seen_in(&known, &Bets::against(bound), tolerated, rate, asked, bad)
     }
 
     /// How long it would take until Kubernetes' ages coming after the cuts with these shares would be found worse.
-    pub(super) fn ages_seen_in(&self, now: Millis, truth: &[f64; CLASSES - 1]) -> Option<Duration> {
+    pub(super) fn ages_seen_in(&self, asked: PerSide<f64>, truth: &[f64; CLASSES - 1]) -> Option<Duration> {
         let known = self.known(ages::QUESTION);
         let all: f64 = self.strata.iter().flatten().map(|stratum| stratum.ages.votes()).sum();
         let mut estimate = AgeEstimate { later: [0.0; CLASSES - 1], votes: all.max(1.0) };
@@ -332,19 +382,17 @@ impl Judge {
             }
         }
         let bets = AgeBets::against(&estimate);
-        sensitivity::ages_seen_in(&known, &bets, &estimate.later, self.rates(now), truth)
+        sensitivity::ages_seen_in(&known, &bets, &estimate.later, asked, truth)
     }
 
     /// The side that is not asked, if that is why nothing can be seen.
     pub(super) fn unasked(&self, now: Millis) -> Option<Side> {
-        let PerSide { helios, kubernetes } = self.rates(now);
-        if kubernetes <= 0.0 {
-            Some(Side::Kubernetes)
-        } else if helios <= 0.0 || self.is_blind(now) {
-            Some(Side::Helios)
-        } else {
-            None
-        }
+        unasked(self.rates(now)).or_else(|| self.is_blind(now).then_some(Side::Helios))
+    }
+
+    /// Evidence on the scale on which it grows evenly.
+    fn share_of_promise(&self, evidence_s: f64) -> f64 {
+        (evidence_s.max(1.0).ln() / self.rule.promise_s().ln()).clamp(0.0, 1.0)
     }
 
     fn known(&self, question: Question) -> Known {
@@ -352,7 +400,8 @@ impl Judge {
         Known { noise: noise.factor(), share: panel.share(), promise_s: self.rule.promise_s() }
     }
 
-    fn rates(&self, now: Millis) -> PerSide<f64> {
+    /// Requests a second that were dealt to each side, over about the last minute.
+    pub fn rates(&self, now: Millis) -> PerSide<f64> {
         self.asked.as_ref().map(|rate| rate.per_second(now))
     }
 

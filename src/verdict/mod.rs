@@ -69,6 +69,7 @@ mod bets;
 mod block;
 mod detector;
 mod finding;
+mod foresight;
 mod groups;
 mod inquiry;
 mod judge;
@@ -91,7 +92,8 @@ pub use ballot::{Ballot, Ticket};
 pub use bets::{Bets, LADDER, right_now_projection};
 pub use block::{Block, Counts, Part, Stratum, Votes};
 pub use detector::gate;
-pub use finding::{Finding, Moment};
+pub use finding::{Finding, Moment, Weighed};
+pub use foresight::{Degradation, Foresight, Hindrance};
 pub use groups::Groups;
 pub use judge::{Judge, Standing, Verdict};
 pub use latency::{Latency, Recent};
@@ -99,7 +101,7 @@ pub use question::{PerQuestion, Question};
 pub use rule::{Rule, Slower, Tolerance, YEAR};
 pub use strata::{Change, Strata};
 pub use thresholds::Thresholds;
-pub use watch::{Degradation, Hindrance, Watch};
+pub use watch::Watch;
 
 /// The tick: how often the judge looks, in milliseconds. Shorter ticks gain nothing, because a restart of one
 /// endpoint lasts longer than the ticks that a finding needs; longer ones delay every finding.

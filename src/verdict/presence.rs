@@ -20,6 +20,11 @@ pub(super) struct Presence {
 }
 
 impl Presence {
+    /// Of a side that has been asked for long.
+    pub(super) fn warm(now: Millis) -> Self {
+        Self { first: Some(Millis(now.0.saturating_sub(GRACE.0))), ..Self::default() }
+    }
+
     /// Notes that Kubernetes is asked, and tells whether it had been silent for so long that it starts anew.
     pub(super) fn arrives(&mut self, now: Millis) -> bool {
         let gap = self.last.map(|last| now.since(last));

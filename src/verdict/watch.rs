@@ -1,14 +1,10 @@
-use std::time::Duration;
+use crate::model::{Micros, Millis};
 
-use crate::model::{Micros, Millis, Side};
-
-use super::ages::CLASSES;
 use super::block::{Block, Stratum};
 use super::finding::Finding;
 use super::groups::Groups;
 use super::judge::Judge;
 use super::latency::{Latency, Recent};
-use super::question::Question;
 use super::rule::Rule;
 use super::strata::{Change, Strata};
 use super::thresholds::Thresholds;
@@ -20,64 +16,14 @@ pub struct Watch {
     pub(super) judge: Judge,
     strata: Strata,
     /// Helios' last answers, by stratum.
-    answers: Vec<Recent>,
+    pub(super) answers: Vec<Recent>,
     /// By stratum; that of [`Stratum::OTHER`] is always there.
-    thresholds: Vec<Thresholds>,
+    pub(super) thresholds: Vec<Thresholds>,
     /// Answers of Helios since thresholds were learned.
     news: usize,
     learned: Option<Millis>,
     sorted: Option<Millis>,
 }
-
-/// A way in which Kubernetes may become worse.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Degradation {
-    /// This share of its requests fails.
-    Fails(f64),
-    /// All answers take so many times as long.
-    Slower(f64),
-    /// The slowest take so many times as long, so that 99 in 100 do.
-    TailSlower(f64),
-}
-
-/// Why a degradation would never be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hindrance {
-    /// Kubernetes gets no requests.
-    NothingOnKubernetes,
-    /// Helios gets none: there is nothing to compare with.
-    Blind,
-    /// Helios has not answered often enough for its latency to be known.
-    HeliosUnknown,
-    /// It is no worse than the service's rule allows.
-    Tolerated,
-}
-
-impl Hindrance {
-    /// As people and programs read it.
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Hindrance::NothingOnKubernetes => "nothing on Kubernetes",
-            Hindrance::Blind => "blind: nothing on Helios",
-            Hindrance::HeliosUnknown => "Helios is not known well enough yet",
-            Hindrance::Tolerated => "within what is tolerated",
-        }
-    }
-}
-
-impl Degradation {
-    /// Those that people are told of.
-    pub const ALL: [Degradation; 5] = [
-        Degradation::Fails(1.0),
-        Degradation::Fails(0.1),
-        Degradation::Fails(0.01),
-        Degradation::Slower(1.3),
-        Degradation::TailSlower(2.0),
-    ];
-}
-
-/// The share of answers that lie beyond the 99 % quantile. As many again must become slower to move it.
-const SLOWEST: f64 = 0.01;
 
 /// How often thresholds are learned anew …
 const LEARN_EVERY: Millis = Millis(5_000);
@@ -164,60 +110,6 @@ impl Watch {
         changed
     }
 
-    /// How long each kind of degradation would take to be seen, at the present rates; or why it never would.
-    pub fn sensitivity(&self, now: Millis) -> [(Degradation, Result<Duration, Hindrance>); 5] {
-        Degradation::ALL.map(|degradation| {
-            let seen_in = match degradation {
-                Degradation::Fails(share) => self.judge.seen_in(now, share),
-                Degradation::Slower(times) => self.slower_seen_in(now, times),
-                Degradation::TailSlower(times) => self.tail_seen_in(now, times),
-            };
-            (degradation, seen_in.ok_or_else(|| self.hindrance(now, degradation)))
-        })
-    }
-
-    fn hindrance(&self, now: Millis, degradation: Degradation) -> Hindrance {
-        let is_known = self.thresholds.iter().any(Thresholds::is_complete);
-        match (self.judge.unasked(now), degradation) {
-            (Some(Side::Kubernetes), _) => Hindrance::NothingOnKubernetes,
-            (Some(Side::Helios), _) => Hindrance::Blind,
-            (None, Degradation::Slower(_) | Degradation::TailSlower(_)) if !is_known => {
-                Hindrance::HeliosUnknown
-            }
-            (None, _) => Hindrance::Tolerated,
-        }
-    }
-
-    fn slower_seen_in(&self, now: Millis, times: f64) -> Option<Duration> {
-        let (mut later, mut answers) = ([0.0; CLASSES - 1], 0.0);
-        for (recent, thresholds) in self.answers.iter().zip(&self.thresholds) {
-            let Some(last) = thresholds.age(Side::Kubernetes, Question::Slow99) else { continue };
-            let [a, b, c, d] = thresholds.cuts(Side::Kubernetes).map(|cut| Micros(u64::from(cut)));
-            for (sum, cut) in later.iter_mut().zip([a, b, c, d, last]) {
-                *sum += recent.later(cut, times, Micros(0)) as f64;
-            }
-            answers += recent.len() as f64;
-        }
-        if answers == 0.0 {
-            return None;
-        }
-        self.judge.ages_seen_in(now, &later.map(|later| later / answers))
-    }
-
-    fn tail_seen_in(&self, now: Millis, times: f64) -> Option<Duration> {
-        let seen_in = |question: Question| {
-            let (mut late, mut answers) = (0.0, 0.0);
-            for (recent, thresholds) in self.answers.iter().zip(&self.thresholds) {
-                let Some(age) = thresholds.age(Side::Kubernetes, question) else { continue };
-                let [tail] = recent.quantiles([1.0 - 2.0 * SLOWEST])?;
-                late += recent.later(age, times, tail) as f64;
-                answers += recent.len() as f64;
-            }
-            if answers == 0.0 { None } else { self.judge.shares_seen_in(now, question, late / answers) }
-        };
-        [Question::Slow99, Question::Far, Question::Farther].into_iter().filter_map(seen_in).min()
-    }
-
     fn sort(&mut self, now: Millis) -> bool {
         if self.sorted.is_some_and(|at| now.since(at) < SORT_EVERY) {
             return false;
@@ -251,13 +143,14 @@ impl Watch {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::PerSide;
+    use crate::model::Side;
     use crate::verdict::{Question, Votes};
 
     /// Half a minute at ten requests a tick on these sides, answered by Helios in 20 ms.
-    fn watched(helios: u32, kubernetes: u32, answered: bool) -> (Watch, Millis) {
+    pub(in super::super) fn watched(helios: u32, kubernetes: u32, answered: bool) -> (Watch, Millis) {
         let mut watch = Watch::new(Rule::default());
         let mut now = Millis(0);
         for _ in 0..300 {
@@ -274,11 +167,6 @@ mod tests {
             watch.learn(now);
         }
         (watch, now)
-    }
-
-    fn hindrances(helios: u32, kubernetes: u32, answered: bool) -> Vec<Option<Hindrance>> {
-        let (watch, now) = watched(helios, kubernetes, answered);
-        watch.sensitivity(now).into_iter().map(|(_, seen_in)| seen_in.err()).collect()
     }
 
     #[test]
@@ -319,19 +207,5 @@ mod tests {
         let newcomer = Stratum::at(5).expect("a stratum");
         assert!(groups.thresholds(Stratum::OTHER).age(Side::Kubernetes, Question::Slow50).is_some());
         assert_eq!(groups.thresholds(newcomer), &Thresholds::default());
-    }
-
-    #[test]
-    fn what_would_never_be_seen_has_its_reason() {
-        assert_eq!(hindrances(10, 0, true), [Some(Hindrance::NothingOnKubernetes); 5]);
-        assert_eq!(hindrances(0, 10, true), [Some(Hindrance::Blind); 5]);
-        let unknown = Some(Hindrance::HeliosUnknown);
-        assert_eq!(hindrances(10, 10, false), [None, None, None, unknown, unknown]);
-        let (mut watch, now) = watched(10, 10, true);
-        let failures = super::super::Tolerance { ratio: 1.0, delta: 0.3 };
-        watch.judge_mut().adopt(Rule { failures, ..Rule::default() });
-        let [(_, all), (_, tenth), ..] = watch.sensitivity(now);
-        assert!(all.is_ok(), "{all:?}");
-        assert_eq!(tenth, Err(Hindrance::Tolerated));
     }
 }

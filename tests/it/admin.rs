@@ -90,7 +90,7 @@ async fn what_makes_no_sense_is_refused_with_a_reason_and_changes_nothing() {
             "/v1/revert",
             json!({ "services": ["a"], "all": true, "reason": "x" }),
             422,
-            "not both",
+            "one of these",
         ),
         (Method::POST, "/v1/revert", json!({ "services": ["a", "nobody"], "reason": "x" }), 404, "nobody"),
         (Method::GET, "/v1/services/a/receipt", Value::Null, 404, "never been reverted"),

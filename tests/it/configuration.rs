@@ -346,6 +346,23 @@ fn the_schema_fits_the_shipped_files_and_finds_mistakes() {
     }
 }
 
+/// What is shown as a comment is copied by somebody.
+#[test]
+fn the_webhook_that_the_shipped_file_shows_fits_the_schema() {
+    let text = fs::read_to_string(repository().join("config/switchback.toml")).unwrap();
+    let shown = text.split_once("# [webhooks.oncall]").unwrap().1;
+    let lines = shown.lines().filter_map(|line| line.strip_prefix("# ")).collect::<Vec<_>>().join("\n");
+    let value: serde_json::Value = toml::from_str(&format!("[webhooks.oncall]\n{lines}")).unwrap();
+    let keys = value["webhooks"]["oncall"].as_object().unwrap().len();
+    assert_eq!(keys, 8, "all but url-file, which takes the place of url");
+    let validator = jsonschema::validator_for(&schema(SchemaOf::Process)).unwrap();
+    assert!(validator.is_valid(&value), "{value}");
+    for mistake in ["kind = \"teams\"", "events = [\"everything\"]", "routing_key = \"x\""] {
+        let value: serde_json::Value = toml::from_str(&format!("[webhooks.oncall]\n{mistake}")).unwrap();
+        assert!(!validator.is_valid(&value), "{mistake}");
+    }
+}
+
 #[test]
 fn a_folder_of_five_thousand_services_is_read_whole() {
     let folder = tempfile::tempdir().unwrap();

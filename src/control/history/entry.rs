@@ -110,6 +110,12 @@ pub enum Deed {
     ApprovalEnded,
     /// A migration was begun.
     Migrated,
+    /// A calibration was begun.
+    CalibrationStarted,
+    /// A calibration was ended before its time.
+    CalibrationStopped,
+    /// A message was sent to see whether it arrives.
+    WebhookTested,
     /// Several services were taken back at once.
     FleetGuard,
     /// A receipt was kept.

@@ -66,7 +66,7 @@ pub(crate) enum Unreadable {
 }
 
 /// A record as the bytes of a file.
-pub(super) fn encode(service: &ServiceName, record: &Record) -> Vec<u8> {
+pub(in crate::control) fn encode(service: &ServiceName, record: &Record) -> Vec<u8> {
     let Said { word, ramp, cut } = &record.said;
     let word = match word {
         Word::File => KeptWord::File,
@@ -99,7 +99,7 @@ pub(super) fn encode(service: &ServiceName, record: &Record) -> Vec<u8> {
 }
 
 /// A record from the bytes of a file.
-pub(super) fn decode(service: &ServiceName, bytes: &[u8]) -> Result<Record, Unreadable> {
+pub(in crate::control) fn decode(service: &ServiceName, bytes: &[u8]) -> Result<Record, Unreadable> {
     let kept: Kept = serde_json::from_slice(bytes)?;
     if !(OLDEST..=VERSION).contains(&kept.version) {
         return Err(Unreadable::Version(kept.version));

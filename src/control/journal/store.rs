@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::model::ServiceName;
 use crate::rollout::{Record, Word};
 
-use super::super::history::{self, Draft, History, ReceiptSeal, receipt_file, sha256};
+use super::super::history::{
+    self, Draft, History, ReceiptSeal, receipt_at, receipt_file, receipts_in, sha256,
+};
+use super::calibration::CalibrationsRecord;
 use super::endpoints::EndpointsRecord;
 use super::ledger::LedgerRecord;
 use super::receipt::ReceiptRecord;
@@ -34,6 +39,8 @@ pub(crate) struct Kept {
     pub(crate) endpoints: BTreeMap<ServiceName, EndpointsRecord>,
     /// What the ledger knows of each service.
     pub(crate) ledgers: BTreeMap<ServiceName, LedgerRecord>,
+    /// What the last calibration of each service came to.
+    pub(crate) calibrations: BTreeMap<ServiceName, CalibrationsRecord>,
     /// Files that are no service's record.
     pub(crate) strange: Vec<PathBuf>,
 }
@@ -66,6 +73,7 @@ const RECORDS: &str = "services";
 const RECEIPTS: &str = history::RECEIPTS;
 const ENDPOINTS: &str = "endpoints";
 const LEDGER: &str = "ledger";
+const CALIBRATIONS: &str = "calibrations";
 
 #[expect(clippy::disallowed_methods, reason = "nothing is served yet")]
 fn take(lock: &File) -> Result<(), TryLockError> {
@@ -83,7 +91,7 @@ impl Store {
     /// are people's. The history in it has at most so many bytes.
     pub(crate) fn open(folder: &Path, history_bytes: u64) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io { folder: folder.to_owned(), source };
-        let parts = [RECORDS, RECEIPTS, ENDPOINTS, LEDGER].map(|part| folder.join(part));
+        let parts = [RECORDS, RECEIPTS, ENDPOINTS, LEDGER, CALIBRATIONS].map(|part| folder.join(part));
         for part in [folder.to_owned()].into_iter().chain(parts) {
             DirBuilder::new().recursive(true).mode(0o700).create(part).map_err(io_error)?;
         }
@@ -136,6 +144,14 @@ impl Store {
         }
         kept.endpoints = self.read_all(ENDPOINTS, EndpointsRecord::decode)?;
         kept.ledgers = self.read_all(LEDGER, LedgerRecord::decode)?;
+        // A service can be calibrated again.
+        kept.calibrations = self.read_all(CALIBRATIONS, |name, bytes| {
+            let read = CalibrationsRecord::decode(name, bytes);
+            read.inspect_err(|error| {
+                warn!(service = %name, "what was kept of its calibration {error}: it is as if there were none");
+            })
+            .ok()
+        })?;
         Ok(kept)
     }
 
@@ -163,6 +179,17 @@ impl Store {
     /// Keeps a service's endpoints in place of the last. Losing them with the machine costs nothing but a wait.
     pub(crate) fn write_endpoints(&self, service: &ServiceName, record: &EndpointsRecord) -> io::Result<()> {
         self.write_lightly(ENDPOINTS, service, &serde_json::to_vec(record)?)
+    }
+
+    /// Keeps what is known of a service's calibrations in place of what was.
+    pub(crate) fn write_calibrations(
+        &self,
+        service: &ServiceName,
+        record: &CalibrationsRecord,
+    ) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(record)?;
+        bytes.push(b'\n');
+        replace(&self.folder.join(CALIBRATIONS), &format!("{service}.json"), &bytes)
     }
 
     /// Keeps what the ledger knows of a service in place of the last.
@@ -236,18 +263,7 @@ fn write_aside(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<(PathBuf, 
 }
 
 fn latest_receipt(folder: &Path) -> Option<ReceiptRecord> {
-    receipts_in(folder).iter().rev().find_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok())
-}
-
-/// Receipts by age, the oldest first: their names are times.
-fn receipts_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "json"))
-        .collect();
-    paths.sort();
-    paths
+    receipts_in(folder).iter().rev().find_map(|path| receipt_at(path))
 }
 
 fn name_of(path: &Path, extension: &str) -> Option<ServiceName> {

@@ -10,7 +10,9 @@ use tracing::warn;
 use crate::model::ServiceName;
 use crate::rollout::Record;
 
+use super::super::event::Behind;
 use super::super::history::{Deed, Draft};
+use super::calibration::CalibrationsRecord;
 use super::endpoints::EndpointsRecord;
 use super::ledger::LedgerRecord;
 use super::receipt::ReceiptRecord;
@@ -36,6 +38,7 @@ pub(crate) struct Writer {
     /// The latest of each service.
     endpoints: HashMap<ServiceName, Box<EndpointsRecord>>,
     ledgers: HashMap<ServiceName, Box<LedgerRecord>>,
+    calibrations: HashMap<ServiceName, Box<CalibrationsRecord>>,
     busy: bool,
 }
 
@@ -43,7 +46,7 @@ pub(crate) struct Writer {
 struct ToWrite {
     record: Record,
     /// What must stand in the history before it: it is toward Kubernetes.
-    first: Vec<(u64, Draft)>,
+    first: Option<(u64, Draft)>,
 }
 
 /// A job is done.
@@ -71,6 +74,7 @@ enum JobOf {
     Receipt(ServiceName, Box<ReceiptRecord>),
     Endpoints(ServiceName, Box<EndpointsRecord>),
     Ledger(ServiceName, Box<LedgerRecord>),
+    Calibrations(ServiceName, Box<CalibrationsRecord>),
     History,
 }
 
@@ -102,13 +106,29 @@ impl Writer {
             drafts: VecDeque::new(),
             endpoints: HashMap::new(),
             ledgers: HashMap::new(),
+            calibrations: HashMap::new(),
             busy: false,
         })
     }
 
-    /// Writes a record, soon; and `first` before it. What stood before an earlier one, that is not written any more, is
-    /// dropped: it did not come into force.
-    pub(crate) fn record(&mut self, service: ServiceName, record: Record, first: Vec<(u64, Draft)>) {
+    /// Writes a record, soon, and adds to the history. What was to stand before an earlier record, that is not written any more,
+    /// is dropped: it did not come into force.
+    pub(in crate::control) fn record(
+        &mut self,
+        service: ServiceName,
+        record: Record,
+        history: Behind,
+        at_unix_ms: u64,
+    ) {
+        let first = match history {
+            Behind::First(draft) => draft.map(|draft| (at_unix_ms, *draft)),
+            Behind::Then(draft) => {
+                if let Some(draft) = draft {
+                    self.keep_draft(at_unix_ms, *draft);
+                }
+                None
+            }
+        };
         if self.records.insert(service.clone(), Box::new(ToWrite { record, first })).is_none() {
             self.order.push_back(service);
         }
@@ -143,6 +163,12 @@ impl Writer {
         self.go_on();
     }
 
+    /// Writes what is known of a service's calibrations, when no record or receipt waits.
+    pub(crate) fn calibrations(&mut self, service: ServiceName, record: Box<CalibrationsRecord>) {
+        self.calibrations.insert(service, record);
+        self.go_on();
+    }
+
     /// A job is done: the next may begin.
     pub(crate) fn done(&mut self, written: Written) -> WrittenWhat {
         self.busy = false;
@@ -161,6 +187,7 @@ impl Writer {
             && self.drafts.is_empty()
             && self.endpoints.is_empty()
             && self.ledgers.is_empty()
+            && self.calibrations.is_empty()
     }
 
     /// Entries of the history that wait for the disk.
@@ -196,6 +223,9 @@ impl Writer {
         }
         if !self.drafts.is_empty() {
             return Some(JobOf::History);
+        }
+        if let Some((service, record)) = take_any(&mut self.calibrations) {
+            return Some(JobOf::Calibrations(service, record));
         }
         if let Some((service, record)) = take_any(&mut self.ledgers) {
             return Some(JobOf::Ledger(service, record));
@@ -239,6 +269,12 @@ fn perform(store: &mut Store, Job { what, mut drafts }: Job) -> Written {
             }
             WrittenWhat::Other
         }
+        JobOf::Calibrations(service, record) => {
+            if let Err(error) = store.write_calibrations(&service, &record) {
+                warn!(%service, %error, "cannot keep what a calibration came to");
+            }
+            WrittenWhat::Other
+        }
         JobOf::History => WrittenWhat::Other,
     };
     Written { what, unwritten: add_to_history(store, drafts) }
@@ -251,9 +287,9 @@ fn perform_record(
     ToWrite { record, first }: ToWrite,
     drafts: &mut Vec<(u64, Draft)>,
 ) -> bool {
-    if !first.is_empty() {
+    if let Some(first) = first {
         let before = drafts.len();
-        drafts.extend(first);
+        drafts.push(first);
         let left = add_to_history(store, std::mem::take(drafts));
         if !left.is_empty() {
             // What was in force is tried again; what is not will not be.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::model::{Caller, Role, ServiceName};
 
+use super::super::calibration;
 use super::super::entry::Entry;
 use super::super::event::{
     Answer, Ask, Command, Effect, Happening, Intent, Looking, Now, Reach, Refused, Why, Wish,
@@ -73,6 +74,9 @@ fn tell(state: &mut State, caller: &Caller, command: Command, now: Now) -> Answe
             Some(entry) => Answer::Sensitivity(entry.sensitivity(now.mono)),
             None => Answer::Refused(Refused::NoService(name)),
         },
+        Command::Calibration(name) => {
+            calibration::tell(state, &name, now).unwrap_or(Answer::Refused(Refused::NoService(name)))
+        }
         Command::Readiness(name) => match state.named(&name) {
             Some(entry) => Answer::Readiness(ReadinessStatus::of(&name, entry.readiness(now))),
             None => Answer::Refused(Refused::NoService(name)),
@@ -81,14 +85,8 @@ fn tell(state: &mut State, caller: &Caller, command: Command, now: Now) -> Answe
             preview(state, caller, &intent, now).map_or_else(Answer::Refused, Answer::Preview)
         }
         Command::Migration => {
-            let mut rows = Vec::new();
-            for slot in state.slots() {
-                let Some(entry) = state.entry(slot).filter(|entry| sees(caller, entry, None)) else {
-                    continue;
-                };
-                let status = entry.status(&fleet, now);
-                rows.push(entry.ledger.row(&entry.config, &status, now.wall));
-            }
+            let rows = state.ledger(now, |entry| sees(caller, entry, None));
+            let rows = rows.into_iter().map(|(_, row)| row).collect();
             Answer::Migration(Box::new(sum_up(rows, now.wall)))
         }
         Command::MayLook(_) => {
@@ -154,11 +152,14 @@ fn takes(command: &Command) -> (Role, Over<'_>) {
         | Command::Receipt(name)
         | Command::Sensitivity(name)
         | Command::Readiness(name)
+        | Command::Calibration(name)
         | Command::MayLook(Looking::History(Some(name))) => (Role::Viewer, Over::Services(from_ref(name))),
         Command::MayLook(Looking::Metrics) => (Role::Viewer, Over::Everything),
-        Command::MayLook(Looking::WholeHistory) => (Role::Admin, Over::Everything),
         // Who may not do it may still see what it would do.
         Command::Preview(intent) => (Role::Viewer, over(intent)),
+        Command::MayLook(Looking::WholeHistory) | Command::Change(Intent::TestWebhook(_), _) => {
+            (Role::Admin, Over::Everything)
+        }
         Command::Change(intent, _) => (Role::Operator, over(intent)),
         // Nobody asks for these: Switchback's own interface tells them.
         Command::LoginFailed { .. } | Command::RightsChanged(_) | Command::RightsRefused(_) => {
@@ -169,14 +170,17 @@ fn takes(command: &Command) -> (Role, Over<'_>) {
 
 fn over(intent: &Intent) -> Over<'_> {
     match intent {
-        Intent::Move(name, _) | Intent::Approve(name) | Intent::Reject(name) => {
-            Over::Services(std::slice::from_ref(name))
-        }
+        Intent::Move(name, _)
+        | Intent::Calibrate(name, _)
+        | Intent::StopCalibration(name)
+        | Intent::Approve(name)
+        | Intent::Reject(name) => Over::Services(std::slice::from_ref(name)),
         Intent::Revert(reach) | Intent::PauseRamps(reach) | Intent::ResumeRamps(reach) => match reach {
             Reach::Services(names) => Over::Services(names),
             Reach::Team(team) => Over::Team(team),
             Reach::Cluster(_) | Reach::All => Over::Everything,
         },
+        Intent::TestWebhook(_) => Over::Everything,
     }
 }
 
@@ -193,6 +197,7 @@ fn deed_of(command: &Command) -> Deed {
         | Command::Preview(_)
         | Command::Migration
         | Command::Readiness(_)
+        | Command::Calibration(_)
         | Command::MayLook(_) => Deed::Looked,
     }
 }
@@ -205,8 +210,11 @@ pub(super) fn deed(intent: &Intent) -> Deed {
         Intent::Move(_, Wish::StartRamp { .. }) => Deed::RampStarted,
         Intent::Move(_, Wish::StopRamp) => Deed::RampStopped,
         Intent::Move(_, Wish::Migrate { .. }) => Deed::Migrated,
+        Intent::Calibrate(..) => Deed::CalibrationStarted,
+        Intent::StopCalibration(_) => Deed::CalibrationStopped,
         Intent::Approve(_) => Deed::Approved,
         Intent::Reject(_) => Deed::ApprovalEnded,
+        Intent::TestWebhook(_) => Deed::WebhookTested,
         Intent::Revert(_) => Deed::Reverted,
         Intent::PauseRamps(_) => Deed::RampPaused,
         Intent::ResumeRamps(_) => Deed::RampResumed,
@@ -242,10 +250,11 @@ fn process_status(state: &State, now: Now) -> ProcessStatus {
         connections: state.connections.iter().sum(),
         services: state.entries().count(),
         held: state.entries().filter(held).count(),
-        unwritten: state.entries().filter(|entry| entry.written < entry.rollout.revision()).count(),
+        unwritten: state.unwritten(),
         unwritten_history: 0, // as with workers_current
         paused_ramps: state.entries().filter(paused).count(),
         fleet_guard: state.guard.alarm().map(ToString::to_string),
         held_elsewhere: state.held_elsewhere(),
+        webhooks: Vec::new(), // likewise
     }
 }

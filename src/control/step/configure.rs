@@ -2,7 +2,8 @@ use crate::config::{Diff, Fault, Loaded, diff};
 use crate::model::Side;
 use crate::rollout;
 
-use super::super::event::{Answer, CertificateNews, Effect, Happening, Refused};
+use super::super::calibration;
+use super::super::event::{Answer, Behind, CertificateNews, Effect, Happening, Refused};
 use super::super::history::{Deed, Draft};
 use super::super::state::State;
 use super::take_in::Todo;
@@ -38,13 +39,14 @@ pub(super) fn reconfigure(state: &mut State, loaded: Loaded, todo: &mut Todo) {
         todo.effects.extend(undo.map(|record| Effect::WriteRecord {
             service: name.clone(),
             record,
-            first: Vec::new(),
+            history: Behind::Then(None),
         }));
         let overtaken = || Answer::Refused(Refused::Overtaken(name.clone()));
         todo.effects.extend(asks.into_iter().map(|ask| Effect::Answer(ask, overtaken())));
     }
     for service in &diff.changed {
         let Some(slot) = state.slot(&service.name) else { continue };
+        calibration::reconsider(state, slot, service, todo);
         if let Some(entry) = state.entry(slot) {
             entry.adopt(service.clone());
         }

@@ -22,4 +22,7 @@ mod take_in;
 mod tick;
 mod turn;
 
-pub(super) use take_in::step;
+#[cfg(test)]
+mod simulation;
+
+pub(super) use take_in::{Todo, step};

@@ -105,5 +105,5 @@ pub(super) fn reject(state: &mut State, ask: Ask, name: &ServiceName, note: &Not
     };
     let details = Some(format!("{} wanted {}", pending.by.name, pending.what));
     todo.push(Effect::History(Draft { details, ..note.draft(Some(name)) }));
-    todo.answer(ask, Answer::Changed { changes: Vec::new(), applied: None, written: true });
+    todo.answer(ask, Answer::Changed { changes: Vec::new(), applied: None, written: None });
 }

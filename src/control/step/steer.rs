@@ -3,11 +3,12 @@ use std::sync::Arc;
 use crate::model::{Caller, PerSide, ServiceName, Weight};
 use crate::rollout::{self, Actor, Chosen, Plan, Said};
 
+use super::super::calibration;
 use super::super::entry::Entry;
 use super::super::event::{
-    Ask, CauseOfRevert, Effect, Happening, Intent, Now, Reach, Refused, RoomAsked, Why, Wish,
+    Answer, Ask, CauseOfRevert, Effect, Happening, Intent, Now, Reach, Refused, RoomAsked, Why, Wish,
 };
-use super::super::history::Deed;
+use super::super::history::{Deed, Draft};
 use super::super::note::Note;
 use super::super::state::State;
 use super::super::steering::PreviewStatus;
@@ -41,6 +42,13 @@ pub(super) fn steer(state: &mut State, asked: &Asked, intent: Intent, todo: &mut
     let note = asked.note(deed(&intent));
     match intent {
         Intent::Move(name, wish) => move_one(state, asked, &name, wish, note, todo),
+        Intent::Calibrate(name, lasts) => calibration::begin(state, asked.ask, &name, lasts, &note, todo),
+        Intent::StopCalibration(name) => calibration::stop(state, asked.ask, &name, &note, todo),
+        Intent::TestWebhook(webhook) => {
+            let details = Some(webhook.to_string());
+            todo.push(Effect::History(Draft { details, ..note.draft(None) }));
+            todo.answer(asked.ask, Answer::Noted);
+        }
         Intent::Approve(name) => approve(state, asked, &name, &note, todo),
         Intent::Reject(name) => reject(state, asked.ask, &name, &note, todo),
         Intent::Revert(reach) => revert_reached(state, asked.ask, &reach, &note, todo),
@@ -270,7 +278,7 @@ fn go_on(state: &mut State, ask: Ask, reach: &Reach, note: &Note, event: &rollou
     if let (Reach::Services(_), [slot]) = (reach, slots.as_slice()) {
         return turn(state, *slot, event.clone(), Some(note.clone()), Some(ask), todo);
     }
-    let (mut changes, mut revisions) = (Vec::new(), Vec::new());
+    let mut changes = Vec::new();
     for slot in slots {
         let Some(entry) = state.entry(slot) else { continue };
         let (_, effects) = entry.rollout.clone().step(event.clone(), todo.now.wall);
@@ -279,12 +287,9 @@ fn go_on(state: &mut State, ask: Ask, reach: &Reach, note: &Note, event: &rollou
         }
         let before = entry.weight();
         turn(state, slot, event.clone(), Some(note.clone()), None, todo);
-        if let Some(entry) = state.entry(slot) {
-            changes.push(change(entry, before));
-            revisions.push((entry.config.name.clone(), entry.rollout.revision()));
-        }
+        changes.extend(state.entry(slot).map(|entry| change(entry, before)));
     }
-    todo.push(Effect::AnswerWhenApplied(ask, changes, revisions));
+    todo.push(Effect::AnswerWhenApplied(ask, changes, Vec::new()));
 }
 
 /// What would come of a change, service by service.
@@ -302,7 +307,12 @@ pub(super) fn preview(
             }
             Ok(seen)
         }
-        Intent::PauseRamps(_) | Intent::ResumeRamps(_) | Intent::Reject(_) => Ok(Vec::new()),
+        Intent::PauseRamps(_)
+        | Intent::ResumeRamps(_)
+        | Intent::Reject(_)
+        | Intent::Calibrate(..)
+        | Intent::StopCalibration(_)
+        | Intent::TestWebhook(_) => Ok(Vec::new()),
         Intent::Approve(name) => {
             let entry = state.named(name).ok_or_else(|| Refused::NoService(name.clone()))?;
             let pending = entry.pending.as_ref().ok_or_else(|| Refused::NothingToApprove(name.clone()))?;

@@ -48,14 +48,14 @@ pub(in crate::control) fn step(state: &mut State, event: Event, now: Now) -> Vec
 }
 
 /// What is to be done.
-pub(super) struct Todo {
-    pub(super) now: Now,
-    pub(super) publish: bool,
+pub(in crate::control) struct Todo {
+    pub(in crate::control) now: Now,
+    pub(in crate::control) publish: bool,
     pub(super) effects: Vec<Effect>,
 }
 
 impl Todo {
-    pub(super) fn push(&mut self, effect: Effect) {
+    pub(in crate::control) fn push(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
 
@@ -63,7 +63,7 @@ impl Todo {
         self.announce_by(happening, service, None, text);
     }
 
-    pub(super) fn announce_by(
+    pub(in crate::control) fn announce_by(
         &mut self,
         happening: Happening,
         service: Option<&ServiceName>,
@@ -97,18 +97,19 @@ impl Todo {
             at_unix_ms: self.now.wall.0,
             happening,
             service: service.map(ToString::to_string),
+            team: None, // the loop knows, and fills it in
             by: by.map(Into::into),
             text,
             of_alarm: false,
         }
     }
 
-    pub(super) fn answer(&mut self, ask: Ask, answer: Answer) {
+    pub(in crate::control) fn answer(&mut self, ask: Ask, answer: Answer) {
         self.push(Effect::Answer(ask, answer));
     }
 
     /// Nothing is changed, and the history has it.
-    pub(super) fn refuse(&mut self, ask: Ask, draft: Draft, refused: Refused) {
+    pub(in crate::control) fn refuse(&mut self, ask: Ask, draft: Draft, refused: Refused) {
         let details = Some(refused.to_string());
         self.push(Effect::History(Draft { outcome: DeedOutcome::Refused, details, ..draft }));
         self.answer(ask, Answer::Refused(refused));

@@ -2,6 +2,7 @@ use crate::model::Millis;
 use crate::rollout::{self, Actor};
 use crate::tally::Report;
 
+use super::super::calibration;
 use super::super::entry::Judged;
 use super::super::event::Happening;
 use super::super::history::{Deed, DeedOutcome, Draft};
@@ -11,7 +12,7 @@ use super::super::state::State;
 use super::endpoints::{cluster_out, eject, follow_capacity, follow_lineups, go_by_others};
 use super::fall::revert_by_judge;
 use super::take_in::Todo;
-use super::turn::turn;
+use super::turn::{keep_ledger, turn};
 
 /// How often it is looked whether ramps come to a step. They wait for minutes at least.
 const CLIMBS_EVERY: Millis = Millis(1_000);
@@ -21,6 +22,7 @@ pub(super) fn tick(state: &mut State, todo: &mut Todo) {
     for slot in std::mem::take(&mut state.to_judge) {
         judge(state, slot, todo);
     }
+    calibration::tick(state, todo);
     for slot in state.timed.clone() {
         let word = state.entry(slot).map(|entry| entry.rollout.word().clone());
         let Some(rollout::Word::Override(over)) = word else { continue };
@@ -35,6 +37,9 @@ pub(super) fn tick(state: &mut State, todo: &mut Todo) {
         state.guard.tick(todo.now.mono, state.config.fleet.guard);
         climb(state, todo);
         forget_approvals(state, todo);
+        for slot in state.slots_with_news() {
+            keep_ledger(state, slot, todo);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::model::{ServiceName, Weight};
 use crate::rollout::{self, Going, Word};
 
 use super::super::entry::{Entry, why};
-use super::super::event::{Answer, Ask, Change, Effect, Happening, Refused};
+use super::super::event::{Answer, Ask, Behind, Change, Effect, Happening, Refused};
 use super::super::history::{Deed, DeedOutcome, Draft};
 use super::super::note::Note;
 use super::super::state::{State, Waiting};
@@ -85,9 +85,9 @@ fn write(
     is_rising: bool,
     todo: &mut Todo,
 ) {
-    let (first, behind) = if is_rising { (draft, None) } else { (None, draft) };
-    todo.push(Effect::WriteRecord { service, record, first: first.into_iter().collect() });
-    todo.effects.extend(behind.map(Effect::History));
+    let draft = draft.map(Box::new);
+    let history = if is_rising { Behind::First(draft) } else { Behind::Then(draft) };
+    todo.push(Effect::WriteRecord { service, record, history });
 }
 
 /// A change has come into force.
@@ -101,8 +101,10 @@ fn done(state: &mut State, slot: usize, revision: u64, was_held: bool, todo: &mu
     if let (Some(Waiting { ask, before, note }), Some(entry)) = (waiting, state.entry(slot)) {
         tell(entry, &note, before, todo);
         if let Some(ask) = ask {
+            // A hold is waited for: nobody is to go to bed before it is safe.
+            let records = if entry.is_held() { vec![(name, revision)] } else { Vec::new() };
             let changes = vec![change(entry, before)];
-            todo.push(Effect::AnswerWhenApplied(ask, changes, vec![(name, revision)]));
+            todo.push(Effect::AnswerWhenApplied(ask, changes, records));
         }
     }
 }
@@ -193,11 +195,12 @@ pub(super) fn written(state: &mut State, service: &ServiceName, revision: u64, o
     }
     let Some(slot) = state.slot(service) else {
         // Its file has gone meanwhile: what was said of it is kept all the same.
-        let again = state.kept_elsewhere(service, revision).filter(|_| !ok);
+        let event = rollout::Event::Written { revision, ok };
+        let again = state.written_elsewhere(service, event, todo.now.wall);
         todo.effects.extend(again.map(|record| Effect::WriteRecord {
             service: service.clone(),
             record,
-            first: Vec::new(),
+            history: Behind::Then(None),
         }));
         return;
     };

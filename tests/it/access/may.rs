@@ -66,7 +66,11 @@ fn looks() -> Vec<Row> {
         looked("/v1/services/{name}", There(Viewer)),
         looked("/v1/services/{name}/readiness", There(Viewer)),
         looked("/v1/services/{name}/receipt", There(Viewer)),
+        looked("/v1/services/{name}/receipts", There(Viewer)),
+        looked("/v1/services/{name}/receipts/{reverted_unix_ms}", There(Viewer)),
         looked("/v1/services/{name}/sensitivity", There(Viewer)),
+        looked("/v1/services/{name}/calibration", There(Viewer)),
+        looked("/v1/webhooks", Anything(Viewer)),
         looked("/v1/migration", Anything(Viewer)),
         looked("/v1/history", Anything(Viewer)),
         Row { query: "?service={name}", ..looked("/v1/history", There(Viewer)) },
@@ -102,6 +106,8 @@ fn changes_of_one() -> Vec<Row> {
         because(Method::POST, "/v1/services/{name}/migration", "migrated"),
         because(Method::POST, "/v1/services/{name}/approval", "approved"),
         because(Method::DELETE, "/v1/services/{name}/approval", "approval-ended"),
+        because(Method::POST, "/v1/services/{name}/calibration", "calibration-started"),
+        because(Method::DELETE, "/v1/services/{name}/calibration", "calibration-stopped"),
     ]
 }
 
@@ -120,7 +126,14 @@ fn changes_of_many() -> Vec<Row> {
         ("/v1/ramps/pause", "ramp-paused"),
         ("/v1/ramps/resume", "ramp-resumed"),
     ];
-    calls.into_iter().flat_map(|(path, deed)| of(path, deed)).collect()
+    let told = row(
+        Method::POST,
+        "/v1/webhooks/{name}/test",
+        Everything(Admin),
+        "webhook-tested",
+        |_, _| json!({ "reason": "INC-1" }),
+    );
+    calls.into_iter().flat_map(|(path, deed)| of(path, deed)).chain([told]).collect()
 }
 
 fn row(
@@ -223,7 +236,8 @@ async fn ask(
     row: &Row,
     (service, team): (&str, &str),
 ) -> u16 {
-    let path = format!("{}{}", row.path, row.query).replace("{name}", service);
+    let path =
+        format!("{}{}", row.path, row.query).replace("{name}", service).replace("{reverted_unix_ms}", "1");
     let body = (row.body)(service, team);
     let what = format!("{} ({}): {} {path} {body}", person.name, person.via, row.method);
     let is_own = team == OWN_TEAM;
@@ -267,7 +281,7 @@ fn refused(entry: &Value) -> Option<String> {
 
 /// The same, as it should be.
 fn refusal(person: &Person, row: &Row, service: &str) -> String {
-    let is_of_service = row.path.contains("{name}")
+    let is_of_service = row.path.starts_with("/v1/services/{name}")
         || row.query.contains("{name}")
         || (row.body)("the-service", "the-team").to_string().contains("the-service");
     let service = if is_of_service { service } else { "none" };

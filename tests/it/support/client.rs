@@ -158,6 +158,17 @@ where
 }
 
 /// One request over a connection of its own.
+pub(crate) async fn try_send(address: SocketAddr, request: Request<Full<Bytes>>) -> Option<Answer> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await.ok()?.into_parts();
+    let collected = body.collect().await.ok()?;
+    let trailers = collected.trailers().cloned();
+    Some(Answer { status: head.status, headers: head.headers, body: collected.to_bytes(), trailers })
+}
+
+/// Asks over a connection of its own.
 pub(crate) async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Answer {
     Client::connect(address, Over::Http1).await.send(request).await
 }

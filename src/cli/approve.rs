@@ -1,0 +1,40 @@
+use clap::Args;
+use http::Method;
+
+use crate::admin::client::{self, Address};
+use crate::admin::wire;
+
+use super::change::{Because, tell_change};
+use super::foresee::{Sure, foresee};
+use super::print::say;
+use super::{Failure, block_on};
+
+/// Arguments of `approve`.
+#[derive(Args, Debug)]
+pub(super) struct Approve {
+    /// The service.
+    service: String,
+    /// Does not agree: what was wanted is wanted no more.
+    #[arg(long)]
+    reject: bool,
+    #[command(flatten)]
+    because: Because,
+    #[command(flatten)]
+    sure: Sure,
+}
+
+impl Approve {
+    pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
+        let path = format!("{}/approval", client::service(&self.service));
+        let Because { reason, ticket, json } = self.because;
+        let body = wire::Reason { reason, ticket };
+        if self.reject {
+            let text = block_on(client::ask_text(admin, Method::DELETE, &path, Some(&body)))?;
+            say(&if json { text } else { format!("{}: rejected; nothing has changed", self.service) });
+            return Ok(());
+        }
+        let wanted = wire::Preview::Approve { service: self.service };
+        let foreseen = foresee(admin, &wanted, &self.sure, json)?;
+        tell_change(&block_on(client::ask_text(admin, Method::POST, &path, Some(&body)))?, &foreseen, json)
+    }
+}

@@ -1,0 +1,41 @@
+use crate::config::Topic;
+
+use super::super::event::Happening;
+
+/// Under which topic something that happens is told; `None` if it is not.
+pub(super) fn topic_of(happening: Happening) -> Option<Topic> {
+    match happening {
+        Happening::Reverted => Some(Topic::Reverted),
+        Happening::Released => Some(Topic::Released),
+        Happening::RampStepped => Some(Topic::RampStep),
+        Happening::RampEnded => Some(Topic::RampEnded),
+        Happening::PromiseBroken => Some(Topic::PromiseBroken),
+        Happening::ConfigRefused => Some(Topic::ConfigRefused),
+        Happening::CertificateEnding => Some(Topic::CertificateEnding),
+        Happening::CertificateRefused => Some(Topic::CertificateRefused),
+        Happening::FleetGuard => Some(Topic::FleetGuard),
+        Happening::Advised => Some(Topic::Advised),
+        Happening::NoRoom => Some(Topic::NoRoom),
+        Happening::NotWritten => Some(Topic::NotWritten),
+        Happening::WeightChanged => Some(Topic::WeightChanged),
+        Happening::ApprovalWanted => Some(Topic::ApprovalWanted),
+        Happening::Unreadable => Some(Topic::Unreadable),
+        Happening::Started
+        | Happening::RampChanged
+        | Happening::Calibrated
+        | Happening::ConfigLoaded
+        | Happening::CertificateRenewed
+        | Happening::SourceFailing
+        | Happening::SourceBack
+        | Happening::SourceDoubted
+        | Happening::Ejected
+        | Happening::ClusterOut
+        | Happening::Ill
+        | Happening::Well
+        | Happening::Panicking
+        | Happening::Room
+        | Happening::RightsChanged
+        | Happening::RightsRefused
+        | Happening::Shedding => None,
+    }
+}
