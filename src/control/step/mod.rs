@@ -24,5 +24,7 @@ mod turn;
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod story;
 
 pub(super) use take_in::{Todo, step};
