@@ -161,7 +161,17 @@ protocol = {protocol:?}
 impl Folder {
     /// A folder with these services, for any free ports.
     pub(crate) fn with(services: &[Service]) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        Self::within(tempfile::tempdir().unwrap(), services)
+    }
+
+    /// The same in memory, where there is such a place: what is written there is on its disk at once.
+    pub(crate) fn in_memory(services: &[Service]) -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::within(folder.unwrap(), services)
+    }
+
+    fn within(folder: TempDir, services: &[Service]) -> Self {
+        let folder = Self(folder);
         std::fs::create_dir(folder.path().join("services")).unwrap();
         let state = folder.state();
         folder.write_process(&format!(
