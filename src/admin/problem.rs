@@ -47,7 +47,9 @@ impl From<Refused> for Refusal {
             | Refused::WaitsAlready { .. }
             | Refused::Calibration { .. }
             | Refused::Overtaken(_) => StatusCode::CONFLICT,
-            Refused::NoSide(..) | Refused::NoStep { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Refused::NoSide(..) | Refused::NoStep { .. } | Refused::NotByJudge { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Refused::NotWritten(_) | Refused::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, refused.to_string())

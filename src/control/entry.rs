@@ -42,6 +42,8 @@ pub(super) struct Entry {
     pub(super) at_step: Lasting,
     /// … how many requests Kubernetes has answered since then, …
     pub(super) requests_at_step: u64,
+    /// When something toward Kubernetes could not be written last.
+    pub(super) failed_at: Option<Millis>,
     /// … and how long it is held.
     pub(super) held_for: Lasting,
     /// Whether what was said of it is what the process before has kept.
@@ -101,6 +103,7 @@ impl Entry {
             pending: None,
             at_step: Lasting::default(),
             requests_at_step: 0,
+            failed_at: None,
             held_for: Lasting::default(),
             is_kept: true,
             gates: Gates::of(&config, None),
@@ -279,6 +282,9 @@ impl Entry {
         if config.failures != self.config.failures {
             // What was a failure may be none any more, and the other way round.
             self.watch.judge_mut().clear();
+            // So it is not known how Kubernetes has done at a ramp's step.
+            self.watch.judge_mut().assure_anew();
+            self.requests_at_step = 0;
         }
         self.gates = Gates::of(&config, self.gates.as_ref());
         self.config = config;
@@ -402,9 +408,11 @@ impl Entry {
         matches!(self.rollout.word(), Word::Held(_))
     }
 
-    /// Whether Kubernetes gets requests, or will when an override ends, and Helios can take them.
+    /// Whether Kubernetes gets requests, or will when an override ends or a ramp goes on, and Helios can take them.
     pub(super) fn can_be_taken_back(&self) -> bool {
-        self.config.is_on(Side::Helios) && (self.is_at_stake() || !self.rollout.file().is_zero())
+        let later =
+            !self.rollout.file().is_zero() || self.rollout.said().ramp.is_some() || self.would_climb();
+        self.config.is_on(Side::Helios) && (self.is_at_stake() || later)
     }
 
     /// The side that this weight would send requests to, and that the service does not have.

@@ -249,6 +249,8 @@ pub(crate) enum Refused {
     NoSide(ServiceName, crate::model::Side),
     #[error("{service}: {why}; --force raises it all the same")]
     NoRoom { service: ServiceName, why: String },
+    #[error("{service} was taken back by {by}, not by the judge: there is no revert that could be false")]
+    NotByJudge { service: ServiceName, by: crate::rollout::Actor },
     #[error("{service}: {step} is no step of its ramp: {steps}")]
     NoStep { service: ServiceName, step: Weight, steps: String },
     #[error("{service} is not ready to be migrated: {}", missing.join("; "))]

@@ -24,8 +24,8 @@ struct Reverted {
 pub(super) struct Alarm {
     /// Which.
     pub(super) services: BTreeSet<ServiceName>,
-    /// The cluster that all of them are on, if there is one.
-    pub(super) cluster: Option<Arc<str>>,
+    /// The clusters that all of them are on.
+    pub(super) clusters: BTreeSet<Arc<str>>,
     /// When the last of them was.
     last: Millis,
 }
@@ -65,7 +65,7 @@ impl Guard {
         let mut sets = self.recent.drain(..).map(|reverted| reverted.clusters);
         let first = sets.next().unwrap_or_default();
         let common = sets.fold(first, |common, set| common.intersection(&set).cloned().collect());
-        let alarm = Alarm { services, cluster: common.into_iter().next(), last: now };
+        let alarm = Alarm { services, clusters: common, last: now };
         self.alarm = Some(alarm.clone());
         Noted::Alarm(alarm)
     }
@@ -94,10 +94,19 @@ impl std::fmt::Display for Alarm {
         let more = self.services.len() - names.len();
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         write!(f, "{} services were taken back at once, {}{more}", self.services.len(), names.join(", "))?;
-        match &self.cluster {
-            Some(cluster) => write!(f, ": look at cluster {cluster} and the way to it"),
-            None => f.write_str(": look at what they have in common, such as the network"),
+        let clusters: Vec<_> = self.clusters.iter().map(AsRef::as_ref).collect();
+        match clusters.as_slice() {
+            [] => f.write_str(": look at what they have in common, such as the network"),
+            [cluster] => write!(f, ": look at cluster {cluster} and the way to it"),
+            several => write!(f, ": look at clusters {} and the way to them", several.join(", ")),
         }
+    }
+}
+
+impl Alarm {
+    /// The cluster that all of them are on, if there is no other that all are on too.
+    pub(super) fn only_cluster(&self) -> Option<&Arc<str>> {
+        self.clusters.first().filter(|_| self.clusters.len() == 1)
     }
 }
 
@@ -121,7 +130,7 @@ mod tests {
         let Noted::Alarm(alarm) = guard.note(Millis(2_000), &name("c"), on(&["gew1", "x"]), config) else {
             panic!("three are several");
         };
-        assert_eq!((alarm.services.len(), alarm.cluster.as_deref()), (3, Some("gew1")));
+        assert_eq!((alarm.services.len(), alarm.only_cluster().map(AsRef::as_ref)), (3, Some("gew1")));
         assert_eq!(guard.note(Millis(30_000), &name("d"), on(&["gew1"]), config), Noted::GoesOn);
         assert_eq!(guard.alarm().unwrap().services.len(), 4);
         assert_eq!(guard.note(Millis(95_000), &name("e"), on(&["gew1"]), config), Noted::Alone);
@@ -145,7 +154,18 @@ mod tests {
         let (mut guard, config) = (Guard::default(), GuardConfig { services: 2, ..GuardConfig::default() });
         guard.note(Millis(0), &name("a"), on(&["gew1"]), config);
         let Noted::Alarm(alarm) = guard.note(Millis(1), &name("b"), on(&["lon3"]), config) else { panic!() };
-        assert_eq!(alarm.cluster, None);
+        assert_eq!(alarm.only_cluster(), None);
         assert!(alarm.to_string().contains("a, b: look at what"), "{alarm}");
+    }
+
+    #[test]
+    fn where_all_are_on_several_clusters_no_one_of_them_is_blamed() {
+        let (mut guard, config) = (Guard::default(), GuardConfig { services: 2, ..GuardConfig::default() });
+        guard.note(Millis(0), &name("a"), on(&["gew1", "lon3"]), config);
+        let Noted::Alarm(alarm) = guard.note(Millis(1), &name("b"), on(&["lon3", "gew1"]), config) else {
+            panic!()
+        };
+        assert_eq!(alarm.only_cluster(), None);
+        assert!(alarm.to_string().contains("look at clusters gew1, lon3"), "{alarm}");
     }
 }

@@ -31,6 +31,7 @@ mod on_disk;
 mod ramping;
 mod readiness;
 mod receipt;
+mod refusals;
 mod roster;
 mod run;
 mod shed;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::model::{Caller, ServiceName, Via};
 use crate::rollout::Actor;
 
-use super::event::Why;
+use super::event::{CauseOfRevert, Why};
 use super::history::{Deed, Draft};
 
 /// Who wants a change, and why: what the history and people are told of it.
@@ -17,6 +17,8 @@ pub(super) struct Note {
     from: Option<Arc<str>>,
     /// The second person, where it took one.
     pub(super) approved_by: Option<Arc<str>>,
+    /// Whether a person says that the revert which it ends was not called for.
+    pub(super) cause: CauseOfRevert,
 }
 
 impl Note {
@@ -30,12 +32,20 @@ impl Note {
             via: Some(caller.via),
             from: Some(caller.from.clone()),
             approved_by: None,
+            cause: CauseOfRevert::Unsaid,
         }
     }
 
     /// Switchback does it by itself.
     pub(super) fn by(by: Actor, deed: Deed, reason: impl Into<Arc<str>>) -> Self {
-        Self { deed, by, reason: reason.into(), ticket: None, via: None, from: None, approved_by: None }
+        let reason = reason.into();
+        let cause = CauseOfRevert::Unsaid;
+        Self { deed, by, reason, ticket: None, via: None, from: None, approved_by: None, cause }
+    }
+
+    /// The revert that it ends was not called for.
+    pub(super) fn of_false_alarm(self) -> Self {
+        Self { cause: CauseOfRevert::FalseAlarm, ..self }
     }
 
     /// A second person has agreed.

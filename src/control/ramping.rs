@@ -14,6 +14,9 @@ use super::entry::Entry;
 use super::event::Now;
 use super::steering::RampStatus;
 
+/// How long a ramp waits after what it did could not be written.
+const AFTER_FAILURE: Millis = Millis(60_000);
+
 impl Entry {
     /// Time is counted at a ramp's step from when it was taken, and so are requests and what makes the judge sure.
     pub(super) fn follow_ramp(&mut self, now: Now) {
@@ -37,15 +40,35 @@ impl Entry {
         own.unwrap_or(&self.config.plan)
     }
 
-    /// Whether its ramp may come to a step by itself, or start again.
+    /// Whether its ramp may come to a step by itself, start again, or be over.
     pub(super) fn may_climb(&self) -> bool {
         let State::Settled(said) = self.rollout.state() else { return false };
-        said.deciding_ramp().is_some_and(|ramp| ramp.going == Going::On) || self.again(said).is_some()
+        let ramp = said.deciding_ramp();
+        ramp.is_some_and(|ramp| ramp.going == Going::On || self.is_over(ramp)) || self.again(said).is_some()
     }
 
-    /// The ramp's next step, or its new start after a revert, if nothing speaks against it; and why, in words.
+    /// Whether it would climb by itself, now or when what is being written is, or an override ends.
+    pub(super) fn would_climb(&self) -> bool {
+        let rises = match self.rollout.state() {
+            State::Rising { to, .. } => to.climbs(),
+            State::Settled(_) => false,
+        };
+        let said = self.rollout.said();
+        rises || said.climbs() || self.again(said).is_some()
+    }
+
+    /// Whether a ramp is done, and the file says what it has reached: it can take its place.
+    fn is_over(&self, ramp: &Ramp) -> bool {
+        ramp.going == Going::Done && ramp.weight == self.rollout.file()
+    }
+
+    /// The ramp's next step, or its new start after a revert, if nothing speaks against it, and why, in words; or its end.
     pub(super) fn climb(&self, fleet: &FleetConfig, now: Now) -> Option<(Event, String)> {
         let State::Settled(said) = self.rollout.state() else { return None };
+        // A disk that is full is not written to in a circle.
+        if self.failed_at.is_some_and(|at| now.mono.since(at) < AFTER_FAILURE) {
+            return None;
+        }
         if let Some((at, delay)) = self.again(said) {
             let is_time = self.held_for.lasts(now.mono) >= delay;
             let is_free = is_time && self.waits_to_begin(fleet, now).is_empty();
@@ -53,8 +76,24 @@ impl Entry {
             return is_free
                 .then(|| (Event::Again { at, climbs }, "it was its time to start again".to_owned()));
         }
-        let ramp = said.deciding_ramp().filter(|ramp| ramp.going == Going::On)?;
-        let to = self.plan().next(ramp.weight)?.to;
+        let ramp = said.deciding_ramp()?;
+        if self.is_over(ramp) {
+            return Some((Event::File(self.rollout.file()), "its file says what it has reached".to_owned()));
+        }
+        if ramp.going != Going::On {
+            return None;
+        }
+        let Some(next) = self.plan().next(ramp.weight) else {
+            return Some((
+                Event::Step { to: ramp.weight, climbs: false },
+                "its plan leads no further".to_owned(),
+            ));
+        };
+        let to = next.to;
+        // What is cheap to know first: there may be thousands of them.
+        if self.plan().step(ramp.weight).is_some_and(|step| self.at_step.lasts(now.mono) < step.hold) {
+            return None;
+        }
         let seen = self.seen(now);
         if !waits(ramp, self.plan(), &fleet.freezes, &seen, false).is_empty() {
             return None;

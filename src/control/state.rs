@@ -18,6 +18,7 @@ use super::journal::{ActorRecord, CalibrationsRecord, EndpointsRecord, Kept, Led
 use super::ledger::{Ledger, Stage};
 use super::lineup::Lineup;
 use super::note::Note;
+use super::refusals::Refusals;
 use super::roster::Roster;
 use super::steering::MigrationRow;
 use super::views::ServiceStatus;
@@ -59,6 +60,8 @@ pub(super) struct State {
     pub(super) with_pending: BTreeSet<usize>,
     /// How many services are taken back at once.
     pub(super) guard: Guard,
+    /// Questions that were refused lately.
+    pub(super) refusals: Refusals,
     /// Whether other endpoints are to be checked than before.
     pub(super) recheck: bool,
     by_source: HashMap<SourceId, usize>,
@@ -144,6 +147,7 @@ impl State {
             climbed: None,
             with_pending: BTreeSet::new(),
             guard: Guard::default(),
+            refusals: Refusals::default(),
             recheck: false,
             by_source: HashMap::new(),
             last_source: 0,
@@ -342,6 +346,28 @@ impl State {
     pub(super) fn snapshot(&mut self) -> Snapshot {
         self.generation += 1;
         Snapshot { generation: self.generation, routes: self.routes.clone(), services: self.views.clone() }
+    }
+
+    /// What the ledger of migrations says of these services, in no order: of a few thousand it is not told at once.
+    pub(super) fn ledger_of(
+        &mut self,
+        now: Now,
+        slots: std::ops::Range<usize>,
+    ) -> Vec<(ServiceStatus, MigrationRow)> {
+        let (entries, fleet) = (&mut self.entries, &self.config.fleet);
+        let slots = slots.start.min(entries.len())..slots.end.min(entries.len());
+        let entries = entries[slots].iter_mut().flatten();
+        let rows = entries.map(|entry| {
+            let status = entry.status(fleet, now);
+            let row = entry.ledger.row(&entry.config, &status, now.wall);
+            (status, row)
+        });
+        rows.collect()
+    }
+
+    /// How many slots there are.
+    pub(super) fn places(&self) -> usize {
+        self.entries.len()
     }
 
     /// What the ledger of migrations says of these services, by name.

@@ -272,9 +272,7 @@ impl Rollout {
                 let ramp = Ramp::begin(plan, at, climbs, by, reason, now);
                 self.unless_held(|said| said.start(ramp, chosen))
             }
-            Event::PauseRamp { by, reason } => {
-                self.unless_held(|said| said.go(Going::Paused { by, reason, since: now }, now))
-            }
+            Event::PauseRamp { by, reason } => self.pause(by, reason, now),
             Event::ResumeRamp => self.unless_held(|said| said.go(Going::On, now)),
             Event::StopRamp => self.unless_held(|said| match said.ramp {
                 Some(_) => Ok(Said { ramp: None, ..said.clone() }),
@@ -330,13 +328,30 @@ impl Rollout {
         }
     }
 
-    /// A ramp's step, if the ramp still is the one that decides.
+    fn pause(self, by: Actor, reason: Arc<str>, now: UnixMillis) -> (Self, Vec<Effect>) {
+        if let State::Rising { from, to, .. } = &self.state
+            && from.ramp.is_none()
+            && to.climbs()
+            && !matches!(from.word, Word::Held(_))
+        {
+            // A ramp whose start is being written does not begin.
+            let from = (**from).clone();
+            return self.fall_to(from);
+        }
+        self.unless_held(|said| said.go(Going::Paused { by, reason, since: now }, now))
+    }
+
+    /// A ramp's step, if the ramp still is the one that decides; or its end, where its plan leads no further any more.
     fn climb(self, to: Weight, climbs: bool, now: UnixMillis) -> (Self, Vec<Effect>) {
         match &self.state {
             State::Settled(said) => match said.deciding_ramp() {
                 Some(ramp) if ramp.going == Going::On && to > ramp.weight => {
                     let said = Said { ramp: Some(ramp.climb(to, climbs, now)), ..said.clone() };
                     self.rise_to(said)
+                }
+                Some(ramp) if ramp.going == Going::On && to == ramp.weight && !climbs => {
+                    let said = Said { ramp: Some(ramp.climb(to, climbs, now)), ..said.clone() };
+                    self.fall_to(said)
                 }
                 Some(_) | None => (self, vec![]),
             },

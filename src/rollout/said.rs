@@ -126,7 +126,7 @@ impl Said {
     }
 
     /// Whether a ramp may raise the weight by itself.
-    pub(super) fn climbs(&self) -> bool {
+    pub fn climbs(&self) -> bool {
         self.ramp.as_ref().is_some_and(|ramp| ramp.going == Going::On)
     }
 }

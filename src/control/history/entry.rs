@@ -98,6 +98,8 @@ pub enum Deed {
     RampResumed,
     /// A ramp was stopped.
     RampStopped,
+    /// A ramp is over.
+    RampEnded,
     /// A ramp has taken a step.
     RampStepped,
     /// A ramp that the judge had ended has started again by itself.

@@ -3,6 +3,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use super::chain::Link;
 use super::entry::{Deed, Draft};
 
@@ -19,8 +21,19 @@ pub(crate) struct History {
     link: Link,
     most_bytes: u64,
     /// What was found when it was opened, and is not written down yet.
-    found: Vec<String>,
+    found: Vec<Found>,
 }
+
+/// Something that is not as it should be.
+#[derive(Debug)]
+struct Found {
+    what: String,
+    /// Whether it stays as it is, and is found again.
+    is_damage: bool,
+}
+
+/// More than this that a disk which is full leaves behind is not told one by one.
+const MOST_FOUND: usize = 16;
 
 /// A file that is larger is not added to any more.
 const FILE_BYTES: u64 = 4 << 20;
@@ -47,7 +60,7 @@ impl History {
             // After a failure it is not known what the disk has.
             self.resume()?;
         }
-        let noted: Vec<_> = self.found.iter().map(|found| opened(found)).collect();
+        let noted: Vec<_> = self.found.iter().map(|found| opened(&found.what)).collect();
         let at = drafts.first().map_or(0, |(at, _)| *at);
         let all = noted.into_iter().map(|draft| (at, draft)).chain(drafts.iter().cloned());
         let (mut text, mut end) = (String::new(), self.link.clone());
@@ -92,10 +105,19 @@ impl History {
         let files = files_in(&self.folder)?;
         let mut bytes = 0;
         // The newest are kept, with room for one more.
+        let mut kept = files.len();
         for file in files.iter().rev() {
             bytes += fs::metadata(file)?.len();
             if bytes + FILE_BYTES > self.most_bytes {
-                fs::remove_file(file)?;
+                break;
+            }
+            kept -= 1;
+        }
+        // The oldest goes first, so that there never is a gap.
+        for file in &files[..kept] {
+            if let Err(error) = fs::remove_file(file) {
+                warn!(%error, file = %file.display(), "cannot remove an old part of the history");
+                break;
             }
         }
         Ok(())
@@ -104,6 +126,8 @@ impl History {
     /// Finds the end of what there is.
     fn resume(&mut self) -> io::Result<()> {
         (self.file, self.size) = (None, 0);
+        // What was found the last time is still there, or was cut off by ourselves.
+        self.found.retain(|found| !found.is_damage);
         let files = files_in(&self.folder)?;
         // A file that a crash has left empty tells nothing of the link.
         for path in files.iter().rev() {
@@ -111,8 +135,19 @@ impl History {
             let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             let is_last = files.last() == Some(path);
             if whole < bytes.len() && is_last {
+                let tail = &bytes[whole..];
+                if is_entry_but_for_its_end(tail) {
+                    // No crash leaves that: a line's end is written with the line.
+                    end_line(path)?;
+                    let what = format!("the end of the last line of {} has been changed", name(path));
+                    self.found.push(Found { what, is_damage: false });
+                    return self.resume();
+                }
                 cut(path, whole as u64)?;
-                self.found.push(format!("{} bytes of an unfinished entry were cut off", bytes.len() - whole));
+                if self.found.len() < MOST_FOUND {
+                    let what = format!("{} bytes of an unfinished entry were cut off", tail.len());
+                    self.found.push(Found { what, is_damage: false });
+                }
             }
             let text = String::from_utf8_lossy(&bytes[..whole]);
             let Some(last) = text.lines().last() else {
@@ -133,7 +168,8 @@ impl History {
                     let lines = text.lines().count() as u64;
                     let first = seq_of(path).unwrap_or(1);
                     self.link = Link::to_damaged(last, first + lines - 1);
-                    self.found.push(format!("the last entry of {} {broken}", name(path)));
+                    let what = format!("the last entry of {} {broken}", name(path));
+                    self.found.push(Found { what, is_damage: true });
                 }
             }
             return Ok(());
@@ -144,6 +180,20 @@ impl History {
 
 fn opened(found: &str) -> Draft {
     Draft { details: Some(found.to_owned()), ..Draft::done(Deed::HistoryOpened) }
+}
+
+/// Whether a tail is a whole entry, of which only the line's end is another byte.
+pub(super) fn is_entry_but_for_its_end(tail: &[u8]) -> bool {
+    let Some((_, line)) = tail.split_last() else { return false };
+    std::str::from_utf8(line).is_ok_and(|line| Link::follow(None, line).is_ok())
+}
+
+/// Ends the last line as it was.
+fn end_line(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.seek(SeekFrom::End(-1))?;
+    file.write_all(b"\n")?;
+    file.sync_all()
 }
 
 fn cut(path: &Path, length: u64) -> io::Result<()> {

@@ -24,7 +24,8 @@ struct Kept {
     cut: Option<KeptCut>,
 }
 
-/// The version that this program writes. Version 1 knew no ramps.
+/// The version that this program writes. Version 1 knew no ramps, and is what a record without one still is: a program that knows
+/// no other holds what it cannot read.
 const VERSION: u32 = 2;
 /// The oldest version that it reads.
 const OLDEST: u32 = 1;
@@ -85,7 +86,7 @@ pub(in crate::control) fn encode(service: &ServiceName, record: &Record) -> Vec<
         },
     };
     let kept = Kept {
-        version: VERSION,
+        version: if ramp.is_none() && cut.is_none() { OLDEST } else { VERSION },
         service: service.to_string(),
         revision: record.revision,
         word,

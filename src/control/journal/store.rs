@@ -194,7 +194,7 @@ impl Store {
 
     /// Keeps what the ledger knows of a service in place of the last.
     pub(crate) fn write_ledger(&self, service: &ServiceName, record: &LedgerRecord) -> io::Result<()> {
-        self.write_lightly(LEDGER, service, &serde_json::to_vec_pretty(record)?)
+        replace(&self.folder.join(LEDGER), &format!("{service}.json"), &serde_json::to_vec_pretty(record)?)
     }
 
     fn write_lightly(&self, folder: &str, service: &ServiceName, bytes: &[u8]) -> io::Result<()> {

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::sync::mpsc as blocking;
 use std::thread;
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::model::ServiceName;
-use crate::rollout::Record;
+use crate::rollout::{Record, Word};
 
 use super::super::event::Behind;
 use super::super::history::{Deed, Draft};
@@ -21,8 +21,8 @@ use super::store::Store;
 /// Writes records, receipts and the history on a thread of its own, one after the other.
 ///
 /// What waits is bounded by the number of services: of each there is at most one record waiting, the latest,
-/// since an earlier one would be overwritten anyway; and receipts and entries of the history beyond a bound are dropped,
-/// oldest first.
+/// since an earlier one would be overwritten anyway. Receipts and entries of the history beyond a bound are dropped, oldest first.
+/// A receipt, or what the ledger knows, that cannot be written waits again.
 ///
 /// What is toward Kubernetes stands in the history before it stands in a record: nobody gets more than the history says.
 /// What is toward Helios is in force already, and its record protects: the history comes behind it, and is tried again until
@@ -32,7 +32,8 @@ pub(crate) struct Writer {
     records: HashMap<ServiceName, Box<ToWrite>>,
     /// The services in `records`, in the order in which they came.
     order: VecDeque<ServiceName>,
-    receipts: VecDeque<(ServiceName, Box<ReceiptRecord>)>,
+    /// By the service and the time of its revert.
+    receipts: BTreeMap<(u64, ServiceName), Box<ReceiptRecord>>,
     /// What is to be added to the history, with its time.
     drafts: VecDeque<(u64, Draft)>,
     /// The latest of each service.
@@ -55,6 +56,14 @@ pub(crate) struct Written {
     pub(crate) what: WrittenWhat,
     /// What could not be added to the history.
     unwritten: Vec<(u64, Draft)>,
+    /// What is to be tried again.
+    again: Option<Again>,
+}
+
+#[derive(Debug)]
+enum Again {
+    Receipt(ServiceName, Box<ReceiptRecord>),
+    Ledger(ServiceName, Box<LedgerRecord>),
 }
 
 /// What was written, or could not be.
@@ -79,7 +88,7 @@ enum JobOf {
 }
 
 /// Receipts that may wait for the disk.
-const MOST_WAITING_RECEIPTS: usize = 1_024;
+const MOST_WAITING_RECEIPTS: usize = 16_384;
 /// Entries of the history that may wait for it.
 const MOST_WAITING_DRAFTS: usize = 16_384;
 /// Entries that are written at once.
@@ -102,7 +111,7 @@ impl Writer {
             jobs,
             records: HashMap::new(),
             order: VecDeque::new(),
-            receipts: VecDeque::new(),
+            receipts: BTreeMap::new(),
             drafts: VecDeque::new(),
             endpoints: HashMap::new(),
             ledgers: HashMap::new(),
@@ -129,7 +138,13 @@ impl Writer {
                 None
             }
         };
-        if self.records.insert(service.clone(), Box::new(ToWrite { record, first })).is_none() {
+        let is_hold = matches!(record.said.word, Word::Held(_));
+        let is_new = self.records.insert(service.clone(), Box::new(ToWrite { record, first })).is_none();
+        if is_hold {
+            // What protects waits for nobody.
+            self.order.retain(|waits| *waits != service);
+            self.order.push_front(service);
+        } else if is_new {
             self.order.push_back(service);
         }
         self.go_on();
@@ -143,11 +158,12 @@ impl Writer {
 
     /// Writes a receipt, soon.
     pub(crate) fn receipt(&mut self, service: ServiceName, receipt: Box<ReceiptRecord>) {
-        if self.receipts.len() == MOST_WAITING_RECEIPTS {
+        let key = (receipt.reverted_unix_ms, service);
+        if self.receipts.len() == MOST_WAITING_RECEIPTS && !self.receipts.contains_key(&key) {
             warn!("the disk is slow: a receipt was dropped");
-            self.receipts.pop_front();
+            self.receipts.pop_first();
         }
-        self.receipts.push_back((service, receipt));
+        self.receipts.insert(key, receipt);
         self.go_on();
     }
 
@@ -174,6 +190,14 @@ impl Writer {
         self.busy = false;
         for (at, draft) in written.unwritten.into_iter().rev() {
             self.drafts.push_front((at, draft));
+        }
+        // A later one that waits already says more.
+        match written.again {
+            Some(Again::Receipt(service, receipt)) => {
+                self.receipts.entry((receipt.reverted_unix_ms, service)).or_insert(receipt);
+            }
+            Some(Again::Ledger(service, record)) => _ = self.ledgers.entry(service).or_insert(record),
+            None => {}
         }
         self.go_on();
         written.what
@@ -218,7 +242,7 @@ impl Writer {
         if let Some((service, record)) = record {
             return Some(JobOf::Record(service, record));
         }
-        if let Some((service, receipt)) = self.receipts.pop_front() {
+        if let Some(((_, service), receipt)) = self.receipts.pop_first() {
             return Some(JobOf::Receipt(service, receipt));
         }
         if !self.drafts.is_empty() {
@@ -240,6 +264,7 @@ fn take_any<T>(of: &mut HashMap<ServiceName, T>) -> Option<(ServiceName, T)> {
 }
 
 fn perform(store: &mut Store, Job { what, mut drafts }: Job) -> Written {
+    let mut again = None;
     let what = match what {
         JobOf::Record(service, to_write) => {
             let revision = to_write.record.revision;
@@ -253,7 +278,11 @@ fn perform(store: &mut Store, Job { what, mut drafts }: Job) -> Written {
                     let kept = Draft { service: Some(service.to_string()), receipt: Some(seal), ..kept };
                     drafts.push((receipt.reverted_unix_ms, kept));
                 }
-                Err(error) => warn!(%service, %error, "cannot write a receipt"),
+                Err(error) => {
+                    warn!(%service, %error, "cannot write a receipt; trying again");
+                    pause();
+                    again = Some(Again::Receipt(service, receipt));
+                }
             }
             WrittenWhat::Other
         }
@@ -265,7 +294,9 @@ fn perform(store: &mut Store, Job { what, mut drafts }: Job) -> Written {
         }
         JobOf::Ledger(service, record) => {
             if let Err(error) = store.write_ledger(&service, &record) {
-                warn!(%service, %error, "cannot keep the ledger");
+                warn!(%service, %error, "cannot keep the ledger; trying again");
+                pause();
+                again = Some(Again::Ledger(service, record));
             }
             WrittenWhat::Other
         }
@@ -277,7 +308,7 @@ fn perform(store: &mut Store, Job { what, mut drafts }: Job) -> Written {
         }
         JobOf::History => WrittenWhat::Other,
     };
-    Written { what, unwritten: add_to_history(store, drafts) }
+    Written { what, unwritten: add_to_history(store, drafts), again }
 }
 
 /// Tells whether the record is on disk. `drafts` of what is in force already are taken along where the history comes first.

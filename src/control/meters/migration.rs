@@ -7,17 +7,40 @@ use crate::telemetry::{Recorder, names};
 use super::super::steering::MigrationRow;
 use super::super::views::ServiceStatus;
 use super::current::Current;
-use super::flag;
+use super::{Round, flag};
 
-pub(super) fn follow(current: &mut Current, recorder: &Recorder, rows: &[(ServiceStatus, MigrationRow)]) {
-    let mut services: BTreeMap<[&str; 3], usize> = BTreeMap::new();
-    for (status, row) in rows {
-        *services.entry([&row.team, &row.phase, &row.stage]).or_default() += 1;
-        one(current, recorder, status, row);
-    }
-    for ([team, phase, stage], count) in services {
-        let labels = [("team", team), ("phase", phase), ("stage", stage)];
-        current.set(recorder, names::MIGRATION_SERVICES, &labels, count as f64);
+#[derive(Default)]
+pub(super) struct Migration {
+    current: Current,
+    /// Services of this round, by team, phase and stage.
+    counted: BTreeMap<[String; 3], usize>,
+    is_under_way: bool,
+}
+
+impl Migration {
+    pub(super) fn follow(
+        &mut self,
+        recorder: &Recorder,
+        rows: &[(ServiceStatus, MigrationRow)],
+        round: Round,
+    ) {
+        if !self.is_under_way {
+            self.current.begin();
+        }
+        for (status, row) in rows {
+            let of = [row.team.clone(), row.phase.clone(), row.stage.clone()];
+            *self.counted.entry(of).or_default() += 1;
+            one(&mut self.current, recorder, status, row);
+        }
+        self.is_under_way = round == Round::GoesOn;
+        if self.is_under_way {
+            return;
+        }
+        for ([team, phase, stage], count) in std::mem::take(&mut self.counted) {
+            let labels = [("team", team.as_str()), ("phase", phase.as_str()), ("stage", stage.as_str())];
+            self.current.set(recorder, names::MIGRATION_SERVICES, &labels, count as f64);
+        }
+        self.current.end();
     }
 }
 

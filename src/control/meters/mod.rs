@@ -19,7 +19,7 @@ use super::roster::Roster;
 use super::steering::MigrationRow;
 use super::views::ServiceStatus;
 
-use current::Current;
+use migration::Migration;
 
 /// Keeps the metrics. Requests cost nothing here: what workers have counted anyway is added once a tick.
 pub(super) struct Meters {
@@ -41,7 +41,14 @@ pub(super) struct Meters {
     unwritten_records: Gauge,
     unwritten_history: Gauge,
     /// What the ledger of migrations says.
-    migration: Current,
+    migration: Migration,
+}
+
+/// Whether there are services of which was not told yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    GoesOn,
+    IsOver,
 }
 
 struct ServiceMeters {
@@ -84,7 +91,7 @@ impl Meters {
             fleet_guard: recorder.gauge(names::FLEET_GUARD, &[]),
             unwritten_records: recorder.gauge(names::UNWRITTEN, &[("what", "records")]),
             unwritten_history: recorder.gauge(names::UNWRITTEN, &[("what", "history")]),
-            migration: Current::default(),
+            migration: Migration::default(),
             services: HashMap::new(),
             recorder,
         }
@@ -201,11 +208,9 @@ impl Meters {
         }
     }
 
-    /// Follows what the ledger of migrations says, and the judge.
-    pub(super) fn migration(&mut self, rows: &[(ServiceStatus, MigrationRow)]) {
-        self.migration.begin();
-        migration::follow(&mut self.migration, &self.recorder, rows);
-        self.migration.end();
+    /// Follows what the ledger of migrations says, and the judge: of some services, and then of the next, until all were told of.
+    pub(super) fn migration(&mut self, rows: &[(ServiceStatus, MigrationRow)], round: Round) {
+        self.migration.follow(&self.recorder, rows, round);
     }
 
     /// Follows what is about no one service.

@@ -21,6 +21,9 @@ pub(super) fn answer(state: &mut State, ask: Ask, caller: Box<Caller>, command: 
     if let Err(refused) = may(state, &caller, &command) {
         let (deed, service) = (deed_of(&command), one_service(&command));
         let why = if let Command::Change(_, why) = command { why } else { Why::default() };
+        if deed == Deed::Looked && !state.refusals.note(&caller, todo.now.mono) {
+            return todo.answer(ask, Answer::Refused(refused));
+        }
         let draft = Note::of(&caller, deed, &why).draft(service.as_ref());
         return todo.refuse(ask, draft, refused);
     }

@@ -56,7 +56,7 @@ fn sound(state: &mut State, alarm: &Alarm, todo: &mut Todo) {
     for slot in state.slots() {
         paused += usize::from(stop_climbing(state, slot, &text, todo));
     }
-    if let Some(cluster) = alarm.cluster.as_ref().filter(|_| state.config.fleet.guard.revert_cluster) {
+    if let Some(cluster) = alarm.only_cluster().filter(|_| state.config.fleet.guard.revert_cluster) {
         let note = Note::by(Actor::Guard, Deed::Reverted, text.as_str());
         let mut reverted = 0;
         for slot in state.slots() {
@@ -82,7 +82,7 @@ fn sound(state: &mut State, alarm: &Alarm, todo: &mut Todo) {
 /// Pauses a service's ramp, or sees to it that one that the judge has ended does not start again by itself. Tells whether it
 /// was paused.
 fn stop_climbing(state: &mut State, slot: usize, why: &str, todo: &mut Todo) -> bool {
-    let Some(entry) = state.entry(slot).filter(|entry| entry.may_climb()) else { return false };
+    let Some(entry) = state.entry(slot).filter(|entry| entry.would_climb()) else { return false };
     let is_held = entry.is_held();
     let deed = if is_held { Deed::Reverted } else { Deed::RampPaused };
     let note = Note::by(Actor::Guard, deed, why);

@@ -1,12 +1,13 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::{Caller, PerSide, ServiceName, Weight};
-use crate::rollout::{self, Actor, Chosen, Plan, Said};
+use crate::rollout::{self, Actor, Chosen, Plan, Said, Word};
 
 use super::super::calibration;
 use super::super::entry::Entry;
 use super::super::event::{
-    Answer, Ask, CauseOfRevert, Effect, Happening, Intent, Now, Reach, Refused, RoomAsked, Why, Wish,
+    Answer, Ask, CauseOfRevert, Effect, Intent, Now, Reach, Refused, RoomAsked, Why, Wish,
 };
 use super::super::history::{Deed, Draft};
 use super::super::note::Note;
@@ -87,31 +88,10 @@ pub(super) fn carry_out(
 ) {
     if let Some(entry) = state.entry(slot) {
         entry.pending = None;
-        match wish {
-            Wish::Migrate { .. } => entry.ledger.migrated(todo.now.wall),
-            Wish::Release { cause: CauseOfRevert::FalseAlarm, .. } => {
-                let promise = entry.config.judge.rule.false_revert_every;
-                let broken = entry.ledger.false_alarm(promise, todo.now.wall);
-                tell_of_promise(&entry.config.name, broken, promise, todo);
-            }
-            Wish::SetWeight { .. }
-            | Wish::Clear
-            | Wish::Release { cause: CauseOfRevert::Unsaid, .. }
-            | Wish::StartRamp { .. }
-            | Wish::StopRamp => {}
-        }
     }
+    let is_false = matches!(wish, Wish::Release { cause: CauseOfRevert::FalseAlarm, .. });
+    let note = if is_false { note.of_false_alarm() } else { note };
     turn(state, slot, movement.event, Some(note), Some(ask), todo);
-}
-
-fn tell_of_promise(name: &ServiceName, times: usize, promise: std::time::Duration, todo: &mut Todo) {
-    if times > 1 {
-        let promise = crate::config::in_words(promise);
-        let text = format!(
-            "{name}: {times} reverts were false in {promise}, and one was promised: `switchback calibrate {name}` says how noisy it is"
-        );
-        todo.announce(Happening::PromiseBroken, Some(name), text);
-    }
 }
 
 /// What would come of a change of one service.
@@ -136,8 +116,13 @@ pub(super) fn movement(entry: &Entry, wish: &Wish, note: &Note, now: Now) -> Res
             let event = rollout::Event::SetWeight { weight: *weight, until, by, reason };
             (event, format!("a weight of {weight}"), *room)
         }
-        Wish::Release { to, room, .. } => {
+        Wish::Release { to, room, cause } => {
             on_both_sides(entry, *to)?;
+            if let (Word::Held(hold), CauseOfRevert::FalseAlarm) = (entry.rollout.word(), cause)
+                && hold.by != Actor::Judge
+            {
+                return Err(Refused::NotByJudge { service: name.clone(), by: hold.by.clone() });
+            }
             (rollout::Event::Release { to: *to, by, reason }, format!("a release to {to}"), *room)
         }
         Wish::StartRamp { plan, from, room } => {
@@ -158,10 +143,12 @@ pub(super) fn movement(entry: &Entry, wish: &Wish, note: &Note, now: Now) -> Res
     if let [rollout::Effect::Refuse(refusal)] = effects.as_slice() {
         return Err(Refused::NotNow { service: name.clone(), refusal: refusal.clone() });
     }
-    let (said, raises): (&Said, bool) = match next.state() {
+    let (said, rises): (&Said, bool) = match next.state() {
         rollout::State::Settled(said) => (said, false),
         rollout::State::Rising { to, .. } => (to, true),
     };
+    // A ramp that begins below the present weight raises it by and by.
+    let raises = rises || said.climbs() && !entry.rollout.said().climbs();
     let to = entry.weight_under(said);
     if raises {
         has_room(entry, to, room, now)?;
@@ -224,7 +211,7 @@ fn reached(state: &mut State, reach: &Reach) -> Result<Vec<usize>, Refused> {
         Reach::Cluster(cluster) => entry.clusters().contains(cluster),
         Reach::All => true,
     };
-    let slots: Vec<usize> =
+    let slots: BTreeSet<usize> =
         state.entries().filter(|entry| wanted(entry)).map(|entry| entry.id.slot as usize).collect();
     match reach {
         Reach::Team(team) if slots.is_empty() => Err(Refused::NoTeam(team.clone())),
@@ -278,7 +265,7 @@ fn go_on(state: &mut State, ask: Ask, reach: &Reach, note: &Note, event: &rollou
     if let (Reach::Services(_), [slot]) = (reach, slots.as_slice()) {
         return turn(state, *slot, event.clone(), Some(note.clone()), Some(ask), todo);
     }
-    let mut changes = Vec::new();
+    let (mut changes, mut revisions) = (Vec::new(), Vec::new());
     for slot in slots {
         let Some(entry) = state.entry(slot) else { continue };
         let (_, effects) = entry.rollout.clone().step(event.clone(), todo.now.wall);
@@ -287,9 +274,11 @@ fn go_on(state: &mut State, ask: Ask, reach: &Reach, note: &Note, event: &rollou
         }
         let before = entry.weight();
         turn(state, slot, event.clone(), Some(note.clone()), None, todo);
-        changes.extend(state.entry(slot).map(|entry| change(entry, before)));
+        let Some(entry) = state.entry(slot) else { continue };
+        changes.push(change(entry, before));
+        revisions.push((entry.config.name.clone(), entry.rollout.revision()));
     }
-    todo.push(Effect::AnswerWhenApplied(ask, changes, Vec::new()));
+    todo.push(Effect::AnswerWhenApplied(ask, changes, revisions));
 }
 
 /// What would come of a change, service by service.

@@ -3,11 +3,12 @@ use crate::rollout::{self, Actor};
 use crate::tally::Report;
 
 use super::super::calibration;
-use super::super::entry::Judged;
-use super::super::event::Happening;
+use super::super::entry::{Entry, Judged};
+use super::super::event::{Effect, Happening, Why};
 use super::super::history::{Deed, DeedOutcome, Draft};
 use super::super::note::Note;
 use super::super::receipt;
+use super::super::refusals::More;
 use super::super::state::State;
 use super::endpoints::{cluster_out, eject, follow_capacity, follow_lineups, go_by_others};
 use super::fall::revert_by_judge;
@@ -37,6 +38,11 @@ pub(super) fn tick(state: &mut State, todo: &mut Todo) {
         state.guard.tick(todo.now.mono, state.config.fleet.guard);
         climb(state, todo);
         forget_approvals(state, todo);
+        for More { caller, times } in state.refusals.tick(todo.now.mono) {
+            let draft = Note::of(&caller, Deed::Looked, &Why::default()).draft(None);
+            let details = Some(format!("{times} more questions were refused within a minute"));
+            todo.push(Effect::History(Draft { outcome: DeedOutcome::Refused, details, ..draft }));
+        }
         for slot in state.slots_with_news() {
             keep_ledger(state, slot, todo);
         }
@@ -75,14 +81,25 @@ fn judge(state: &mut State, slot: usize, todo: &mut Todo) {
 
 /// Lets ramps take the step that nothing speaks against.
 fn climb(state: &mut State, todo: &mut Todo) {
+    let fleet = state.config.fleet.clone();
     for slot in state.climbing.clone() {
-        let fleet = state.config.fleet.clone();
         let Some(entry) = state.entry(slot) else { continue };
         let Some((event, why)) = entry.climb(&fleet, todo.now) else { continue };
-        let deed =
-            if matches!(event, rollout::Event::Again { .. }) { Deed::RampAgain } else { Deed::RampStepped };
+        let deed = match &event {
+            rollout::Event::Again { .. } => Deed::RampAgain,
+            rollout::Event::File(_) | rollout::Event::Step { climbs: false, .. }
+                if !raises(entry, &event) =>
+            {
+                Deed::RampEnded
+            }
+            _ => Deed::RampStepped,
+        };
         turn(state, slot, event, Some(Note::by(Actor::Ramp, deed, why)), None, todo);
     }
+}
+
+fn raises(entry: &Entry, event: &rollout::Event) -> bool {
+    matches!(event, rollout::Event::Step { to, .. } if *to > entry.weight())
 }
 
 /// What nobody has agreed to in time is not wanted any more.
@@ -94,11 +111,7 @@ fn forget_approvals(state: &mut State, todo: &mut Todo) {
         let name = entry.config.name.clone();
         let draft = Note::of(&pending.by, Deed::ApprovalEnded, &pending.why).draft(Some(&name));
         let details = Some(format!("nobody has agreed in time: {}", pending.what));
-        todo.push(super::super::event::Effect::History(Draft {
-            outcome: DeedOutcome::Refused,
-            details,
-            ..draft
-        }));
+        todo.push(Effect::History(Draft { outcome: DeedOutcome::Refused, details, ..draft }));
     }
 }
 

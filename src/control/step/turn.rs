@@ -5,7 +5,7 @@ use crate::model::{ServiceName, Weight};
 use crate::rollout::{self, Going, Word};
 
 use super::super::entry::{Entry, why};
-use super::super::event::{Answer, Ask, Behind, Change, Effect, Happening, Refused};
+use super::super::event::{Answer, Ask, Behind, CauseOfRevert, Change, Effect, Happening, Refused};
 use super::super::history::{Deed, DeedOutcome, Draft};
 use super::super::note::Note;
 use super::super::state::{State, Waiting};
@@ -34,6 +34,7 @@ pub(super) fn turn(
         }
         return;
     }
+    let is_done = effects.iter().any(|effect| matches!(effect, rollout::Effect::Done(_)));
     let mut note = note;
     for effect in effects {
         match effect {
@@ -55,7 +56,11 @@ pub(super) fn turn(
             }
             rollout::Effect::Failed(revision) => {
                 let refused = Refused::NotWritten(name.clone());
+                if let Some(entry) = state.entry(slot) {
+                    entry.failed_at = Some(todo.now.mono);
+                }
                 fail(state, &name, revision, DeedOutcome::NotWritten, refused, todo);
+                state.refresh(slot);
             }
             rollout::Effect::Overtaken(revision) => {
                 let refused = Refused::Overtaken(name.clone());
@@ -64,6 +69,18 @@ pub(super) fn turn(
             // Nobody is waiting for the answer.
             rollout::Effect::Refuse(_) => {}
         }
+    }
+    if let (Some(note), true, Some(entry)) = (note, is_done, state.entry(slot)) {
+        // It was so already: the history has all the same who wanted it.
+        let percent = Some(entry.weight().percent());
+        let details = Some("it was so already".to_owned());
+        let draft = note.draft(Some(&name));
+        todo.push(Effect::History(Draft {
+            details,
+            before_percent: percent,
+            after_percent: percent,
+            ..draft
+        }));
     }
     keep_ledger(state, slot, todo);
 }
@@ -100,11 +117,30 @@ fn done(state: &mut State, slot: usize, revision: u64, was_held: bool, todo: &mu
     let waiting = state.waiting.remove(&(name.clone(), revision));
     if let (Some(Waiting { ask, before, note }), Some(entry)) = (waiting, state.entry(slot)) {
         tell(entry, &note, before, todo);
+        note_in_ledger(entry, &note, todo);
         if let Some(ask) = ask {
             // A hold is waited for: nobody is to go to bed before it is safe.
             let records = if entry.is_held() { vec![(name, revision)] } else { Vec::new() };
             let changes = vec![change(entry, before)];
             todo.push(Effect::AnswerWhenApplied(ask, changes, records));
+        }
+    }
+}
+
+/// What the ledger counts beside weights.
+fn note_in_ledger(entry: &mut Entry, note: &Note, todo: &mut Todo) {
+    if note.deed == Deed::Migrated {
+        entry.ledger.migrated(todo.now.wall);
+    }
+    if note.cause == CauseOfRevert::FalseAlarm {
+        let (name, promise) = (&entry.config.name, entry.config.judge.rule.false_revert_every);
+        let times = entry.ledger.false_alarm(promise, todo.now.wall);
+        if times > 1 {
+            let promise = in_words(promise);
+            let text = format!(
+                "{name}: {times} reverts were false in {promise}, and one was promised: `switchback calibrate {name}` says how noisy it is"
+            );
+            todo.announce(Happening::PromiseBroken, Some(name), text);
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::rollout::Word;
 use super::super::super::event::{Answer, Command, Happening};
 use super::super::super::history::{Deed, DeedOutcome};
 use super::super::super::journal::{ActorRecord, decode};
+use super::super::super::meters::Round;
 use super::super::super::steering::{MigrationRow, MigrationStatus, MigrationSum};
 use super::company::{
     FROZEN, HELIOS_OFF, KUBERNETES_FOR_ALL, Month, admin, ends, hour, midnight, number, phase,
@@ -99,7 +100,7 @@ impl World {
     }
 
     fn look_at_metrics(&mut self, ledger: &MigrationStatus) {
-        self.meters.migration(&self.state.ledger(self.now, |_| true));
+        self.meters.migration(&self.state.ledger(self.now, |_| true), Round::IsOver);
         let text = self.meters.recorded().render();
         let metrics: BTreeMap<&str, f64> = text
             .lines()
