@@ -4,29 +4,40 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
 
 use crate::control::{
-    Announcement, Answer, Command, HistoryEntry, Looking, MigrationStatus, Page, PreviewStatus,
-    ProcessStatus, ReadinessStatus, ReceiptRecord, SensitivityStatus, ServiceStatus, Verification,
+    Announcement, Answer, Command, Looking, PreviewStatus, ProcessStatus, ReadinessStatus, ReceiptRecord,
+    SensitivityStatus, ServiceStatus,
 };
 use crate::model::{Caller, Role, Scope};
 
 use super::caller::Asker;
-use super::csv;
 use super::problem::{Refusal, refused};
-use super::read;
+use super::read::{self, Asked, Named, Sent};
 use super::routes::{Handled, Shared};
 use super::wire;
 
+/// Tells how the process is
+///
+/// Its version, workers and configuration, with the faults of one that was refused, holds, and what waits to be written.
+#[utoipa::path(
+    get,
+    path = "/v1/process",
+    operation_id = "getProcess",
+    tag = "process",
+    responses(
+        (status = 200, description = "How it is.", body = ProcessStatus),
+    )
+)]
 pub(super) async fn process(State(shared): State<Shared>, Asker(caller): Asker) -> Handled<ProcessStatus> {
     match shared.control.ask(caller, Command::Process).await {
         Answer::Process(status) => Ok(Json(*status)),
@@ -34,6 +45,18 @@ pub(super) async fn process(State(shared): State<Shared>, Asker(caller): Asker) 
     }
 }
 
+/// Lists services
+///
+/// Each that the caller may see, by name: its weight and why, both sides' rates, failures and latency, and the verdict.
+#[utoipa::path(
+    get,
+    path = "/v1/services",
+    operation_id = "listServices",
+    tag = "services",
+    responses(
+        (status = 200, description = "Each service.", body = Vec<ServiceStatus>),
+    )
+)]
 pub(super) async fn services(
     State(shared): State<Shared>,
     Asker(caller): Asker,
@@ -44,13 +67,26 @@ pub(super) async fn services(
     }
 }
 
+/// Tells how a service is
+///
+/// Its weight and why, both sides' rates, failures and latency over the last ten seconds, and the verdict.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{name}",
+    operation_id = "getService",
+    tag = "services",
+    params(Named),
+    responses(
+        (status = 200, description = "How it is.", body = ServiceStatus),
+        (status = 404, description = "There is no such service."),
+    )
+)]
 pub(super) async fn service(
     State(shared): State<Shared>,
     Asker(caller): Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
 ) -> Handled<ServiceStatus> {
-    let service = read::name(&name)?;
-    match shared.control.ask(caller, Command::Status(Some(service))).await {
+    match shared.control.ask(caller, Command::Status(Some(name.clone()))).await {
         Answer::Status(services) => match services.into_iter().next() {
             Some(status) => Ok(Json(status)),
             None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no service {name}"))),
@@ -59,13 +95,26 @@ pub(super) async fn service(
     }
 }
 
+/// Shows the receipt of the last revert
+///
+/// What was seen, when, how sure the judge was, what changed, and when it was in force.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{name}/receipt",
+    operation_id = "getReceipt",
+    tag = "services",
+    params(Named),
+    responses(
+        (status = 200, description = "The receipt.", body = ReceiptRecord),
+        (status = 404, description = "There is no such service, or it has never been reverted."),
+    )
+)]
 pub(super) async fn receipt(
     State(shared): State<Shared>,
     Asker(caller): Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
 ) -> Handled<ReceiptRecord> {
-    let service = read::name(&name)?;
-    match shared.control.ask(caller, Command::Receipt(service)).await {
+    match shared.control.ask(caller, Command::Receipt(name.clone())).await {
         Answer::Receipt(receipt) => match *receipt {
             Some(receipt) => Ok(Json(receipt)),
             None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("{name} has never been reverted"))),
@@ -74,144 +123,134 @@ pub(super) async fn receipt(
     }
 }
 
+/// Tells how soon trouble would be seen
+///
+/// At the present rates, or why it never would.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{name}/sensitivity",
+    operation_id = "getSensitivity",
+    tag = "services",
+    params(Named),
+    responses(
+        (status = 200, description = "How soon.", body = SensitivityStatus),
+        (status = 404, description = "There is no such service."),
+    )
+)]
 pub(super) async fn sensitivity(
     State(shared): State<Shared>,
     Asker(caller): Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
 ) -> Handled<SensitivityStatus> {
-    match shared.control.ask(caller, Command::Sensitivity(read::name(&name)?)).await {
+    match shared.control.ask(caller, Command::Sensitivity(name)).await {
         Answer::Sensitivity(sensitivity) => Ok(Json(sensitivity)),
         other => Err(refused(other)),
     }
 }
 
+/// Tells whether a service is ready to be migrated
+///
+/// What is looked at, how it is, and how what is missing can be mended.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{name}/readiness",
+    operation_id = "getReadiness",
+    tag = "ramps",
+    params(Named),
+    responses(
+        (status = 200, description = "What was looked at.", body = ReadinessStatus),
+        (status = 404, description = "There is no such service."),
+    )
+)]
 pub(super) async fn readiness(
     State(shared): State<Shared>,
     Asker(caller): Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
 ) -> Handled<ReadinessStatus> {
-    match shared.control.ask(caller, Command::Readiness(read::name(&name)?)).await {
+    match shared.control.ask(caller, Command::Readiness(name)).await {
         Answer::Readiness(readiness) => Ok(Json(readiness)),
         other => Err(refused(other)),
     }
 }
 
-/// What would come of a change.
+/// Foresees a change
+///
+/// What would come of it at the present rates, service by service, and whether Helios could take everything back. Nothing is
+/// changed. What could not be done at all is refused as the change itself would be.
+#[utoipa::path(
+    post,
+    path = "/v1/preview",
+    operation_id = "preview",
+    tag = "weights",
+    request_body(content = wire::Preview, examples(
+        ("weight" = (summary = "A weight", value = json!({"weight": {"service": "playlist", "percent": 25}}))),
+        ("revert" = (summary = "A revert of everything", value = json!({"revert": {"all": true}}))),
+    )),
+    responses(
+        (status = 200, description = "What would come of it.", body = Vec<PreviewStatus>),
+        (status = 404, description = "There is no such service, team or cluster, or nothing waits for approval."),
+        (status = 409, description = "The present state does not allow it."),
+    )
+)]
 pub(super) async fn preview(
     State(shared): State<Shared>,
     Asker(caller): Asker,
-    body: Bytes,
+    Sent(wanted): Sent<wire::Preview>,
 ) -> Handled<Vec<PreviewStatus>> {
-    let wanted: wire::Preview = read::body(&body)?;
     match shared.control.ask(caller, Command::Preview(read::preview(&wanted)?)).await {
         Answer::Preview(preview) => Ok(Json(preview)),
         other => Err(refused(other)),
     }
 }
 
-/// How a ledger is wanted.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Format {
-    format: Option<LedgerFormat>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum LedgerFormat {
-    Json,
-    Csv,
-}
-
-/// The ledger of migrations.
-pub(super) async fn migration(
-    State(shared): State<Shared>,
-    Asker(caller): Asker,
-    query: Result<Query<Format>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let Format { format } = read::query(query)?;
-    let status: MigrationStatus = match shared.control.ask(caller, Command::Migration).await {
-        Answer::Migration(status) => *status,
-        other => return Err(refused(other)),
-    };
-    Ok(match format {
-        Some(LedgerFormat::Csv) => {
-            ([(CONTENT_TYPE, "text/csv; charset=utf-8")], csv::ledger(&status)).into_response()
-        }
-        Some(LedgerFormat::Json) | None => Json(status).into_response(),
-    })
-}
-
-/// Which entries of the history are wanted.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Entries {
-    /// Of this service only.
-    service: Option<String>,
-    /// Those before this one.
-    before: Option<u64>,
-    /// At most so many.
-    limit: Option<usize>,
-}
-
-/// Entries that are answered at once, if it is not said, and at most.
-const USUAL_ENTRIES: usize = 50;
-const MOST_ENTRIES: usize = 1_000;
-
-/// The history, the newest entries first.
-pub(super) async fn history(
-    State(shared): State<Shared>,
-    Asker(caller): Asker,
-    query: Result<Query<Entries>, QueryRejection>,
-) -> Handled<Vec<HistoryEntry>> {
-    let Entries { service, before, limit } = read::query(query)?;
-    let service = service.as_deref().map(read::name).transpose()?;
-    // Entries of no service are Switchback's own, and who only sees some services does not see those.
-    let sees_all = caller.rights.allow_everything(Role::Viewer);
-    let visible = visible(&shared, caller, Looking::History(service.clone())).await?;
-    let page = Page { most: limit.unwrap_or(USUAL_ENTRIES).clamp(1, MOST_ENTRIES), before };
-    let wanted = move |entry: &HistoryEntry| match (&service, &entry.what.service) {
-        (Some(wanted), of) => of.as_deref() == Some(wanted.as_str()),
-        (None, Some(of)) => sees_all || visible.contains(of),
-        (None, None) => sees_all,
-    };
-    let reader = shared.history.clone();
-    let entries = tokio::task::spawn_blocking(move || reader.read(&page, wanted)).await;
-    match entries {
-        Ok(Ok(entries)) => Ok(Json(entries)),
-        Ok(Err(error)) => Err(unreadable(&error)),
-        Err(error) => Err(unreadable(&error)),
-    }
-}
-
-/// Whether the history is as it was written.
-pub(super) async fn verification(
-    State(shared): State<Shared>,
-    Asker(caller): Asker,
-) -> Handled<Verification> {
-    visible(&shared, caller, Looking::WholeHistory).await?;
-    let reader = shared.history.clone();
-    match tokio::task::spawn_blocking(move || reader.verify()).await {
-        Ok(Ok(verification)) => Ok(Json(verification)),
-        Ok(Err(error)) => Err(unreadable(&error)),
-        Err(error) => Err(unreadable(&error)),
-    }
-}
-
-fn unreadable(error: &dyn std::fmt::Display) -> Refusal {
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("the history cannot be read: {error}"))
-}
-
 /// The services that a caller may see, if they may look at all.
-async fn visible(shared: &Shared, caller: Caller, what: Looking) -> Result<Arc<BTreeSet<String>>, Refusal> {
+pub(super) async fn visible(
+    shared: &Shared,
+    caller: Caller,
+    what: Looking,
+) -> Result<Arc<BTreeSet<String>>, Refusal> {
     match shared.control.ask(caller, Command::MayLook(what)).await {
         Answer::Visible(services) => Ok(services),
         other => Err(refused(other)),
     }
 }
 
-/// What was announced lately, and then what is, line by line, for as long as the reader stays.
-pub(super) async fn events(State(shared): State<Shared>, Asker(caller): Asker) -> Result<Response, Refusal> {
+/// Which events are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Events {
+    /// Only what was announced lately: the answer then has an end.
+    #[serde(default)]
+    recent: bool,
+}
+
+/// Follows what happens
+///
+/// What was announced lately, the oldest first, and then what is announced: JSON objects, one a line, each an `Event`, for as
+/// long as the reader stays. With `recent=true` the answer ends after what was announced lately.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "followEvents",
+    tag = "events",
+    params(Events),
+    responses((
+        status = 200,
+        description = "Events, one a line.",
+        body = String,
+        content_type = "application/x-ndjson",
+        example = json!(
+            "{\"at_unix_ms\":1795317247312,\"happening\":\"reverted\",\"service\":\"search\",\"team\":\"search-squad\",\
+             \"by\":\"judge\",\"text\":\"search: reverted by the judge\"}\n"
+        )
+    ))
+)]
+pub(super) async fn events(
+    State(shared): State<Shared>,
+    Asker(caller): Asker,
+    Asked(wanted): Asked<Events>,
+) -> Result<Response, Refusal> {
     let sees_all = caller.rights.allow_everything(Role::Viewer);
     let visible = visible(&shared, caller, Looking::Events).await?;
     let sees = move |announcement: &Announcement| {
@@ -219,6 +258,9 @@ pub(super) async fn events(State(shared): State<Shared>, Asker(caller): Asker) -
     };
     let (recent, coming) = shared.control.news();
     let recent: Vec<_> = recent.iter().filter(|seen| sees(seen)).map(line).collect();
+    if wanted.recent {
+        return Ok((NDJSON, recent.concat()).into_response());
+    }
     let coming = stream::unfold((coming, sees), |(mut coming, sees)| async {
         let text = loop {
             match coming.recv().await {
@@ -231,8 +273,10 @@ pub(super) async fn events(State(shared): State<Shared>, Asker(caller): Asker) -
         Some((text, (coming, sees)))
     });
     let lines = stream::iter(recent).chain(coming).map(Ok::<_, std::convert::Infallible>);
-    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+    Ok((NDJSON, Body::from_stream(lines)).into_response())
 }
+
+const NDJSON: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/x-ndjson")];
 
 fn line<T: Serialize>(value: &T) -> String {
     let mut text = serde_json::to_string(value).unwrap_or_default();
@@ -240,12 +284,18 @@ fn line<T: Serialize>(value: &T) -> String {
     text
 }
 
-pub(super) async fn metrics(State(shared): State<Shared>, Asker(caller): Asker) -> Result<Response, Refusal> {
-    visible(&shared, caller, Looking::Metrics).await?;
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], shared.control.metrics()).into_response())
-}
-
-/// Who one is, and what one may do.
+/// Tells who one is
+///
+/// The name under which records have the caller, by what they are known, and what they may do.
+#[utoipa::path(
+    get,
+    path = "/v1/whoami",
+    operation_id = "whoAmI",
+    tag = "process",
+    responses(
+        (status = 200, description = "Who one is.", body = wire::WhoAmI),
+    )
+)]
 pub(super) async fn whoami(Asker(caller): Asker) -> Json<wire::WhoAmI> {
     let grant = |grant: &crate::model::Grant| {
         let (teams, services) = match &grant.scope {

@@ -22,11 +22,18 @@ mod caller;
 mod change;
 pub(crate) mod client;
 mod csv;
+pub(crate) mod document;
+mod history;
+mod ledger;
 mod look;
+mod probes;
 mod problem;
+mod ramps;
 mod read;
 mod routes;
+mod scope;
 mod serve;
+mod texts;
 mod webhooks;
 pub(crate) mod wire;
 

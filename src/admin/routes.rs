@@ -1,19 +1,20 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use tower::limit::GlobalConcurrencyLimitLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::control::{Handle, Reader};
 
 use super::caller::refuse_strangers;
 use super::problem::Refusal;
-use super::{calibration, change, look, webhooks};
+use super::{calibration, change, document, history, ledger, look, probes, ramps, webhooks};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -35,69 +36,76 @@ const MOST_BYTES: usize = 64 << 10;
 
 /// The API.
 pub(super) fn router(shared: Shared) -> Router {
-    // These wait for nobody, and must be had when everything else does.
-    let at_any_time = Router::new()
-        .route("/v1/revert", post(change::revert))
-        .route("/metrics", get(look::metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz));
-    Router::new()
-        .route("/v1/process", get(look::process))
-        .route("/v1/whoami", get(look::whoami))
-        .route("/v1/services", get(look::services))
-        .route("/v1/services/{name}", get(look::service))
-        .route("/v1/services/{name}/weight", put(change::set_weight).delete(change::clear))
-        .route("/v1/services/{name}/release", post(change::release))
-        .route("/v1/services/{name}/ramp", post(change::start_ramp).delete(change::stop_ramp))
-        .route("/v1/services/{name}/readiness", get(look::readiness))
-        .route("/v1/services/{name}/migration", post(change::migrate))
-        .route("/v1/services/{name}/approval", post(change::approve).delete(change::reject))
-        .route("/v1/services/{name}/receipt", get(look::receipt))
-        .route("/v1/services/{name}/sensitivity", get(look::sensitivity))
-        .route(
-            "/v1/services/{name}/calibration",
-            get(calibration::show).post(calibration::begin).delete(calibration::stop),
-        )
-        .route("/v1/ramps/pause", post(change::pause_ramps))
-        .route("/v1/ramps/resume", post(change::resume_ramps))
-        .route("/v1/preview", post(look::preview))
-        .route("/v1/webhooks", get(webhooks::list))
-        .route("/v1/webhooks/{name}/test", post(webhooks::test))
-        .route("/v1/migration", get(look::migration))
-        .route("/v1/history", get(look::history))
-        .route("/v1/history/verification", get(look::verification))
-        .route("/v1/events", get(look::events))
-        .layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE))
-        .merge(at_any_time)
+    let (router, _) = routes().split_for_parts();
+    router
         .fallback(async || {
             Refusal::new(StatusCode::NOT_FOUND, "there is nothing here; /v1/services is a start")
         })
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method")
         })
+        .layer(from_fn(refuse_parameters))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .layer(from_fn(refuse_strangers))
         .with_state(shared)
 }
 
-/// Whether the process is whole. Without control it still serves, but nobody judges and nothing can be
-/// changed: it should be restarted.
-async fn healthz(State(shared): State<Shared>) -> Response {
-    if shared.control.is_alive() {
-        (StatusCode::OK, "well\n").into_response()
-    } else {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "control has ended").into_response()
-    }
+/// Every route, and what the document says of it.
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(document::beginning())
+        .merge(in_turn().layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE)))
+        .merge(at_any_time())
 }
 
-/// Whether requests should come here.
-async fn readyz(State(shared): State<Shared>) -> Response {
-    let not_ready = |why: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response();
-    if !shared.ready.load(Ordering::Relaxed) {
-        not_ready("Switchback is stopping")
-    } else if !shared.known.load(Ordering::Relaxed) {
-        not_ready("some endpoints are not known yet: see the services' sources")
-    } else {
-        (StatusCode::OK, "ready\n").into_response()
+fn in_turn() -> OpenApiRouter<Shared> {
+    OpenApiRouter::default()
+        .routes(routes!(look::process))
+        .routes(routes!(look::whoami))
+        .routes(routes!(look::services))
+        .routes(routes!(look::service))
+        .routes(routes!(change::set_weight, change::clear))
+        .routes(routes!(change::release))
+        .routes(routes!(change::approve, change::reject))
+        .routes(routes!(ramps::start, ramps::stop))
+        .routes(routes!(ramps::pause))
+        .routes(routes!(ramps::resume))
+        .routes(routes!(ramps::migrate))
+        .routes(routes!(look::readiness))
+        .routes(routes!(look::receipt))
+        .routes(routes!(look::sensitivity))
+        .routes(routes!(calibration::show, calibration::begin, calibration::stop))
+        .routes(routes!(look::preview))
+        .routes(routes!(ledger::migration))
+        .routes(routes!(history::history))
+        .routes(routes!(history::verification))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(look::events))
+}
+
+/// These wait for nobody, and must be had when everything else does.
+fn at_any_time() -> OpenApiRouter<Shared> {
+    OpenApiRouter::default()
+        .routes(routes!(change::revert))
+        .routes(routes!(probes::metrics))
+        .routes(routes!(probes::healthz))
+        .routes(routes!(probes::readyz))
+        .routes(routes!(probes::openapi))
+}
+
+/// Refuses a parameter where the document has none: who misspells one should not be answered as if they had said nothing.
+/// What other programs ask by habit is answered whatever they add.
+async fn refuse_parameters(request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let of_api = path.filter(|path| path.starts_with("/v1/"));
+    if let Some(path) = of_api
+        && let Some(query) = request.uri().query().filter(|query| !query.is_empty())
+    {
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        if document::takes_no_parameters(method.as_str(), path) {
+            let detail = format!("this takes no parameters, and was asked with {query}");
+            return Refusal::new(StatusCode::BAD_REQUEST, detail).into_response();
+        }
     }
+    next.run(request).await
 }

@@ -1,5 +1,6 @@
 use clap::{Args, ValueEnum};
 
+use crate::admin::document;
 use crate::config::{SchemaOf, schema};
 
 use super::Failure;
@@ -8,7 +9,7 @@ use super::print::say;
 /// Arguments of `schema`.
 #[derive(Args, Debug)]
 pub(super) struct PrintSchema {
-    /// `service` for services/NAME.toml, `switchback` for switchback.toml.
+    /// `service` for services/NAME.toml, `switchback` for switchback.toml, `admin` for the OpenAPI document of the admin API.
     #[arg(value_enum, default_value = "service")]
     file: File,
 }
@@ -17,6 +18,7 @@ pub(super) struct PrintSchema {
 enum File {
     Service,
     Switchback,
+    Admin,
 }
 
 impl PrintSchema {
@@ -24,6 +26,10 @@ impl PrintSchema {
         let of = match self.file {
             File::Service => SchemaOf::Service,
             File::Switchback => SchemaOf::Process,
+            File::Admin => {
+                say(document::text());
+                return Ok(());
+            }
         };
         say(&serde_json::to_string_pretty(&schema(of)).map_err(anyhow::Error::from)?);
         Ok(())

@@ -65,11 +65,11 @@ pub(crate) use load::reload;
 pub use load::{Loaded, load, load_service};
 pub use peers::Peers;
 pub use render::render;
-pub use schema::{SchemaOf, schema};
+pub use schema::{SchemaOf, plan_schema, schema};
 pub use show::show;
 pub use sources::{
     ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, Part, PortOf,
     Published, Registered, Source,
 };
-pub use units::{in_words, parse_duration};
+pub use units::{LONGEST_DURATION, in_words, parse_duration};
 pub use webhooks::{Target, Topic, UrlFault, WebhookConfig, WebhookKind, WebhookUrl};

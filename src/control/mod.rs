@@ -39,6 +39,7 @@ mod steering;
 mod step;
 mod traffic;
 mod views;
+mod vocabulary;
 mod watch;
 mod webhooks;
 
@@ -57,6 +58,7 @@ pub use steering::{
 pub use views::{
     DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
+pub(crate) use vocabulary::Percent;
 pub use webhooks::WebhookStatus;
 
 pub(crate) use calibration::CalibrationOrder;

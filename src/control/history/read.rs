@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::chain::{Link, sha256};
 use super::entry::{HistoryEntry, ReceiptSeal};
@@ -26,7 +27,7 @@ pub(crate) struct Page {
 }
 
 /// Whether a history is as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verification {
     /// Entries that were looked at.
     pub entries: u64,
@@ -43,7 +44,7 @@ pub struct Verification {
 }
 
 /// A line of a history, or a receipt, that is not as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryFault {
     /// The file, in the state directory.
     pub file: String,

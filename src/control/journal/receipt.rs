@@ -1,11 +1,15 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::rollout::Actor;
+use crate::verdict::Question;
+
+use super::super::vocabulary::Percent;
 
 /// The full record of one revert, as it is kept, sent and shown: what was seen, when, how sure, what changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReceiptRecord {
     /// The service.
     pub service: String,
@@ -16,6 +20,7 @@ pub struct ReceiptRecord {
     /// Why, in one line.
     pub reason: String,
     /// The weight before; after it is 0.
+    #[schema(value_type = Percent)]
     pub weight_before_percent: f64,
     /// The evidence, if the judge reverted.
     pub finding: Option<FindingRecord>,
@@ -36,6 +41,7 @@ pub struct ReceiptRecord {
     #[serde(default)]
     pub hanging: u64,
     /// The configuration in force, as 16 hexadecimal digits.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
     pub configuration: String,
     /// When every worker went by the new weight; absent if some had not within a second.
     pub applied: Option<AppliedRecord>,
@@ -44,7 +50,7 @@ pub struct ReceiptRecord {
 }
 
 /// Who did something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActorRecord {
     /// The judge, on evidence.
@@ -60,9 +66,10 @@ pub enum ActorRecord {
 }
 
 /// The evidence of a revert.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FindingRecord {
     /// `failure`, `stall`, `slow50`, `slower`, `slow99`, `far` or `farther`.
+    #[schema(value_type = Question)]
     pub question: String,
     /// The route that it was answered for; absent if it was the whole service.
     #[serde(default)]
@@ -78,6 +85,7 @@ pub struct FindingRecord {
     /// Bad ones among them.
     pub kubernetes_bad: u64,
     /// The share of bad votes that was tolerated from Kubernetes, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
     pub tolerated: f64,
     /// The evidence, in seconds.
     pub evidence_s: f64,
@@ -95,7 +103,7 @@ pub struct FindingRecord {
 }
 
 /// The evidence at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CourseRecord {
     /// Seconds before the revert.
     pub before_s: f64,
@@ -106,7 +114,7 @@ pub struct CourseRecord {
 }
 
 /// What one side did in a receipt's window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SideRecord {
     /// Tries that ended.
     pub tries: u64,
@@ -119,7 +127,7 @@ pub struct SideRecord {
 }
 
 /// What went wrong at one endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BlamedRecord {
     /// Its address.
     pub endpoint: String,
@@ -130,7 +138,7 @@ pub struct BlamedRecord {
 }
 
 /// When a change had reached the workers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AppliedRecord {
     /// Workers that go by it.
     pub workers: usize,
