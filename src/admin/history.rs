@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::control::{HistoryEntry, Looking, Page, Verification};
+use crate::control::{HistoryEntry, Looking, Page, Reader, Verification};
 use crate::model::{Role, ServiceName};
 
 use super::caller::Asker;
@@ -34,8 +34,8 @@ pub(super) struct Entries {
 /// Entries that are answered at once, if it is not said, and at most.
 const USUAL_ENTRIES: usize = 50;
 const MOST_ENTRIES: usize = 1_000;
-/// The last number of an entry that every reader of JSON can tell from its neighbours (RFC 8259, section 6).
-const LAST_ENTRY: u64 = (1 << 53) - 1;
+/// The last number that every reader of JSON can tell from its neighbours (RFC 8259, section 6).
+pub(super) const LAST_NUMBER: u64 = (1 << 53) - 1;
 
 /// Reads the history
 ///
@@ -68,13 +68,8 @@ pub(super) async fn history(
         (None, Some(of)) => sees_all || visible.contains(of),
         (None, None) => sees_all,
     };
-    let reader = shared.history.clone();
-    let entries = tokio::task::spawn_blocking(move || reader.read(&page, wanted)).await;
-    match entries {
-        Ok(Ok(entries)) => Ok(Json(entries)),
-        Ok(Err(error)) => Err(unreadable(&error)),
-        Err(error) => Err(unreadable(&error)),
-    }
+    let entries = from_disk(&shared, move |reader| reader.read(&page, wanted)).await?;
+    entries.map(Json).map_err(|error| unreadable(&error))
 }
 
 fn page(limit: Option<usize>, before: Option<u64>) -> Result<Page, Refusal> {
@@ -82,8 +77,8 @@ fn page(limit: Option<usize>, before: Option<u64>) -> Result<Page, Refusal> {
     if !(1..=MOST_ENTRIES).contains(&most) {
         return Err(Refusal::unprocessable(format!("limit: from 1 to {MOST_ENTRIES}")));
     }
-    if before.is_some_and(|before| before > LAST_ENTRY) {
-        return Err(Refusal::unprocessable(format!("before: up to {LAST_ENTRY}")));
+    if before.is_some_and(|before| before > LAST_NUMBER) {
+        return Err(Refusal::unprocessable(format!("before: up to {LAST_NUMBER}")));
     }
     Ok(Page { most, before })
 }
@@ -103,12 +98,17 @@ pub(super) async fn verification(
     Asker(caller): Asker,
 ) -> Handled<Verification> {
     visible(&shared, caller, Looking::WholeHistory).await?;
+    let found = from_disk(&shared, Reader::verify).await?;
+    found.map(Json).map_err(|error| unreadable(&error))
+}
+
+/// Reads what is kept, beside all else.
+pub(super) async fn from_disk<T: Send + 'static>(
+    shared: &Shared,
+    read: impl FnOnce(&Reader) -> T + Send + 'static,
+) -> Result<T, Refusal> {
     let reader = shared.history.clone();
-    match tokio::task::spawn_blocking(move || reader.verify()).await {
-        Ok(Ok(verification)) => Ok(Json(verification)),
-        Ok(Err(error)) => Err(unreadable(&error)),
-        Err(error) => Err(unreadable(&error)),
-    }
+    tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|error| unreadable(&error))
 }
 
 fn unreadable(error: &dyn std::fmt::Display) -> Refusal {

@@ -4,25 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName};
-use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, StreamExt};
-use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::error::RecvError;
-use utoipa::IntoParams;
 
 use crate::control::{
-    Announcement, Answer, Command, Looking, PreviewStatus, ProcessStatus, ReadinessStatus, ReceiptRecord,
-    SensitivityStatus, ServiceStatus,
+    Answer, Command, Looking, PreviewStatus, ProcessStatus, ReadinessStatus, SensitivityStatus, ServiceStatus,
 };
-use crate::model::{Caller, Role, Scope};
+use crate::model::{Caller, Scope};
 
 use super::caller::Asker;
 use super::problem::{Refusal, refused};
-use super::read::{self, Asked, Named, Sent};
+use super::read::{self, Named, Sent};
 use super::routes::{Handled, Shared};
 use super::wire;
 
@@ -40,7 +32,10 @@ use super::wire;
 )]
 pub(super) async fn process(State(shared): State<Shared>, Asker(caller): Asker) -> Handled<ProcessStatus> {
     match shared.control.ask(caller, Command::Process).await {
-        Answer::Process(status) => Ok(Json(*status)),
+        Answer::Process(mut status) => {
+            status.rights_faults = shared.gate.trouble();
+            Ok(Json(*status))
+        }
         other => Err(refused(other)),
     }
 }
@@ -90,34 +85,6 @@ pub(super) async fn service(
         Answer::Status(services) => match services.into_iter().next() {
             Some(status) => Ok(Json(status)),
             None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no service {name}"))),
-        },
-        other => Err(refused(other)),
-    }
-}
-
-/// Shows the receipt of the last revert
-///
-/// What was seen, when, how sure the judge was, what changed, and when it was in force.
-#[utoipa::path(
-    get,
-    path = "/v1/services/{name}/receipt",
-    operation_id = "getReceipt",
-    tag = "services",
-    params(Named),
-    responses(
-        (status = 200, description = "The receipt.", body = ReceiptRecord),
-        (status = 404, description = "There is no such service, or it has never been reverted."),
-    )
-)]
-pub(super) async fn receipt(
-    State(shared): State<Shared>,
-    Asker(caller): Asker,
-    Named(name): Named,
-) -> Handled<ReceiptRecord> {
-    match shared.control.ask(caller, Command::Receipt(name.clone())).await {
-        Answer::Receipt(receipt) => match *receipt {
-            Some(receipt) => Ok(Json(receipt)),
-            None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("{name} has never been reverted"))),
         },
         other => Err(refused(other)),
     }
@@ -213,75 +180,6 @@ pub(super) async fn visible(
         Answer::Visible(services) => Ok(services),
         other => Err(refused(other)),
     }
-}
-
-/// Which events are wanted.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Events {
-    /// Only what was announced lately: the answer then has an end.
-    #[serde(default)]
-    recent: bool,
-}
-
-/// Follows what happens
-///
-/// What was announced lately, the oldest first, and then what is announced: JSON objects, one a line, each an `Event`, for as
-/// long as the reader stays. With `recent=true` the answer ends after what was announced lately.
-#[utoipa::path(
-    get,
-    path = "/v1/events",
-    operation_id = "followEvents",
-    tag = "events",
-    params(Events),
-    responses((
-        status = 200,
-        description = "Events, one a line.",
-        body = String,
-        content_type = "application/x-ndjson",
-        example = json!(
-            "{\"at_unix_ms\":1795317247312,\"happening\":\"reverted\",\"service\":\"search\",\"team\":\"search-squad\",\
-             \"by\":\"judge\",\"text\":\"search: reverted by the judge\"}\n"
-        )
-    ))
-)]
-pub(super) async fn events(
-    State(shared): State<Shared>,
-    Asker(caller): Asker,
-    Asked(wanted): Asked<Events>,
-) -> Result<Response, Refusal> {
-    let sees_all = caller.rights.allow_everything(Role::Viewer);
-    let visible = visible(&shared, caller, Looking::Events).await?;
-    let sees = move |announcement: &Announcement| {
-        sees_all || announcement.service.as_ref().is_none_or(|service| visible.contains(service))
-    };
-    let (recent, coming) = shared.control.news();
-    let recent: Vec<_> = recent.iter().filter(|seen| sees(seen)).map(line).collect();
-    if wanted.recent {
-        return Ok((NDJSON, recent.concat()).into_response());
-    }
-    let coming = stream::unfold((coming, sees), |(mut coming, sees)| async {
-        let text = loop {
-            match coming.recv().await {
-                Ok(announcement) if sees(&announcement) => break line(&announcement),
-                Ok(_) => {}
-                Err(RecvError::Lagged(missed)) => break line(&wire::Missed { missed }),
-                Err(RecvError::Closed) => return None,
-            }
-        };
-        Some((text, (coming, sees)))
-    });
-    let lines = stream::iter(recent).chain(coming).map(Ok::<_, std::convert::Infallible>);
-    Ok((NDJSON, Body::from_stream(lines)).into_response())
-}
-
-const NDJSON: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/x-ndjson")];
-
-fn line<T: Serialize>(value: &T) -> String {
-    let mut text = serde_json::to_string(value).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 /// Tells who one is

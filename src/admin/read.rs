@@ -50,6 +50,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
+/// Parts of the path: the service, and when it was reverted.
+pub(super) struct Reverted(pub(super) ServiceName, pub(super) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Reverted {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Path((service, at)) = Path::<(String, u64)>::from_request_parts(head, state)
+            .await
+            .map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+        Ok(Self(name(&service)?, at))
+    }
+}
+
 /// What stands behind the question mark.
 pub(super) struct Asked<T>(pub(super) T);
 

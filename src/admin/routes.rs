@@ -1,20 +1,26 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::body::to_bytes;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use tokio::time::timeout;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::control::{Handle, Reader};
 
+use super::access::{Gate, authenticate};
 use super::caller::refuse_strangers;
 use super::problem::Refusal;
-use super::{calibration, change, document, history, ledger, look, probes, ramps, webhooks};
+use super::{
+    calibration, change, document, events, history, ledger, look, probes, ramps, receipts, webhooks,
+};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -24,6 +30,7 @@ pub(super) struct Shared {
     pub(super) ready: Arc<AtomicBool>,
     /// Whether there is something to go by for every service.
     pub(super) known: Arc<AtomicBool>,
+    pub(super) gate: Arc<Gate>,
 }
 
 /// What most handlers give back.
@@ -31,12 +38,14 @@ pub(super) type Handled<T> = Result<Json<T>, Refusal>;
 
 /// Requests that are worked on at once; the rest wait.
 const MOST_AT_ONCE: usize = 64;
-/// The largest request.
+/// The largest request, and how long it may take to come. Until it is there it takes nobody's place.
 const MOST_BYTES: usize = 64 << 10;
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// The API.
 pub(super) fn router(shared: Shared) -> Router {
     let (router, _) = routes().split_for_parts();
+    let gate = shared.gate.clone();
     router
         .fallback(async || {
             Refusal::new(StatusCode::NOT_FOUND, "there is nothing here; /v1/services is a start")
@@ -45,7 +54,8 @@ pub(super) fn router(shared: Shared) -> Router {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method")
         })
         .layer(from_fn(refuse_parameters))
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .layer(from_fn(take_in))
+        .layer(from_fn_with_state(gate, authenticate))
         .layer(from_fn(refuse_strangers))
         .with_state(shared)
 }
@@ -55,6 +65,11 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(document::beginning())
         .merge(in_turn().layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE)))
         .merge(at_any_time())
+}
+
+/// Every call of the API: methods and paths.
+pub fn calls() -> Vec<(Method, &'static str)> {
+    document::calls()
 }
 
 fn in_turn() -> OpenApiRouter<Shared> {
@@ -71,7 +86,9 @@ fn in_turn() -> OpenApiRouter<Shared> {
         .routes(routes!(ramps::resume))
         .routes(routes!(ramps::migrate))
         .routes(routes!(look::readiness))
-        .routes(routes!(look::receipt))
+        .routes(routes!(receipts::latest))
+        .routes(routes!(receipts::list))
+        .routes(routes!(receipts::at))
         .routes(routes!(look::sensitivity))
         .routes(routes!(calibration::show, calibration::begin, calibration::stop))
         .routes(routes!(look::preview))
@@ -80,7 +97,7 @@ fn in_turn() -> OpenApiRouter<Shared> {
         .routes(routes!(history::verification))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::test))
-        .routes(routes!(look::events))
+        .routes(routes!(events::events))
 }
 
 /// These wait for nobody, and must be had when everything else does.
@@ -93,6 +110,23 @@ fn at_any_time() -> OpenApiRouter<Shared> {
         .routes(routes!(probes::openapi))
 }
 
+/// Reads a request whole before it takes the place of another.
+async fn take_in(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let body = match timeout(LONGEST, to_bytes(body, MOST_BYTES)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let detail = format!("a request has at most {} KiB, and comes whole", MOST_BYTES >> 10);
+            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response();
+        }
+        Err(_) => {
+            let detail = format!("the request did not come within {} s", LONGEST.as_secs());
+            return Refusal::new(StatusCode::REQUEST_TIMEOUT, detail).into_response();
+        }
+    };
+    next.run(Request::from_parts(head, body.into())).await
+}
+
 /// Refuses a parameter where the document has none: who misspells one should not be answered as if they had said nothing.
 /// What other programs ask by habit is answered whatever they add.
 async fn refuse_parameters(request: Request, next: Next) -> Response {
@@ -102,7 +136,7 @@ async fn refuse_parameters(request: Request, next: Next) -> Response {
         && let Some(query) = request.uri().query().filter(|query| !query.is_empty())
     {
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-        if document::takes_no_parameters(method.as_str(), path) {
+        if document::takes_no_parameters(method, path) {
             let detail = format!("this takes no parameters, and was asked with {query}");
             return Refusal::new(StatusCode::BAD_REQUEST, detail).into_response();
         }

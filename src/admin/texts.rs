@@ -8,7 +8,8 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::model::ServiceName;
 
-use super::read::{Named, Segment};
+use super::history::LAST_NUMBER;
+use super::read::{Named, Reverted, Segment};
 
 /// The longest reason, and the longest name of a ticket, a team or a cluster, in characters.
 pub(super) const LONGEST_REASON: usize = 1_000;
@@ -153,6 +154,22 @@ impl IntoParams for Named {
 impl IntoParams for Segment {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         in_path("The webhook, named as a service may be.")
+    }
+}
+
+impl IntoParams for Reverted {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let time =
+            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(LAST_NUMBER));
+        let at = ParameterBuilder::new()
+            .name("reverted_unix_ms")
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .description(Some("When it was reverted, in milliseconds since 1970 UTC."))
+            .schema(Some(time));
+        let mut parameters = in_path("The service.");
+        parameters.push(at.build());
+        parameters
     }
 }
 

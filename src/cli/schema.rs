@@ -9,7 +9,8 @@ use super::print::say;
 /// Arguments of `schema`.
 #[derive(Args, Debug)]
 pub(super) struct PrintSchema {
-    /// `service` for services/NAME.toml, `switchback` for switchback.toml, `admin` for the OpenAPI document of the admin API.
+    /// `service` for services/NAME.toml, `switchback` for switchback.toml, `rights` for the file that it names there, `admin` for the
+    /// OpenAPI document of the admin API.
     #[arg(value_enum, default_value = "service")]
     file: File,
 }
@@ -18,6 +19,7 @@ pub(super) struct PrintSchema {
 enum File {
     Service,
     Switchback,
+    Rights,
     Admin,
 }
 
@@ -26,6 +28,7 @@ impl PrintSchema {
         let of = match self.file {
             File::Service => SchemaOf::Service,
             File::Switchback => SchemaOf::Process,
+            File::Rights => SchemaOf::Rights,
             File::Admin => {
                 say(document::text());
                 return Ok(());

@@ -40,8 +40,8 @@ fn answer(path: &str, operation: &mut Operation) {
     for (status, name, _) in problems() {
         let is_answered = match status {
             400 => !is_open || path.starts_with("/v1/"),
-            403 => true,
-            408 | 413 | 422 => has_body,
+            403 | 408 | 413 => true,
+            422 => has_body,
             _ => !is_open,
         };
         if is_answered {

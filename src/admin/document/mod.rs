@@ -9,8 +9,8 @@ mod problems;
 mod served;
 
 pub(super) use beginning::beginning;
-pub(super) use served::takes_no_parameters;
 pub(crate) use served::text;
+pub(super) use served::{calls, takes_no_parameters};
 
 #[cfg(test)]
 mod tests;
