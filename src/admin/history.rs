@@ -24,7 +24,7 @@ pub(super) struct Entries {
     #[param(value_type = Option<ServiceName>)]
     service: Option<String>,
     /// Those before this one: the `seq` of the last entry that was answered leads to those that follow. Default: the newest.
-    #[param(minimum = 0, maximum = 9007199254740991_i64)]
+    #[param(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     before: Option<u64>,
     /// At most so many. Default: 50.
     #[param(minimum = 1, maximum = 1000)]

@@ -152,7 +152,7 @@ async fn a_valid_document_describes_what_the_process_answers_to_whatever_it_is_a
     assert_eq!(calls, Document::printed().calls(), "every call was asked\n{said}");
     for line in &answered {
         let is_well = |status: &&str| status.starts_with('2') || status.starts_with('4');
-        assert!(line[2..].iter().all(|status| is_well(&status)), "{line:?}");
+        assert!(line[2..].iter().all(is_well), "{line:?}");
     }
     assert!(process.is_running());
 }
