@@ -1,57 +1,99 @@
 //! Handlers of calibrations: Helios, compared with itself.
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use serde::de::DeserializeOwned;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use crate::config::{in_words, parse_duration};
+use axum::Json;
+use axum::extract::State;
+
 use crate::control::{Answer, CalibrationOrder, CalibrationStatus, Command, Intent, Why};
 use crate::model::Caller;
 
 use super::caller::Asker;
 use super::problem::{Refusal, refused};
-use super::read;
+use super::read::{self, Named, SentIfAny};
 use super::routes::{Handled, Shared};
 use super::wire;
 
-/// How a service's calibration goes, and what the last one came to.
+/// How long one may last.
+const LASTS: RangeInclusive<Duration> = CalibrationOrder::SHORTEST..=CalibrationOrder::LONGEST;
+
+/// Tells how the calibration goes
+///
+/// What the running one has come to so far, and what the last that has ended came to.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{name}/calibration",
+    operation_id = "getCalibration",
+    tag = "calibration",
+    params(Named),
+    responses(
+        (status = 200, description = "How it goes.", body = CalibrationStatus),
+        (status = 404, description = "There is no such service."),
+    )
+)]
 pub(super) async fn show(
     State(shared): State<Shared>,
     Asker(caller): Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
 ) -> Handled<CalibrationStatus> {
-    ask(&shared, caller, Command::Calibration(read::name(&name)?)).await
+    ask(&shared, caller, Command::Calibration(name)).await
 }
 
-/// Compares a service's Helios with itself for a while.
+/// Begins a calibration
+///
+/// For a while, `1s` to `7d`, Helios is compared with itself by the judge that watches Kubernetes: whether false reverts stay
+/// within the promise, how noisy the service is, and how soon trouble would be seen. It moves nobody. Everything in the body
+/// may be left out, and so may the body.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{name}/calibration",
+    operation_id = "startCalibration",
+    tag = "calibration",
+    params(Named),
+    request_body(content = Option<wire::Calibrate>, example = json!({"for": "30m", "reason": "before the ramp"})),
+    responses(
+        (status = 200, description = "It runs.", body = CalibrationStatus),
+        (status = 404, description = "There is no such service."),
+        (status = 409, description = "One runs already, too many do, or Helios gets nothing that could be compared."),
+    )
+)]
 pub(super) async fn begin(
     State(shared): State<Shared>,
     Asker(caller): Asker,
-    Path(name): Path<String>,
-    body: Bytes,
+    Named(name): Named,
+    SentIfAny(wanted): SentIfAny<wire::Calibrate>,
 ) -> Handled<CalibrationStatus> {
-    let wire::Calibrate { lasts, reason } = read_if_any(&body)?;
-    let lasts = lasts.map_or(Ok(CalibrationOrder::USUAL), |lasts| parse_duration(&lasts));
-    let lasts = lasts.map_err(|wanted| Refusal::unprocessable(format!("for: {wanted}")))?;
-    let (shortest, longest) = (CalibrationOrder::SHORTEST, CalibrationOrder::LONGEST);
-    if !(shortest..=longest).contains(&lasts) {
-        let (shortest, longest) = (in_words(shortest), in_words(longest));
-        return Err(Refusal::unprocessable(format!("for: from {shortest} to {longest}")));
-    }
-    let intent = Intent::Calibrate(read::name(&name)?, lasts);
+    let wire::Calibrate { lasts, reason } = wanted;
+    let lasts = lasts.map_or(Ok(CalibrationOrder::USUAL), |lasts| read::duration(&lasts, &LASTS))?;
+    let intent = Intent::Calibrate(name, lasts);
     ask(&shared, caller, Command::Change(intent, why_if_any(reason.as_deref())?)).await
 }
 
-/// Ends that before its time.
+/// Ends a calibration
+///
+/// Before its time: what was seen is kept. The body may be left out.
+#[utoipa::path(
+    delete,
+    path = "/v1/services/{name}/calibration",
+    operation_id = "stopCalibration",
+    tag = "calibration",
+    params(Named),
+    request_body(content = Option<wire::StopCalibration>, example = json!({"reason": "seen enough"})),
+    responses(
+        (status = 200, description = "It is ended, and `last` says what it came to.", body = CalibrationStatus),
+        (status = 404, description = "There is no such service."),
+        (status = 409, description = "None runs."),
+    )
+)]
 pub(super) async fn stop(
     State(shared): State<Shared>,
     Asker(caller): Asker,
-    Path(name): Path<String>,
-    body: Bytes,
+    Named(name): Named,
+    SentIfAny(wanted): SentIfAny<wire::StopCalibration>,
 ) -> Handled<CalibrationStatus> {
-    let wire::StopCalibration { reason } = read_if_any(&body)?;
-    let intent = Intent::StopCalibration(read::name(&name)?);
+    let wire::StopCalibration { reason } = wanted;
+    let intent = Intent::StopCalibration(name);
     ask(&shared, caller, Command::Change(intent, why_if_any(reason.as_deref())?)).await
 }
 
@@ -60,11 +102,6 @@ async fn ask(shared: &Shared, caller: Caller, command: Command) -> Handled<Calib
         Answer::Calibration(status) => Ok(Json(*status)),
         other => Err(refused(other)),
     }
-}
-
-/// What there is to say may all be left out.
-fn read_if_any<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    read::body(if body.is_empty() { b"{}" } else { body })
 }
 
 fn why_if_any(reason: Option<&str>) -> Result<Why, Refusal> {

@@ -1,17 +1,7 @@
 //! The HTTP API by which people and programs look and steer, over TCP, with TLS or without, and on a Unix socket.
 //!
-//! | method and path | what |
-//! |---|---|
-//! | `GET /v1/process` | the process: configuration, workers, holds |
-//! | `GET /v1/services`, `GET /v1/services/NAME` | services with weight, rates and verdict |
-//! | `PUT /v1/services/NAME/weight` | sets the weight; `DELETE` ends an override |
-//! | `POST /v1/services/NAME/release` | ends a hold |
-//! | `POST /v1/revert` | takes services back |
-//! | `GET /v1/services/NAME/receipt` | the last revert's receipt |
-//! | `GET /v1/services/NAME/sensitivity` | how soon trouble would be seen |
-//! | `POST /v1/services/NAME/calibration` | compares Helios with itself; `GET` tells how it goes, `DELETE` ends it |
-//! | `GET /v1/events` | announcements, one JSON object a line, as they come |
-//! | `GET /metrics`, `GET /healthz`, `GET /readyz` | for Prometheus and for who starts and stops Switchback |
+//! `routes` is the one list of its calls, by which they are answered and of which its OpenAPI document is made; each handler
+//! says beside its code what it takes and what it answers. The guide's table is for people, and a test compares it.
 //!
 //! What is refused is answered with Problem Details (RFC 9457). Who asks is found out in `access`, before anything of a
 //! request is read but its head; what they may is decided by control. Without TLS only requests are served whose `Host` is a
@@ -29,13 +19,22 @@ mod caller;
 mod change;
 pub(crate) mod client;
 mod csv;
+pub(crate) mod document;
+mod events;
+mod history;
+mod ledger;
 mod listen;
 mod look;
 mod peer;
+mod probes;
 mod problem;
+mod ramps;
 mod read;
+mod receipts;
 mod routes;
+mod scope;
 mod serve;
+mod texts;
 mod webhooks;
 pub(crate) mod wire;
 

@@ -1,46 +1,143 @@
 //! What callers send, as values that control takes.
+//!
+//! What axum itself would refuse is refused here, so that every refusal says why in the same way.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use crate::config::parse_plan;
+use crate::config::{in_words, parse_duration, parse_plan};
 use crate::control::{Intent, Reach, RoomAsked, Why, Wish};
 use crate::model::{ServiceName, Weight};
 use crate::rollout::Plan;
 
 use super::problem::Refusal;
+use super::texts::{LONGEST_REASON, LONGEST_TICKET};
 use super::wire;
 
-/// The longest reason, and the longest name of a ticket, a team or a cluster.
-const LONGEST_REASON: usize = 1_000;
-const LONGEST_TICKET: usize = 100;
+/// A part of the path: whatever stands there.
+pub(super) struct Segment(pub(super) String);
 
-/// JSON whatever the content type says: curl says something else unless told.
-pub(super) fn body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| {
-        Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not what is asked for here: {error}"))
-    })
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let refusal = |status, detail| Refusal::new(status, detail);
+        let Path(text) = Path::from_request_parts(head, state)
+            .await
+            .map_err(|rejection| refusal(rejection.status(), rejection.body_text()))?;
+        Ok(Self(text))
+    }
+}
+
+/// A part of the path: the service that it is about.
+pub(super) struct Named(pub(super) ServiceName);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Segment(text) = Segment::from_request_parts(head, state).await?;
+        name(&text).map(Self)
+    }
+}
+
+/// Parts of the path: the service, and when it was reverted.
+pub(super) struct Reverted(pub(super) ServiceName, pub(super) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Reverted {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Path((service, at)) = Path::<(String, u64)>::from_request_parts(head, state)
+            .await
+            .map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+        Ok(Self(name(&service)?, at))
+    }
 }
 
 /// What stands behind the question mark.
-pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refusal> {
-    let Query(query) = query.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
-    Ok(query)
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Query(asked) = Query::from_request_parts(head, state)
+            .await
+            .map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+        Ok(Self(asked))
+    }
 }
+
+/// The body: JSON whatever the content type says, as curl says something else unless told.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        parse(&bytes(request, state).await?).map(Self)
+    }
+}
+
+/// The body, if there is one.
+pub(super) struct SentIfAny<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for SentIfAny<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let bytes = bytes(request, state).await?;
+        match bytes.trim_ascii() {
+            b"" | b"null" => Ok(Self(T::default())),
+            sent => parse(sent).map(Self),
+        }
+    }
+}
+
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+    let bytes = Bytes::from_request(request, state).await;
+    bytes.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let refusal = |error: &dyn Display| {
+        Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not what is asked for here: {error}"))
+    };
+    let sent = serde_json::from_slice(body).map_err(|error| refusal(&error))?;
+    // serde takes a list of values for an object, too, field by field. Nobody means that.
+    let members: Map<String, Value> = serde_json::from_slice(body).map_err(|error| refusal(&error))?;
+    match members.iter().find(|(name, value)| value.is_array() && *name != LIST) {
+        Some((name, _)) => Err(refusal(&format!("{name} is no list"))),
+        None => Ok(sent),
+    }
+}
+
+/// The one thing in a body that is a list.
+const LIST: &str = "services";
 
 pub(super) fn name(name: &str) -> Result<ServiceName, Refusal> {
     let refusal = |fault| Refusal::new(StatusCode::NOT_FOUND, format!("there is no service {name}: {fault}"));
     ServiceName::parse(name).map_err(refusal)
 }
 
+/// What calculating with percentages may make of one.
+const MOST_ROUNDING: f64 = 8.0 * f64::EPSILON;
+
 pub(super) fn weight(percent: f64) -> Result<Weight, Refusal> {
     let refusal = || Refusal::unprocessable(format!("{percent} is no weight: 0 to 100, in steps of 0.01"));
     let weight = Weight::from_percent(percent).ok_or_else(refusal)?;
-    if (weight.percent() - percent).abs() > 1e-9 {
+    // Two steps of 0.07 come to a little more than 0.14 where they are added up.
+    if (weight.percent() - percent).abs() > percent * MOST_ROUNDING {
         return Err(refusal());
     }
     Ok(weight)
@@ -66,8 +163,24 @@ pub(super) fn why(reason: &str, ticket: Option<&str>) -> Result<Why, Refusal> {
     Ok(Why { reason: reason.into(), ticket: ticket.map(Arc::from) })
 }
 
+/// How long an override lasts: what is to last longer is for good.
+const LONGEST_OVERRIDE: Duration = Duration::from_hours(10 * 365 * 24);
+
+pub(super) fn override_lasts(lasts: Option<&str>) -> Result<Option<Duration>, Refusal> {
+    lasts.map(|lasts| duration(lasts, &(Duration::ZERO..=LONGEST_OVERRIDE))).transpose()
+}
+
+/// A duration within bounds, called `for`.
+pub(super) fn duration(text: &str, bounds: &RangeInclusive<Duration>) -> Result<Duration, Refusal> {
+    let lasts = parse_duration(text).map_err(|wanted| Refusal::unprocessable(format!("for: {wanted}")))?;
+    if bounds.contains(&lasts) {
+        return Ok(lasts);
+    }
+    let (shortest, longest) = (in_words(*bounds.start()), in_words(*bounds.end()));
+    Err(Refusal::unprocessable(format!("for: from {shortest} to {longest}")))
+}
+
 fn line<'a>(text: &'a str, what: &str, longest: usize) -> Result<&'a str, Refusal> {
-    let text = text.trim();
     if text.chars().any(char::is_control) {
         return Err(Refusal::unprocessable(format!(
             "{what} is one line of text, without control characters"
@@ -76,7 +189,7 @@ fn line<'a>(text: &'a str, what: &str, longest: usize) -> Result<&'a str, Refusa
     if text.chars().count() > longest {
         return Err(Refusal::unprocessable(format!("{what} has at most {longest} characters")));
     }
-    Ok(text)
+    Ok(text.trim())
 }
 
 /// What looks like a ticket, as most trackers write them: `INC-4711`.
@@ -95,15 +208,15 @@ fn find_ticket(reason: &str) -> Option<&str> {
 
 pub(super) fn reach(scope: &wire::Scope) -> Result<Reach, Refusal> {
     let wire::Scope { services, team, cluster, all } = scope;
-    match (services.as_slice(), team, cluster, all) {
-        ([_, ..], None, None, false) => {
+    match (services.as_deref(), team, cluster, all) {
+        (Some(services @ [_, ..]), None, None, None) => {
             Ok(Reach::Services(services.iter().map(|service| name(service)).collect::<Result<_, _>>()?))
         }
-        ([], Some(team), None, false) => Ok(Reach::Team(line(team, "a team", LONGEST_TICKET)?.into())),
-        ([], None, Some(cluster), false) => {
+        (None, Some(team), None, None) => Ok(Reach::Team(line(team, "a team", LONGEST_TICKET)?.into())),
+        (None, None, Some(cluster), None) => {
             Ok(Reach::Cluster(line(cluster, "a cluster", LONGEST_TICKET)?.into()))
         }
-        ([], None, None, true) => Ok(Reach::All),
+        (None, None, None, Some(true)) => Ok(Reach::All),
         _ => Err(Refusal::unprocessable("name the services, a team or a cluster, or say all: one of these")),
     }
 }
@@ -154,17 +267,43 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_no_object() {
+        assert_eq!(parse::<wire::Reason>(br#"{"reason":"x"}"#).unwrap().reason, "x");
+        for bad in [r#"["x"]"#, r#"["x",null]"#, "[]", "null", "1", ""] {
+            assert!(parse::<wire::Reason>(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(parse::<wire::Preview>(br#"{"clear":{"service":"a"}}"#).is_ok());
+        assert!(parse::<wire::Preview>(br#"{"clear":["a"]}"#).is_err());
+        assert!(parse::<wire::Preview>(br#"{"revert":{"services":["a"]}}"#).is_ok());
+        assert!(parse::<wire::Preview>(br#"{"revert":[["a"]]}"#).is_err());
+    }
+
+    #[test]
+    fn a_weight_is_a_step_however_it_was_calculated() {
+        for steps in 0..=10_000_u16 {
+            assert_eq!(weight(f64::from(steps) * 0.01).unwrap().steps(), steps);
+            assert_eq!(weight(f64::from(steps) / 100.0).unwrap().steps(), steps);
+        }
+        assert_eq!(weight(0.1 + 0.2).unwrap().steps(), 30);
+        for bad in [0.005, 1e-10, f64::MIN_POSITIVE, 50.000_000_001, -0.01, 100.000_1, f64::NAN] {
+            assert!(weight(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_scope_is_one_thing() {
-        let scope = |services: &[&str], team: Option<&str>, all| wire::Scope {
-            services: services.iter().map(ToString::to_string).collect(),
-            team: team.map(str::to_owned),
-            cluster: None,
-            all,
-        };
-        assert_eq!(reach(&scope(&[], None, true)).unwrap(), Reach::All);
-        assert_eq!(reach(&scope(&[], Some("t"), false)).unwrap(), Reach::Team("t".into()));
-        for bad in [scope(&[], None, false), scope(&["a"], None, true), scope(&["a"], Some("t"), false)] {
-            assert!(reach(&bad).is_err(), "{bad:?}");
+        let read = |text: &str| parse::<wire::Scope>(text.as_bytes()).and_then(|scope| reach(&scope));
+        assert_eq!(read(r#"{"all":true}"#).unwrap(), Reach::All);
+        assert_eq!(read(r#"{"team":"t"}"#).unwrap(), Reach::Team("t".into()));
+        for bad in [
+            "{}",
+            r#"{"all":false}"#,
+            r#"{"services":[]}"#,
+            r#"{"services":["a"],"all":true}"#,
+            r#"{"services":["a"],"team":"t"}"#,
+            r#"{"all":true,"team":null}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 }

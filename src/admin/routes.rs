@@ -1,24 +1,26 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::body::to_bytes;
-use axum::extract::{Request, State};
-use axum::handler::Handler;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Json, Router};
 use tokio::time::timeout;
 use tower::limit::GlobalConcurrencyLimitLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::control::{Handle, Reader};
 
 use super::access::{Gate, authenticate};
 use super::caller::refuse_strangers;
 use super::problem::Refusal;
-use super::{calibration, change, look, webhooks};
+use super::{
+    calibration, change, document, events, history, ledger, look, probes, ramps, receipts, webhooks,
+};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -40,87 +42,72 @@ const MOST_AT_ONCE: usize = 64;
 const MOST_BYTES: usize = 64 << 10;
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A call of the API.
-struct Call {
-    method: Method,
-    path: &'static str,
-    route: MethodRouter<Shared>,
-}
-
 /// The API.
 pub(super) fn router(shared: Shared) -> Router {
-    let route = |router: Router<Shared>, call: Call| router.route(call.path, call.route);
-    let at_any_time = at_any_time().into_iter().fold(Router::new(), route);
-    let in_turn = in_turn().into_iter().fold(Router::new(), route);
+    let (router, _) = routes().split_for_parts();
     let gate = shared.gate.clone();
-    in_turn
-        .layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE))
-        .merge(at_any_time)
+    router
         .fallback(async || {
             Refusal::new(StatusCode::NOT_FOUND, "there is nothing here; /v1/services is a start")
         })
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method")
         })
+        .layer(from_fn(refuse_parameters))
         .layer(from_fn(take_in))
         .layer(from_fn_with_state(gate, authenticate))
         .layer(from_fn(refuse_strangers))
         .with_state(shared)
 }
 
+/// Every route, and what the document says of it.
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(document::beginning())
+        .merge(in_turn().layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE)))
+        .merge(at_any_time())
+}
+
 /// Every call of the API: methods and paths.
 pub fn calls() -> Vec<(Method, &'static str)> {
-    at_any_time().into_iter().chain(in_turn()).map(|call| (call.method, call.path)).collect()
+    document::calls()
+}
+
+fn in_turn() -> OpenApiRouter<Shared> {
+    OpenApiRouter::default()
+        .routes(routes!(look::process))
+        .routes(routes!(look::whoami))
+        .routes(routes!(look::services))
+        .routes(routes!(look::service))
+        .routes(routes!(change::set_weight, change::clear))
+        .routes(routes!(change::release))
+        .routes(routes!(change::approve, change::reject))
+        .routes(routes!(ramps::start, ramps::stop))
+        .routes(routes!(ramps::pause))
+        .routes(routes!(ramps::resume))
+        .routes(routes!(ramps::migrate))
+        .routes(routes!(look::readiness))
+        .routes(routes!(receipts::latest))
+        .routes(routes!(receipts::list))
+        .routes(routes!(receipts::at))
+        .routes(routes!(look::sensitivity))
+        .routes(routes!(calibration::show, calibration::begin, calibration::stop))
+        .routes(routes!(look::preview))
+        .routes(routes!(ledger::migration))
+        .routes(routes!(history::history))
+        .routes(routes!(history::verification))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(events::events))
 }
 
 /// These wait for nobody, and must be had when everything else does.
-fn at_any_time() -> Vec<Call> {
-    vec![
-        call(Method::POST, "/v1/revert", change::revert),
-        call(Method::GET, "/metrics", look::metrics),
-        call(Method::GET, "/healthz", healthz),
-        call(Method::GET, "/readyz", readyz),
-    ]
-}
-
-fn in_turn() -> Vec<Call> {
-    vec![
-        call(Method::GET, "/v1/process", look::process),
-        call(Method::GET, "/v1/whoami", look::whoami),
-        call(Method::GET, "/v1/services", look::services),
-        call(Method::GET, "/v1/services/{name}", look::service),
-        call(Method::PUT, "/v1/services/{name}/weight", change::set_weight),
-        call(Method::DELETE, "/v1/services/{name}/weight", change::clear),
-        call(Method::POST, "/v1/services/{name}/release", change::release),
-        call(Method::POST, "/v1/services/{name}/ramp", change::start_ramp),
-        call(Method::DELETE, "/v1/services/{name}/ramp", change::stop_ramp),
-        call(Method::GET, "/v1/services/{name}/readiness", look::readiness),
-        call(Method::POST, "/v1/services/{name}/migration", change::migrate),
-        call(Method::POST, "/v1/services/{name}/approval", change::approve),
-        call(Method::DELETE, "/v1/services/{name}/approval", change::reject),
-        call(Method::GET, "/v1/services/{name}/receipt", look::receipt),
-        call(Method::GET, "/v1/services/{name}/receipts", look::receipts),
-        call(Method::GET, "/v1/services/{name}/receipts/{reverted_unix_ms}", look::receipt_at),
-        call(Method::GET, "/v1/services/{name}/sensitivity", look::sensitivity),
-        call(Method::GET, "/v1/services/{name}/calibration", calibration::show),
-        call(Method::POST, "/v1/services/{name}/calibration", calibration::begin),
-        call(Method::DELETE, "/v1/services/{name}/calibration", calibration::stop),
-        call(Method::POST, "/v1/ramps/pause", change::pause_ramps),
-        call(Method::POST, "/v1/ramps/resume", change::resume_ramps),
-        call(Method::POST, "/v1/preview", look::preview),
-        call(Method::GET, "/v1/webhooks", webhooks::list),
-        call(Method::POST, "/v1/webhooks/{name}/test", webhooks::test),
-        call(Method::GET, "/v1/migration", look::migration),
-        call(Method::GET, "/v1/history", look::history),
-        call(Method::GET, "/v1/history/verification", look::verification),
-        call(Method::GET, "/v1/events", look::events),
-    ]
-}
-
-fn call<H: Handler<T, Shared>, T: 'static>(method: Method, path: &'static str, handler: H) -> Call {
-    // Every method of HTTP's own is one.
-    let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
-    Call { method, path, route: on(filter, handler) }
+fn at_any_time() -> OpenApiRouter<Shared> {
+    OpenApiRouter::default()
+        .routes(routes!(change::revert))
+        .routes(routes!(probes::metrics))
+        .routes(routes!(probes::healthz))
+        .routes(routes!(probes::readyz))
+        .routes(routes!(probes::openapi))
 }
 
 /// Reads a request whole before it takes the place of another.
@@ -140,24 +127,19 @@ async fn take_in(request: Request, next: Next) -> Response {
     next.run(Request::from_parts(head, body.into())).await
 }
 
-/// Whether the process is whole. Without control it still serves, but nobody judges and nothing can be
-/// changed: it should be restarted.
-async fn healthz(State(shared): State<Shared>) -> Response {
-    if shared.control.is_alive() {
-        (StatusCode::OK, "well\n").into_response()
-    } else {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "control has ended").into_response()
+/// Refuses a parameter where the document has none: who misspells one should not be answered as if they had said nothing.
+/// What other programs ask by habit is answered whatever they add.
+async fn refuse_parameters(request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let of_api = path.filter(|path| path.starts_with("/v1/"));
+    if let Some(path) = of_api
+        && let Some(query) = request.uri().query().filter(|query| !query.is_empty())
+    {
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        if document::takes_no_parameters(method, path) {
+            let detail = format!("this takes no parameters, and was asked with {query}");
+            return Refusal::new(StatusCode::BAD_REQUEST, detail).into_response();
+        }
     }
-}
-
-/// Whether requests should come here.
-async fn readyz(State(shared): State<Shared>) -> Response {
-    let not_ready = |why: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response();
-    if !shared.ready.load(Ordering::Relaxed) {
-        not_ready("Switchback is stopping")
-    } else if !shared.known.load(Ordering::Relaxed) {
-        not_ready("some endpoints are not known yet: see the services' sources")
-    } else {
-        (StatusCode::OK, "ready\n").into_response()
-    }
+    next.run(request).await
 }

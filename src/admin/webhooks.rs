@@ -1,20 +1,29 @@
 //! Handlers of webhooks.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::control::{Answer, Command, Intent, NotTested, TestResult, Tested, WebhookStatus};
 use crate::rollout::Actor;
 
 use super::caller::Asker;
+use super::change::why;
 use super::problem::{Refusal, refused};
-use super::read;
+use super::read::{Segment, Sent};
 use super::routes::{Handled, Shared};
 use super::wire;
 
-/// Who is told what happens, and how that goes.
+/// Lists webhooks
+///
+/// Who is told what happens: what waits, what has arrived, and what is wrong.
+#[utoipa::path(
+    get,
+    path = "/v1/webhooks",
+    operation_id = "listWebhooks",
+    tag = "webhooks",
+    responses((status = 200, description = "Each, by name.", body = Vec<WebhookStatus>))
+)]
 pub(super) async fn list(State(shared): State<Shared>, Asker(caller): Asker) -> Handled<Vec<WebhookStatus>> {
     match shared.control.ask(caller, Command::Process).await {
         Answer::Process(status) => Ok(Json(status.webhooks)),
@@ -22,15 +31,28 @@ pub(super) async fn list(State(shared): State<Shared>, Asker(caller): Asker) -> 
     }
 }
 
-/// Sends a message to one, and tells what came of it.
+/// Tries a webhook
+///
+/// Sends it a message, waits up to 15 s for what comes of it, and tells that.
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks/{name}/test",
+    operation_id = "testWebhook",
+    tag = "webhooks",
+    params(Segment),
+    request_body(content = wire::Reason, example = json!({"reason": "is anybody there?"})),
+    responses(
+        (status = 200, description = "What came of it.", body = wire::Tested),
+        (status = 404, description = "There is no such webhook."),
+    )
+)]
 pub(super) async fn test(
     State(shared): State<Shared>,
     Asker(caller): Asker,
-    Path(webhook): Path<String>,
-    body: Bytes,
+    Segment(webhook): Segment,
+    Sent(wanted): Sent<wire::Reason>,
 ) -> Handled<wire::Tested> {
-    let wire::Reason { reason, ticket } = read::body(&body)?;
-    let why = read::why(&reason, ticket.as_deref())?;
+    let why = why(&wanted)?;
     let by = Actor::Person(caller.name.clone());
     // Whether they may, and that they did.
     let intent = Intent::TestWebhook(webhook.as_str().into());

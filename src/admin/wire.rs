@@ -1,33 +1,44 @@
 //! What is sent over the admin API, where it is not one of control's own views.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::control::{ActorRecord, AppliedRecord, ApprovalStatus};
+use crate::control::{ActorRecord, Announcement, AppliedRecord, ApprovalStatus, Percent};
+use crate::model::{Role, ServiceName, Via};
+
+pub(crate) use super::scope::{OfScope, Scope};
+use super::texts::{Lasting, RampPlan, ReasonText, Ticket};
 
 /// Why something is wanted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reason {
     /// One line of text.
+    #[schema(value_type = ReasonText)]
     pub(crate) reason: String,
     /// The ticket that it belongs to. Default: what looks like one in the reason, such as `INC-4711`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Ticket>)]
     pub(crate) ticket: Option<String>,
 }
 
 /// Sets a weight.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetWeight {
     /// 0 to 100 in steps of 0.01.
+    #[schema(value_type = Percent)]
     pub(crate) percent: f64,
     /// Why.
+    #[schema(value_type = ReasonText)]
     pub(crate) reason: String,
     /// The ticket that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Ticket>)]
     pub(crate) ticket: Option<String>,
     /// How long, as in `2h`; for good if absent.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Lasting>)]
     pub(crate) lasts: Option<String>,
     /// Also if Helios could not take everything back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -35,15 +46,18 @@ pub(crate) struct SetWeight {
 }
 
 /// Ends a hold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Release {
     /// The weight from here on: 0 to 100 in steps of 0.01.
+    #[schema(value_type = Percent)]
     pub(crate) to_percent: f64,
     /// Why.
+    #[schema(value_type = ReasonText)]
     pub(crate) reason: String,
     /// The ticket that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Ticket>)]
     pub(crate) ticket: Option<String>,
     /// Kubernetes was fine: the judge was wrong. It is counted against its promise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -54,137 +68,110 @@ pub(crate) struct Release {
 }
 
 /// Compares a service's Helios with itself. It changes nothing for anybody, and needs no reason.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Calibrate {
     /// How long, as in `30m`; the usual time if absent.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Lasting>)]
     pub(crate) lasts: Option<String>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ReasonText>)]
     pub(crate) reason: Option<String>,
 }
 
 /// Ends that before its time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StopCalibration {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ReasonText>)]
     pub(crate) reason: Option<String>,
 }
 
 /// Starts a ramp.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StartRamp {
     /// Why.
+    #[schema(value_type = ReasonText)]
     pub(crate) reason: String,
     /// The ticket that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Ticket>)]
     pub(crate) ticket: Option<String>,
     /// The step to begin at, in percent. Default: the one that the service is at, or the first. After a revert it must be said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Percent>)]
     pub(crate) from_percent: Option<f64>,
     /// A plan in place of that of the service's file, with the same keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RampPlan>)]
     pub(crate) plan: Option<serde_json::Value>,
     /// Also if Helios could not take everything back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) force: bool,
 }
 
-/// Which services something is about: exactly one of these.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Scope {
-    /// These services …
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) services: Vec<String>,
-    /// … or those of this team …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) team: Option<String>,
-    /// … or those that are on this cluster …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) cluster: Option<String>,
-    /// … or every service.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) all: bool,
-}
-
-/// Takes services back, or has their ramps paused or resumed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct OfScope {
-    /// These services …
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) services: Vec<String>,
-    /// … or those of this team …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) team: Option<String>,
-    /// … or those that are on this cluster …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) cluster: Option<String>,
-    /// … or every service.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) all: bool,
-    /// Why.
-    pub(crate) reason: String,
-    /// The ticket that it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) ticket: Option<String>,
-}
-
-impl OfScope {
-    pub(crate) fn new(scope: Scope, reason: String, ticket: Option<String>) -> Self {
-        let Scope { services, team, cluster, all } = scope;
-        Self { services, team, cluster, all, reason, ticket }
-    }
-
-    pub(crate) fn scope(&self) -> Scope {
-        let Self { services, team, cluster, all, .. } = self.clone();
-        Scope { services, team, cluster, all }
-    }
-}
-
 /// What is only to be foreseen: one of these.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Preview {
     /// A weight.
-    Weight { service: String, percent: f64 },
+    Weight {
+        #[schema(value_type = ServiceName)]
+        service: String,
+        #[schema(value_type = Percent)]
+        percent: f64,
+    },
     /// The end of an override.
-    Clear { service: String },
+    Clear {
+        #[schema(value_type = ServiceName)]
+        service: String,
+    },
     /// The end of a hold.
-    Release { service: String, to_percent: f64 },
+    Release {
+        #[schema(value_type = ServiceName)]
+        service: String,
+        #[schema(value_type = Percent)]
+        to_percent: f64,
+    },
     /// A ramp.
     StartRamp {
+        #[schema(value_type = ServiceName)]
         service: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Percent>)]
         from_percent: Option<f64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<RampPlan>)]
         plan: Option<serde_json::Value>,
     },
     /// The end of a ramp.
-    StopRamp { service: String },
+    StopRamp {
+        #[schema(value_type = ServiceName)]
+        service: String,
+    },
     /// A migration.
-    Migrate { service: String },
+    Migrate {
+        #[schema(value_type = ServiceName)]
+        service: String,
+    },
     /// An approval.
-    Approve { service: String },
+    Approve {
+        #[schema(value_type = ServiceName)]
+        service: String,
+    },
     /// A revert.
     Revert(Scope),
 }
 
-/// Tries a webhook.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TestWebhook {
-    pub(crate) reason: String,
-}
-
 /// What came of trying a webhook.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Tested {
+    /// The webhook.
     pub(crate) webhook: String,
     /// The message, by which its receiver knows it.
     pub(crate) id: String,
@@ -198,7 +185,7 @@ pub(crate) struct Tested {
 }
 
 /// Whether a webhook that is tried was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TestResult {
     /// It was.
@@ -210,7 +197,7 @@ pub(crate) enum TestResult {
 }
 
 /// What a change came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Changed {
     /// Who changed it.
     pub(crate) by: ActorRecord,
@@ -227,16 +214,20 @@ pub(crate) struct Changed {
 }
 
 /// Why something was refused (RFC 9457).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Problem {
     /// A URI for the kind of problem: there is none beside the status.
     #[serde(rename = "type", default = "about_blank")]
+    #[schema(format = "uri-reference", examples("about:blank"))]
     pub(crate) kind: String,
     /// The status in words.
+    #[schema(examples("Not Found"))]
     pub(crate) title: String,
     /// The status.
+    #[schema(minimum = 400, maximum = 599, examples(404))]
     pub(crate) status: u16,
     /// Why, and what can be done about it.
+    #[schema(examples("there is no service playlist"))]
     pub(crate) detail: String,
 }
 
@@ -244,27 +235,41 @@ pub(crate) fn about_blank() -> String {
     "about:blank".to_owned()
 }
 
+/// A line of what is followed.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used: who follows tells the two apart by what they have")]
+pub(crate) enum Event {
+    /// What is announced.
+    Announced(Announcement),
+    /// How much a slow reader has missed.
+    Missed(Missed),
+}
+
 /// A line in place of announcements that a slow reader has missed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Missed {
+    /// How many.
     pub(crate) missed: u64,
 }
 
 /// Who somebody is, and what they may do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct WhoAmI {
     /// The name under which records have them.
     pub(crate) name: String,
     /// By what they are known: `word`, `token`, `certificate`, `oidc` or `user`.
+    #[schema(value_type = Via)]
     pub(crate) via: String,
     /// What they may do.
     pub(crate) grants: Vec<GrantStatus>,
 }
 
 /// A role, and where it holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct GrantStatus {
     /// `viewer`, `operator` or `admin`.
+    #[schema(value_type = Role)]
     pub(crate) role: String,
     /// Whether it holds everywhere.
     pub(crate) everything: bool,

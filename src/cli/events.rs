@@ -13,11 +13,15 @@ pub(super) struct Events {
     /// Prints each as one JSON object a line.
     #[arg(long)]
     json: bool,
+    /// Ends after what happened lately.
+    #[arg(long)]
+    recent: bool,
 }
 
 impl Events {
     pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
-        block_on(client::follow(admin, "/v1/events", |line| {
+        let path = if self.recent { "/v1/events?recent=true" } else { "/v1/events" };
+        block_on(client::follow(admin, path, |line| {
             if self.json {
                 say(line);
             } else if let Ok(Announcement { at_unix_ms, text, .. }) = serde_json::from_str(line) {

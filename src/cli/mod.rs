@@ -74,7 +74,7 @@ enum Command {
     Serve(serve::Serve),
     /// Checks a configuration and says what is wrong with it.
     Check(check::Check),
-    /// Prints the JSON Schema of a configuration file, for editors.
+    /// Prints the JSON Schema of a configuration file, for editors; or the OpenAPI document of the admin API.
     Schema(schema::PrintSchema),
     /// Shows every service, or one: weight, both sides, verdict.
     Status(status::Status),

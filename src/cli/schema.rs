@@ -1,5 +1,6 @@
 use clap::{Args, ValueEnum};
 
+use crate::admin::document;
 use crate::config::{SchemaOf, schema};
 
 use super::Failure;
@@ -8,7 +9,8 @@ use super::print::say;
 /// Arguments of `schema`.
 #[derive(Args, Debug)]
 pub(super) struct PrintSchema {
-    /// `service` for services/NAME.toml, `switchback` for switchback.toml, `rights` for the file that it names there.
+    /// `service` for services/NAME.toml, `switchback` for switchback.toml, `rights` for the file that it names there, `admin` for the
+    /// OpenAPI document of the admin API.
     #[arg(value_enum, default_value = "service")]
     file: File,
 }
@@ -18,6 +20,7 @@ enum File {
     Service,
     Switchback,
     Rights,
+    Admin,
 }
 
 impl PrintSchema {
@@ -26,6 +29,10 @@ impl PrintSchema {
             File::Service => SchemaOf::Service,
             File::Switchback => SchemaOf::Process,
             File::Rights => SchemaOf::Rights,
+            File::Admin => {
+                say(document::text());
+                return Ok(());
+            }
         };
         say(&serde_json::to_string_pretty(&schema(of)).map_err(anyhow::Error::from)?);
         Ok(())

@@ -21,6 +21,6 @@ pub(super) struct ScopeArguments {
 
 impl From<ScopeArguments> for wire::Scope {
     fn from(ScopeArguments { services, team, cluster, all }: ScopeArguments) -> Self {
-        Self { services, team, cluster, all }
+        Self { services: (!services.is_empty()).then_some(services), team, cluster, all: all.then_some(true) }
     }
 }

@@ -2,7 +2,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 
 use crate::admin::client::{self, Address};
-use crate::admin::wire::{TestResult, TestWebhook, Tested};
+use crate::admin::wire::{Reason, TestResult, Tested};
 use crate::control::WebhookStatus;
 
 use super::print::{ago, ahead, counted, say, table};
@@ -100,7 +100,7 @@ pub(super) fn warnings(webhooks: &[WebhookStatus]) -> impl Iterator<Item = Strin
 impl Test {
     fn run(self, admin: &Address, json: bool) -> Result<(), Failure> {
         let path = client::webhook_test(&self.webhook);
-        let body = TestWebhook { reason: self.reason };
+        let body = Reason { reason: self.reason, ticket: None };
         let text = block_on(client::ask_text(admin, Method::POST, &path, Some(&body)))?;
         let tested: Tested = serde_json::from_str(&text).map_err(anyhow::Error::from)?;
         if json {

@@ -74,11 +74,11 @@ pub use load_rights::{LoadedRights, load_rights};
 pub use peers::Peers;
 pub use render::render;
 pub use rights::{CertificateEntry, KeysAt, KeysUrl, OidcConfig, RightsConfig, TokenEntry, TokenHash};
-pub use schema::{SchemaOf, schema};
+pub use schema::{SchemaOf, plan_schema, schema};
 pub use show::show;
 pub use sources::{
     ClusterAccess, ClusterConfig, HostPort, Listed, MasterAddress, Masters, MastersConfig, Part, PortOf,
     Published, Registered, Source,
 };
-pub use units::{in_words, parse_duration};
+pub use units::{LONGEST_DURATION, in_words, parse_duration};
 pub use webhooks::{Target, Topic, UrlFault, WebhookConfig, WebhookKind, WebhookUrl};

@@ -1,6 +1,7 @@
 use schemars::generate::SchemaSettings;
 
 use super::raw_process::RawProcess;
+use super::raw_ramp::RawRamp;
 use super::raw_rights::RawRights;
 use super::raw_service::RawService;
 
@@ -24,4 +25,16 @@ pub fn schema(of: SchemaOf) -> serde_json::Value {
         SchemaOf::Rights => generator.into_root_schema_for::<RawRights>(),
     }
     .to_value()
+}
+
+/// The JSON Schema of a plan that is sent in place of that of a service's file. It is in one piece, as it becomes part of
+/// another document.
+pub fn plan_schema() -> serde_json::Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<RawRamp>();
+    schema.remove("title");
+    schema.to_value()
 }

@@ -2,10 +2,19 @@ use std::time::Duration;
 
 use crate::verdict::{Slower, Tolerance, YEAR};
 
+/// The longest text of a duration, and the most digits of a number in one. Nobody means more, and what is added up stays far
+/// from where it would not fit.
+pub const LONGEST_DURATION: usize = 100;
+const MOST_DIGITS: usize = 9;
+
 /// Reads a duration as people write it: `250ms`, `30s`, `9 min`, `2h`, `1y`, `1h 30m`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text.trim())
-        .map_err(|_| "a number and a unit: 250ms, 30s, 9 min, 2h, 7d, 1y".to_owned())
+    let wrong = || "a number and a unit: 250ms, 30s, 9 min, 2h, 7d, 1y".to_owned();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit());
+    if text.len() > LONGEST_DURATION || numbers.any(|digits| digits.len() > MOST_DIGITS) {
+        return Err(wrong());
+    }
+    humantime::parse_duration(text.trim()).map_err(|_| wrong())
 }
 
 /// A duration as people read it, to two significant units: `250 ms`, `1.5 s`, `9 min`, `2 h 30 min`, `3 d`.
@@ -75,7 +84,7 @@ pub(super) fn parse_failures(text: &str) -> Result<Tolerance, String> {
 pub(super) fn parse_slower(text: &str) -> Result<Slower, String> {
     let wrong = || "a factor of at least 1 and an addition: x1.15 +2ms".to_owned();
     let (ratio, add) = factor_and_addition(text).ok_or_else(wrong)?;
-    let add = add.map_or(Ok(Duration::ZERO), humantime::parse_duration).map_err(|_| wrong())?;
+    let add = add.map_or(Ok(Duration::ZERO), parse_duration).map_err(|_| wrong())?;
     Ok(Slower { ratio, add })
 }
 
@@ -114,7 +123,9 @@ mod tests {
             assert!((duration.as_secs_f64() - seconds).abs() < 1e-9, "{text}");
             assert_eq!(in_words(duration), words);
         }
-        for bad in ["", "5", "fast", "-1s", "1 parsec"] {
+        // Added up, the last does not fit, and nothing of it alone is too much.
+        let large = "584542046090y 15000000s 1000000000ns";
+        for bad in ["", "5", "fast", "-1s", "1 parsec", &"1s".repeat(51), large] {
             assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::config::{Fault, Loaded};
 use crate::model::{Caller, Millis, Role, ServiceName, UnixMillis, Weight};
@@ -21,6 +22,7 @@ use super::journal::{
 };
 use super::steering::{ApprovalStatus, MigrationStatus, PreviewStatus, ReadinessStatus};
 use super::views::{ProcessStatus, SensitivityStatus, ServiceStatus};
+use super::vocabulary::{Percent, WeightFrom};
 
 /// Everything that can happen to control.
 #[derive(Debug)]
@@ -223,12 +225,18 @@ pub(crate) enum Answer {
 }
 
 /// A weight that changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Change {
+    /// The service.
     pub(crate) service: String,
+    /// The weight before, in percent.
+    #[schema(value_type = Percent)]
     pub(crate) before_percent: f64,
+    /// The weight now, in percent.
+    #[schema(value_type = Percent)]
     pub(crate) after_percent: f64,
-    /// `held`, `override`, `ramp` or `file`.
+    /// What it comes from: `held`, `override`, `ramp` or `file`.
+    #[schema(value_type = WeightFrom)]
     pub(crate) why: String,
 }
 
@@ -312,7 +320,7 @@ pub(super) enum Behind {
 }
 
 /// Something that people may want to know at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Announcement {
     /// When, in milliseconds since 1970 UTC.
     pub at_unix_ms: u64,
@@ -333,7 +341,7 @@ pub struct Announcement {
 }
 
 /// Kinds of announcements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Happening {
     /// Switchback has started.

@@ -40,6 +40,7 @@ mod steering;
 mod step;
 mod traffic;
 mod views;
+mod vocabulary;
 mod watch;
 mod webhooks;
 
@@ -58,6 +59,7 @@ pub use steering::{
 pub use views::{
     DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
 };
+pub(crate) use vocabulary::Percent;
 pub use webhooks::WebhookStatus;
 
 pub(crate) use calibration::CalibrationOrder;

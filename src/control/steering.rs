@@ -3,25 +3,32 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::config::Phase;
 use crate::model::UnixMillis;
 use crate::rollout::{Going, Plan, Ramp, Wait};
 
 use super::journal::ActorRecord;
+use super::ledger::Stage;
 use super::views::FitStatus;
+use super::vocabulary::{Percent, RampGoing, Verdict, WaitKind, WeightFrom};
 
 /// A ramp on its way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RampStatus {
     /// The number of the step that was taken last, from 1.
     pub step: usize,
     /// Its steps.
     pub steps: Vec<StepStatus>,
     /// The weight of the step that was taken last, in percent.
+    #[schema(value_type = Percent)]
     pub weight_percent: f64,
     /// That of the next, if there is one.
+    #[schema(value_type = Option<Percent>)]
     pub next_percent: Option<f64>,
     /// `on`, `paused` or `done`.
+    #[schema(value_type = RampGoing)]
     pub going: String,
     /// Who started it.
     pub by: ActorRecord,
@@ -38,22 +45,25 @@ pub struct RampStatus {
 }
 
 /// One step of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StepStatus {
     /// The weight, in percent.
+    #[schema(value_type = Percent)]
     pub to_percent: f64,
     /// How long it lasts at least, in seconds.
     pub hold_s: f64,
     /// Requests that Kubernetes has answered at it, at least.
     pub requests: u64,
     /// How sure the judge must be that Kubernetes is not worse, in percent.
+    #[schema(minimum = 0, maximum = 100)]
     pub certainty_percent: f64,
 }
 
 /// Something that a ramp waits for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WaitStatus {
     /// `paused`, `override`, `time`, `requests`, `certainty`, `verdict`, `room`, `hours` or `freeze`.
+    #[schema(value_type = WaitKind)]
     pub kind: String,
     /// The same in words, as the end of a sentence that begins with "waits for".
     pub text: String,
@@ -114,7 +124,7 @@ fn going(going: &Going) -> &'static str {
 }
 
 /// A change that waits for a second person.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalStatus {
     /// The service.
     pub service: String,
@@ -123,6 +133,7 @@ pub struct ApprovalStatus {
     /// What, in words.
     pub what: String,
     /// The weight that it leads to, in percent.
+    #[schema(value_type = Percent)]
     pub to_percent: f64,
     /// Why.
     pub reason: String,
@@ -133,13 +144,15 @@ pub struct ApprovalStatus {
 }
 
 /// What would come of a change of one service's weight, at the present rates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PreviewStatus {
     /// The service.
     pub service: String,
     /// The weight in force, in percent.
+    #[schema(value_type = Percent)]
     pub before_percent: f64,
     /// The weight that would be.
+    #[schema(value_type = Percent)]
     pub after_percent: f64,
     /// Requests a second that Helios gets.
     pub helios_per_second: f64,
@@ -160,7 +173,7 @@ pub struct PreviewStatus {
 }
 
 /// How far the migration is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MigrationStatus {
     /// When this was so, in milliseconds since 1970 UTC.
     pub at_unix_ms: u64,
@@ -175,7 +188,7 @@ pub struct MigrationStatus {
 }
 
 /// How far one service is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MigrationRow {
     /// The service.
     pub service: String,
@@ -184,18 +197,23 @@ pub struct MigrationRow {
     /// Who answers for its migration.
     pub owner: Option<String>,
     /// `experiment`, `alpha`, `beta` or `general`.
+    #[schema(value_type = Phase)]
     pub phase: String,
     /// `helios only`, `dual run` or `kubernetes only`.
+    #[schema(value_type = Stage)]
     pub stage: String,
     /// Days at this stage.
     pub days_at_stage: f64,
     /// The weight in force, in percent.
+    #[schema(value_type = Percent)]
     pub weight_percent: f64,
     /// What it comes from: `held`, `override`, `ramp` or `file`.
+    #[schema(value_type = WeightFrom)]
     pub why: String,
     /// Days at this weight.
     pub days_at_weight: f64,
     /// The highest weight that it ever had, in percent.
+    #[schema(value_type = Percent)]
     pub highest_percent: f64,
     /// How often the judge has taken it back.
     pub reverts_by_judge: u64,
@@ -206,6 +224,7 @@ pub struct MigrationRow {
     /// When it was taken back last, in milliseconds since 1970 UTC.
     pub last_revert_unix_ms: Option<u64>,
     /// The judge's word.
+    #[schema(value_type = Verdict)]
     pub verdict: String,
     /// What its next step waits for.
     pub next_gate: String,
@@ -214,7 +233,7 @@ pub struct MigrationRow {
 }
 
 /// How far several services are.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MigrationSum {
     /// What they have in common.
     pub name: String,
@@ -233,13 +252,14 @@ pub struct MigrationSum {
     /// At a weight of 100.
     pub at_full_weight: u64,
     /// The mean of their weights, in percent.
+    #[schema(minimum = 0, maximum = 100)]
     pub mean_weight_percent: f64,
     /// Reverts by the judge.
     pub reverts_by_judge: u64,
 }
 
 /// Whether a service is ready to be migrated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReadinessStatus {
     /// The service.
     pub service: String,
@@ -250,7 +270,7 @@ pub struct ReadinessStatus {
 }
 
 /// One thing that must be so before a service is migrated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReadinessCheck {
     /// What.
     pub what: String,

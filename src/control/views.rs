@@ -2,26 +2,31 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::config::JudgeMode;
 use crate::model::Millis;
-use crate::verdict::{Degradation, Hindrance};
+use crate::verdict::{Degradation, Hindrance, Question};
 
 use super::capacity::Fit;
 use super::journal::{ActorRecord, FindingRecord};
 use super::lineup::{Lineup, PartState};
 use super::steering::{ApprovalStatus, RampStatus};
+use super::vocabulary::{DegradationKind, Percent, SourceKind, Verdict, WeightFrom};
 use super::webhooks::WebhookStatus;
 
 /// One service as people and programs see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceStatus {
     /// Its name.
     pub service: String,
     /// The team that owns it.
     pub team: String,
     /// The weight in force, in percent.
+    #[schema(value_type = Percent)]
     pub weight_percent: f64,
     /// What the weight comes from: `held`, `override`, `ramp` or `file`.
+    #[schema(value_type = WeightFrom)]
     pub why: String,
     /// Who said so, for a hold, an override or a ramp.
     pub by: Option<ActorRecord>,
@@ -32,22 +37,27 @@ pub struct ServiceStatus {
     /// Until when an override lasts, in milliseconds since 1970 UTC.
     pub until_unix_ms: Option<u64>,
     /// What the file says, in percent.
+    #[schema(value_type = Percent)]
     pub file_percent: f64,
     /// A weight that is being written down and comes into force when it is.
+    #[schema(value_type = Option<Percent>)]
     pub rising_to_percent: Option<f64>,
     /// Helios over the last ten seconds.
     pub helios: SideStatus,
     /// Kubernetes over the last ten seconds.
     pub kubernetes: SideStatus,
     /// `revert`, `advise` or `off`.
+    #[schema(value_type = JudgeMode)]
     pub judge: String,
     /// `worse`, `not worse`, `too little evidence`, `blind`, or `off`.
+    #[schema(value_type = Verdict)]
     pub verdict: String,
     /// How long failures of 5 % would take to be seen, in seconds; absent if they never would.
     pub seen_in_s: Option<f64>,
     /// The evidence that Kubernetes is worse: 0 is none, 1 reverts.
     pub evidence: f64,
     /// The question with the most evidence.
+    #[schema(value_type = Question)]
     pub leading: String,
     /// The route that it was asked of; absent if it was the whole service.
     #[serde(default)]
@@ -69,6 +79,7 @@ pub struct ServiceStatus {
     pub ramp: Option<RampStatus>,
     /// Where a revert has ended its last ramp, in percent.
     #[serde(default)]
+    #[schema(value_type = Option<Percent>)]
     pub ramp_cut_at_percent: Option<f64>,
     /// When that ramp starts again by itself, in milliseconds since 1970 UTC, if nothing else speaks against it then.
     #[serde(default)]
@@ -79,7 +90,7 @@ pub struct ServiceStatus {
 }
 
 /// Whether Helios can take everything back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FitStatus {
     /// It can.
     pub fits: bool,
@@ -103,7 +114,7 @@ impl From<Fit> for FitStatus {
 }
 
 /// One side of a service over the last ten seconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SideStatus {
     /// Endpoints that are asked.
     pub endpoints: usize,
@@ -122,6 +133,7 @@ pub struct SideStatus {
     /// Tries a second.
     pub per_second: f64,
     /// The share of them that failed by the side's fault, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
     pub failed: f64,
     /// Half of the last answers took at most this long, in milliseconds.
     pub p50_ms: Option<f64>,
@@ -130,9 +142,10 @@ pub struct SideStatus {
 }
 
 /// Where a side's endpoints come from, and how far that is believed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SourceStatus {
     /// `addresses`, `srv`, `helios` or `kubernetes`.
+    #[schema(value_type = SourceKind)]
     pub kind: String,
     /// The cluster, on a side that is on several.
     #[serde(default)]
@@ -185,11 +198,12 @@ impl SourceStatus {
 }
 
 /// How soon a service's judge would see what may happen to Kubernetes, at the present rates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SensitivityStatus {
     /// The service.
     pub service: String,
     /// `revert`, `advise` or `off`.
+    #[schema(value_type = JudgeMode)]
     pub judge: String,
     /// The promise: one false revert in so many seconds.
     pub promise_s: f64,
@@ -202,9 +216,10 @@ pub struct SensitivityStatus {
 }
 
 /// What may happen to Kubernetes, and how soon it would be seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DegradationStatus {
     /// `fails`, `slower` or `tail-slower`.
+    #[schema(value_type = DegradationKind)]
     pub kind: String,
     /// The share of requests that fail; or how many times as long all answers, or the slowest, take.
     pub amount: f64,
@@ -233,7 +248,7 @@ impl From<(Degradation, Result<Duration, Hindrance>)> for DegradationStatus {
 }
 
 /// The process as people and programs see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProcessStatus {
     /// The program's version.
     pub version: String,
@@ -246,6 +261,7 @@ pub struct ProcessStatus {
     /// The latest snapshot.
     pub generation: u64,
     /// The configuration in force, as 16 hexadecimal digits.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
     pub configuration: String,
     /// When it was loaded, in milliseconds since 1970 UTC.
     pub configuration_unix_ms: u64,

@@ -1,9 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Longest name in bytes: what a DNS label, and so a Kubernetes Service, can carry.
-const MAX_BYTES: usize = 63;
-
 /// A service's name: lower-case letters, digits, `-`, `_` and `.`, beginning and ending with a letter or
 /// digit, at most 63 bytes. It is also the name of the service's file, so it can never leave its folder.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +13,7 @@ pub enum NameFault {
     #[error("a service's name cannot be empty")]
     Empty,
     /// Longer than a DNS label.
-    #[error("a service's name has at most {MAX_BYTES} bytes")]
+    #[error("a service's name has at most {} bytes", ServiceName::MOST_BYTES)]
     TooLong,
     /// A character that does not belong.
     #[error(
@@ -26,6 +23,9 @@ pub enum NameFault {
 }
 
 impl ServiceName {
+    /// The longest name: what a DNS label, and so a Kubernetes Service, can carry.
+    pub const MOST_BYTES: usize = 63;
+
     /// Checks and keeps a name.
     pub fn parse(text: &str) -> Result<Self, NameFault> {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -33,7 +33,7 @@ impl ServiceName {
         let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
             return Err(NameFault::Empty);
         };
-        if bytes.len() > MAX_BYTES {
+        if bytes.len() > Self::MOST_BYTES {
             return Err(NameFault::TooLong);
         }
         let inner = bytes.iter().all(|&b| plain(b) || matches!(b, b'-' | b'_' | b'.'));

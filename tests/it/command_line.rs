@@ -169,6 +169,7 @@ fn the_schema_is_printed_for_every_file() {
         (&["schema"][..], "\"split\""),
         (&["schema", "switchback"], "\"listeners\""),
         (&["schema", "rights"], "\"unix-groups\""),
+        (&["schema", "admin"], "\"openapi\": \"3.1"),
     ] {
         let output = Process::run(arguments);
         assert!(output.status.success() && out(&output).contains(part), "{arguments:?}");

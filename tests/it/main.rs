@@ -31,6 +31,7 @@ mod kubernetes;
 mod limits;
 mod memory;
 mod mixes;
+mod openapi;
 mod outage;
 mod peers;
 mod pools;

@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::{PerSide, Side};
 use crate::verdict::{Foresight, Question};
@@ -13,7 +14,7 @@ use super::running::Running;
 use super::trial::Trial;
 
 /// A service's calibrations as people and programs see them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CalibrationStatus {
     /// The service.
     pub service: String,

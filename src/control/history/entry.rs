@@ -1,9 +1,13 @@
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::model::Via;
 
 use super::super::journal::ActorRecord;
+use super::super::vocabulary::Percent;
 
 /// One line of the history: who did what, from where, when, what was before and after, and why; or what was refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryEntry {
     /// Rises by one with each entry.
     pub seq: u64,
@@ -17,7 +21,8 @@ pub struct HistoryEntry {
 }
 
 /// What goes into an entry, before it has its place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = HistoryDetails)]
 pub struct Draft {
     /// What was done, or was to be.
     pub deed: Deed,
@@ -31,6 +36,7 @@ pub struct Draft {
     pub by: Option<ActorRecord>,
     /// By what they were known: `token`, `certificate`, `oidc`, `user`, or `word` if nobody has checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Via>)]
     pub via: Option<String>,
     /// From where: an address, or `unix`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,9 +46,11 @@ pub struct Draft {
     pub approved_by: Option<String>,
     /// The weight before, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Percent>)]
     pub before_percent: Option<f64>,
     /// The weight after, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Percent>)]
     pub after_percent: Option<f64>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +63,7 @@ pub struct Draft {
     pub details: Option<String>,
     /// The configuration in force, as 16 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[0-9a-f]{16}$")]
     pub configuration: Option<String>,
     /// The receipt that was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,16 +71,17 @@ pub struct Draft {
 }
 
 /// By what it is seen that a receipt is as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReceiptSeal {
     /// When the service was reverted: the name of the receipt's file.
     pub reverted_unix_ms: u64,
     /// The file's SHA-256, in hexadecimal digits.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     pub sha256: String,
 }
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deed {
     /// Switchback has started.
@@ -137,7 +147,7 @@ pub enum Deed {
 }
 
 /// What became of a deed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeedOutcome {
     /// It is in force.

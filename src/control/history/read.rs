@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::ServiceName;
 
@@ -29,7 +30,7 @@ pub(crate) struct Page {
 }
 
 /// Whether a history is as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verification {
     /// Entries that were looked at.
     pub entries: u64,
@@ -46,7 +47,7 @@ pub struct Verification {
 }
 
 /// A line of a history, or a receipt, that is not as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryFault {
     /// The file, in the state directory.
     pub file: String,

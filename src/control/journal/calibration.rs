@@ -1,14 +1,17 @@
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::ServiceName;
+use crate::verdict::Question;
 
 use super::super::views::DegradationStatus;
+use super::super::vocabulary::Percent;
 use super::receipt::ActorRecord;
 use super::record::Unreadable;
 
 /// What a calibration came to, as it is kept, sent and shown: Helios against Helios, by the judge that watches
 /// Kubernetes. Of one that still runs, what it has come to so far.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CalibrationRecord {
     /// The service.
     pub service: String,
@@ -60,7 +63,7 @@ pub struct CalibrationRecord {
 }
 
 /// How a calibration ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndingRecord {
     /// It has not.
@@ -74,7 +77,7 @@ pub enum EndingRecord {
 }
 
 /// What a calibration says of the promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum JudgementRecord {
     /// There were no more false reverts than may come by chance.
     #[serde(rename = "within the promise")]
@@ -88,7 +91,7 @@ pub enum JudgementRecord {
 }
 
 /// A promise, put to the test on Helios against itself.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TrialRecord {
     /// The promise: one false revert in so many seconds.
     pub promise_s: f64,
@@ -97,6 +100,7 @@ pub struct TrialRecord {
     /// How often the judge would have reverted.
     pub found: u32,
     /// The chance of so many or more if they come as often as is promised.
+    #[schema(minimum = 0, maximum = 1)]
     pub chance: f64,
     /// The most evidence that there was, from 0 to 1 on the scale on which it grows evenly.
     pub most_evidence: f64,
@@ -105,20 +109,22 @@ pub struct TrialRecord {
 }
 
 /// One half of Helios' requests.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HalfRecord {
     /// Requests that were dealt to it.
     pub requests: u64,
     /// The same a second.
     pub per_second: f64,
     /// The share of them that failed by Helios' fault, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
     pub failed: f64,
 }
 
 /// One question of the judge.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuestionRecord {
     /// `failure`, `stall`, `slow50`, `slower`, `slow99`, `far` or `farther`.
+    #[schema(value_type = Question)]
     pub question: String,
     /// How much more than independent votes Helios' own vary, all of them together; 1 is no more. Evidence is divided by
     /// it.
@@ -136,9 +142,10 @@ pub struct QuestionRecord {
 }
 
 /// How soon trouble on Kubernetes would be seen at one weight.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SensitivityRecord {
     /// The weight, in percent.
+    #[schema(value_type = Percent)]
     pub weight_percent: f64,
     /// Whether it was the weight in force.
     pub in_force: bool,
@@ -151,7 +158,7 @@ pub struct SensitivityRecord {
 }
 
 /// A calibration that has begun.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BegunRecord {
     /// When, in milliseconds since 1970 UTC.
     pub begun_unix_ms: u64,

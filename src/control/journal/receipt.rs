@@ -1,11 +1,15 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::rollout::Actor;
+use crate::verdict::Question;
+
+use super::super::vocabulary::Percent;
 
 /// The full record of one revert, as it is kept, sent and shown: what was seen, when, how sure, what changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReceiptRecord {
     /// The service.
     pub service: String,
@@ -16,9 +20,11 @@ pub struct ReceiptRecord {
     /// Why, in one line.
     pub reason: String,
     /// The weight before …
+    #[schema(value_type = Percent)]
     pub weight_before_percent: f64,
     /// … and after.
     #[serde(default)]
+    #[schema(value_type = Percent)]
     pub weight_after_percent: f64,
     /// The evidence, if the judge reverted.
     pub finding: Option<FindingRecord>,
@@ -50,6 +56,7 @@ pub struct ReceiptRecord {
     #[serde(default)]
     pub hanging: u64,
     /// The configuration in force, as 16 hexadecimal digits.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
     pub configuration: String,
     /// When every worker went by the new weight; absent if some had not within a second.
     pub applied: Option<AppliedRecord>,
@@ -58,7 +65,7 @@ pub struct ReceiptRecord {
 }
 
 /// Who did something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActorRecord {
     /// The judge, on evidence.
@@ -74,9 +81,10 @@ pub enum ActorRecord {
 }
 
 /// The evidence of a revert.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FindingRecord {
     /// `failure`, `stall`, `slow50`, `slower`, `slow99`, `far` or `farther`.
+    #[schema(value_type = Question)]
     pub question: String,
     /// The route that it was answered for; absent if it was the whole service.
     #[serde(default)]
@@ -92,6 +100,7 @@ pub struct FindingRecord {
     /// Bad ones among them.
     pub kubernetes_bad: u64,
     /// The share of bad votes that was tolerated from Kubernetes, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
     pub tolerated: f64,
     /// The evidence, in seconds.
     pub evidence_s: f64,
@@ -109,7 +118,7 @@ pub struct FindingRecord {
 }
 
 /// The evidence at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CourseRecord {
     /// Seconds before the revert.
     pub before_s: f64,
@@ -120,7 +129,7 @@ pub struct CourseRecord {
 }
 
 /// What one side did in a receipt's window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SideRecord {
     /// Tries that ended.
     pub tries: u64,
@@ -133,7 +142,7 @@ pub struct SideRecord {
 }
 
 /// What went wrong at one endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BlamedRecord {
     /// Its address.
     pub endpoint: String,
@@ -144,9 +153,10 @@ pub struct BlamedRecord {
 }
 
 /// What one question had to say: the most that it had on any route, or on the whole service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EvidenceRecord {
     /// `failure`, `stall`, `slow50`, `slower`, `slow99`, `far` or `farther`.
+    #[schema(value_type = Question)]
     pub question: String,
     /// The route; absent if it is the whole service.
     pub route: Option<String>,
@@ -163,6 +173,7 @@ pub struct EvidenceRecord {
     /// Bad ones among them.
     pub kubernetes_bad: u64,
     /// The share of bad votes that was tolerated from Kubernetes, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
     pub tolerated: f64,
     /// After so many milliseconds a request on Helios votes bad, if its age is asked.
     pub helios_after_ms: Option<f64>,
@@ -171,7 +182,7 @@ pub struct EvidenceRecord {
 }
 
 /// What happened in one second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SecondRecord {
     /// When it began, in milliseconds since 1970 UTC.
     pub from_unix_ms: u64,
@@ -190,7 +201,7 @@ pub struct SecondRecord {
 }
 
 /// A request that failed on Kubernetes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CitedRecord {
     /// Its identifier, or the trace that it is part of.
     pub id: String,
@@ -201,7 +212,7 @@ pub struct CitedRecord {
 }
 
 /// When a change had reached the workers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AppliedRecord {
     /// Workers that go by it.
     pub workers: usize,

@@ -1,15 +1,22 @@
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::config::Topic;
+
+use super::super::vocabulary::WebhookKind;
 
 /// One webhook as people and programs see it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WebhookStatus {
     /// Its name.
     pub webhook: String,
     /// `cloudevents`, `slack` or `pagerduty`.
+    #[schema(value_type = WebhookKind)]
     pub kind: String,
     /// Where messages are sent, without the path, which may be a secret.
     pub to: String,
     /// What it is told of.
+    #[schema(value_type = Vec<Topic>)]
     pub events: Vec<String>,
     /// Whose services it is told about; absent if everybody's.
     #[serde(default)]

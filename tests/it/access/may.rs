@@ -59,6 +59,7 @@ fn looks() -> Vec<Row> {
     vec![
         looked("/healthz", Nothing),
         looked("/readyz", Nothing),
+        looked("/v1/openapi.json", Nothing),
         looked("/metrics", Everything(Viewer)),
         looked("/v1/process", Anything(Viewer)),
         looked("/v1/whoami", Somebody),
