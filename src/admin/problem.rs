@@ -45,6 +45,7 @@ impl From<Refused> for Refusal {
             | Refused::NoRoom { .. }
             | Refused::NotReady { .. }
             | Refused::WaitsAlready { .. }
+            | Refused::NotTheJudge { .. }
             | Refused::Calibration { .. }
             | Refused::Overtaken(_) => StatusCode::CONFLICT,
             Refused::NoSide(..) | Refused::NoStep { .. } => StatusCode::UNPROCESSABLE_ENTITY,

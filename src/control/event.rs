@@ -263,6 +263,8 @@ pub(crate) enum Refused {
     Unproven(ServiceName),
     #[error("{service}: {name} has asked for something already that waits for a second person: {what}")]
     WaitsAlready { service: ServiceName, name: Arc<str>, what: String },
+    #[error("{service}: {by} has taken it back, and not the judge: it is no false alarm of the judge's")]
+    NotTheJudge { service: ServiceName, by: crate::rollout::Actor },
     #[error("{service}: {objection}")]
     Calibration { service: ServiceName, objection: Objection },
     #[error("{0}: the change could not be written to the state directory, and is not in force")]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::model::{Caller, PerSide, ServiceName, Weight};
-use crate::rollout::{self, Actor, Chosen, Plan, Said};
+use crate::rollout::{self, Actor, Chosen, Plan, Said, Word};
 
 use super::super::calibration;
 use super::super::entry::Entry;
@@ -9,6 +9,7 @@ use super::super::event::{
     Answer, Ask, CauseOfRevert, Effect, Happening, Intent, Now, Reach, Refused, RoomAsked, Why, Wish,
 };
 use super::super::history::{Deed, Draft};
+use super::super::journal::ActorRecord;
 use super::super::note::Note;
 use super::super::state::State;
 use super::super::steering::PreviewStatus;
@@ -136,8 +137,11 @@ pub(super) fn movement(entry: &Entry, wish: &Wish, note: &Note, now: Now) -> Res
             let event = rollout::Event::SetWeight { weight: *weight, until, by, reason };
             (event, format!("a weight of {weight}"), *room)
         }
-        Wish::Release { to, room, .. } => {
+        Wish::Release { to, room, cause } => {
             on_both_sides(entry, *to)?;
+            if *cause == CauseOfRevert::FalseAlarm {
+                by_judge(entry)?;
+            }
             (rollout::Event::Release { to: *to, by, reason }, format!("a release to {to}"), *room)
         }
         Wish::StartRamp { plan, from, room } => {
@@ -198,6 +202,19 @@ fn on_both_sides(entry: &Entry, weight: Weight) -> Result<(), Refused> {
     match entry.missing_side(weight) {
         Some(side) => Err(Refused::NoSide(entry.config.name.clone(), side)),
         None => Ok(()),
+    }
+}
+
+/// Only the judge's reverts count against its promise. Who holds the service now may be somebody else: a person, or the
+/// fleet guard, can have confirmed what the judge has begun.
+fn by_judge(entry: &Entry) -> Result<(), Refused> {
+    let began = entry.receipt.as_ref().map(|receipt| &receipt.by);
+    match (entry.rollout.word(), began) {
+        (Word::Held(_), Some(ActorRecord::Judge)) | (Word::File | Word::Override(_), _) => Ok(()),
+        (Word::Held(hold), None) if hold.by == Actor::Judge => Ok(()),
+        (Word::Held(hold), _) => {
+            Err(Refused::NotTheJudge { service: entry.config.name.clone(), by: hold.by.clone() })
+        }
     }
 }
 
@@ -278,7 +295,7 @@ fn go_on(state: &mut State, ask: Ask, reach: &Reach, note: &Note, event: &rollou
     if let (Reach::Services(_), [slot]) = (reach, slots.as_slice()) {
         return turn(state, *slot, event.clone(), Some(note.clone()), Some(ask), todo);
     }
-    let mut changes = Vec::new();
+    let (mut changes, mut revisions) = (Vec::new(), Vec::new());
     for slot in slots {
         let Some(entry) = state.entry(slot) else { continue };
         let (_, effects) = entry.rollout.clone().step(event.clone(), todo.now.wall);
@@ -287,9 +304,12 @@ fn go_on(state: &mut State, ask: Ask, reach: &Reach, note: &Note, event: &rollou
         }
         let before = entry.weight();
         turn(state, slot, event.clone(), Some(note.clone()), None, todo);
-        changes.extend(state.entry(slot).map(|entry| change(entry, before)));
+        let Some(entry) = state.entry(slot) else { continue };
+        changes.push(change(entry, before));
+        // One that is resumed goes on when that is written.
+        revisions.push((entry.config.name.clone(), entry.rollout.revision()));
     }
-    todo.push(Effect::AnswerWhenApplied(ask, changes, Vec::new()));
+    todo.push(Effect::AnswerWhenApplied(ask, changes, revisions));
 }
 
 /// What would come of a change, service by service.
