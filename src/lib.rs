@@ -131,6 +131,24 @@
 //!   was wrong, is then mended for what waits, too.
 //! - *What is told to `PagerDuty` about a service is one incident only for its revert*: what joined an incident of lower urgency would
 //!   wake nobody.
+//! - *While a record is being written, or could not be, no more is in force than any record allows that the disk may have*
+//!   (`allowance`): whichever a crash leaves, nobody had more than it says.
+//! - *The history comes before the record toward Kubernetes, and behind it toward Helios*: a crash between the two leaves a raise that is told
+//!   of and not in force, never one in force that nobody is told of; and a revert waits for no line of a history.
+//! - *A ramp's certainty is a test of its own, of the opposite*: that the judge has found nothing may mean that it had too little to find.
+//!   Silence makes nobody surer.
+//! - *What starts a ramp again by itself is a delay that doubles, and only after a revert by the judge*: a person's revert, or the fleet
+//!   guard's, is not lifted by a plan.
+//! - *To resume a ramp takes no second person*: to start it did, and whoever paused it must not be feared for it.
+//! - *A cluster's revert takes its services back to Helios whole*: moving their share to another cluster in the middle of an incident
+//!   would try out what nobody has tried.
+//! - *What waits for a second person waits in memory, for an hour*: a restart forgets it, which is toward Helios, and nobody agrees to what was
+//!   wanted on another day.
+//! - *A service that has lost its Helios side while Switchback was away serves Kubernetes, though it is held*: the hold stays and is told,
+//!   but a hold that answers 503 to everybody would be worse than what it guards against. A file that takes Helios from a held service while
+//!   Switchback runs is refused.
+//! - *A receipt is named by the millisecond of its revert*, within its service: it sorts, and it is what people remember of a night. It names
+//!   requests only where the service gives them identifiers: one of our own would be found in no log but ours.
 //! - *A weight toward a side that a service does not have is moved to the side that it has*, when a person's
 //!   word or a file leads there: 404 and 503 are for services that have no side at all.
 //! - *The rescue budget is 100 % unless a file says less*: a budget below it fails users exactly when all of

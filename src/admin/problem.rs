@@ -45,11 +45,10 @@ impl From<Refused> for Refusal {
             | Refused::NoRoom { .. }
             | Refused::NotReady { .. }
             | Refused::WaitsAlready { .. }
+            | Refused::NotTheJudge { .. }
             | Refused::Calibration { .. }
             | Refused::Overtaken(_) => StatusCode::CONFLICT,
-            Refused::NoSide(..) | Refused::NoStep { .. } | Refused::NotByJudge { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Refused::NoSide(..) | Refused::NoStep { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Refused::NotWritten(_) | Refused::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, refused.to_string())

@@ -165,6 +165,9 @@ impl Pause {
         for change in &changed.changes {
             say(&format!("{}: ramp {word} at {:.2}", change.service, change.after_percent));
         }
+        if changed.written == Some(false) {
+            say("not all of it is on disk yet: the disk is slow, or full. A ramp goes on once it is");
+        }
         Ok(())
     }
 }

@@ -21,9 +21,10 @@ use super::raw_ramp::{RawRamp, RawRamps, RawStep};
 const STEPS: [f64; 5] = [1.0, 5.0, 25.0, 50.0, 100.0];
 /// More steps than this nobody means.
 const MOST_STEPS: usize = 100;
-const HOLD: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(90 * 24);
+// It is requests and certainty that make a step safe; who tries a plan need not wait for minutes.
+const HOLD: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 const REQUESTS: RangeInclusive<i64> = 0..=1_000_000_000_000;
-const AGAIN_AFTER: RangeInclusive<Duration> = Duration::from_mins(10)..=Duration::from_hours(7 * 24);
+const AGAIN_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 const AGAIN_MOST: RangeInclusive<i64> = 1..=10;
 
 /// What holds for a step of which nothing else is said.
@@ -157,7 +158,9 @@ fn again(after: Option<At<String>>, most: Option<&At<i64>>, faults: &mut Faults<
 fn zone(raw: &At<String>, faults: &mut Faults<'_>) -> Option<Zone> {
     let zone = TimeZone::get(raw.value.trim()).ok();
     if zone.is_none() {
-        faults.at(&raw.span, "not a time zone", "such as Europe/Stockholm, or UTC");
+        faults
+            .at(&raw.span, "not a time zone", "such as Europe/Stockholm, or UTC")
+            .help("names are those of the IANA database: a region and a city");
     }
     zone.map(Zone)
 }
@@ -185,7 +188,7 @@ fn freeze(name: Option<&str>, raw: &At<String>, zone: &Zone, faults: &mut Faults
     let Some((from, to)) = parsed else {
         faults
             .at(&raw.span, "not a freeze", "such as 2026-12-20 to 2027-01-07")
-            .help("two days, both included, or two moments: 2026-11-27T18:00 to 2026-11-30T06:00");
+            .help("two days, both included and the same for one day, or two moments: 2026-11-27T18:00 to 2026-11-30T06:00");
         return None;
     };
     if from >= to {

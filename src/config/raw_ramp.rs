@@ -16,7 +16,7 @@ pub(super) struct RawRamp {
     /// The weights, in percent, each higher than the one before. In place of a number, a table says what holds for this step,
     /// as in `{ to = 25, hold = "1d", requests = 100000 }`. Default: `[1, 5, 25, 50, 100]`.
     pub(super) steps: Option<At<Vec<At<RawStep>>>>,
-    /// How long each step lasts at least: `1m` to `90d`. Default: `2h`.
+    /// How long each step lasts at least: `1s` to `90d`. Default: `2h`.
     pub(super) hold: Option<At<String>>,
     /// Requests that Kubernetes has answered at each step, at least. Default: 1000.
     pub(super) requests: Option<At<i64>>,
@@ -31,7 +31,7 @@ pub(super) struct RawRamp {
     /// `2026-11-27T18:00 to 2026-11-30T06:00`. Default: none but those of `switchback.toml`.
     pub(super) freezes: Option<At<Vec<At<String>>>>,
     /// After the judge has taken the service back, the ramp starts again by itself after so long, and after twice as long each
-    /// time, until it comes further: `10m` to `7d`. Default: it does not, and waits for a person.
+    /// time, until it comes further: `1s` to `7d`. Default: it does not, and waits for a person.
     pub(super) again_after: Option<At<String>>,
     /// How often in a row it does so: 1 to 10. Default: 3.
     pub(super) again_most: Option<At<i64>>,

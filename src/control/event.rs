@@ -257,8 +257,6 @@ pub(crate) enum Refused {
     NoSide(ServiceName, crate::model::Side),
     #[error("{service}: {why}; --force raises it all the same")]
     NoRoom { service: ServiceName, why: String },
-    #[error("{service} was taken back by {by}, not by the judge: there is no revert that could be false")]
-    NotByJudge { service: ServiceName, by: crate::rollout::Actor },
     #[error("{service}: {step} is no step of its ramp: {steps}")]
     NoStep { service: ServiceName, step: Weight, steps: String },
     #[error("{service} is not ready to be migrated: {}", missing.join("; "))]
@@ -273,6 +271,8 @@ pub(crate) enum Refused {
     Unproven(ServiceName),
     #[error("{service}: {name} has asked for something already that waits for a second person: {what}")]
     WaitsAlready { service: ServiceName, name: Arc<str>, what: String },
+    #[error("{service}: {by} has taken it back, and not the judge: it is no false alarm of the judge's")]
+    NotTheJudge { service: ServiceName, by: crate::rollout::Actor },
     #[error("{service}: {objection}")]
     Calibration { service: ServiceName, objection: Objection },
     #[error("{0}: the change could not be written to the state directory, and is not in force")]

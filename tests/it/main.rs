@@ -48,6 +48,7 @@ mod shutdown;
 mod simulate;
 mod smuggling;
 mod splitting;
+mod steering;
 mod tls;
 mod unix_sockets;
 mod upgrades;

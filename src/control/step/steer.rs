@@ -10,6 +10,7 @@ use super::super::event::{
     Answer, Ask, CauseOfRevert, Effect, Intent, Now, Reach, Refused, RoomAsked, Why, Wish,
 };
 use super::super::history::{Deed, Draft};
+use super::super::journal::ActorRecord;
 use super::super::note::Note;
 use super::super::state::State;
 use super::super::steering::PreviewStatus;
@@ -118,10 +119,8 @@ pub(super) fn movement(entry: &Entry, wish: &Wish, note: &Note, now: Now) -> Res
         }
         Wish::Release { to, room, cause } => {
             on_both_sides(entry, *to)?;
-            if let (Word::Held(hold), CauseOfRevert::FalseAlarm) = (entry.rollout.word(), cause)
-                && hold.by != Actor::Judge
-            {
-                return Err(Refused::NotByJudge { service: name.clone(), by: hold.by.clone() });
+            if *cause == CauseOfRevert::FalseAlarm {
+                by_judge(entry)?;
             }
             (rollout::Event::Release { to: *to, by, reason }, format!("a release to {to}"), *room)
         }
@@ -185,6 +184,19 @@ fn on_both_sides(entry: &Entry, weight: Weight) -> Result<(), Refused> {
     match entry.missing_side(weight) {
         Some(side) => Err(Refused::NoSide(entry.config.name.clone(), side)),
         None => Ok(()),
+    }
+}
+
+/// Only the judge's reverts count against its promise. Who holds the service now may be somebody else: a person, or the
+/// fleet guard, can have confirmed what the judge has begun.
+fn by_judge(entry: &Entry) -> Result<(), Refused> {
+    let began = entry.receipt.as_ref().map(|receipt| &receipt.by);
+    match (entry.rollout.word(), began) {
+        (Word::Held(_), Some(ActorRecord::Judge)) | (Word::File | Word::Override(_), _) => Ok(()),
+        (Word::Held(hold), None) if hold.by == Actor::Judge => Ok(()),
+        (Word::Held(hold), _) => {
+            Err(Refused::NotTheJudge { service: entry.config.name.clone(), by: hold.by.clone() })
+        }
     }
 }
 
@@ -276,6 +288,7 @@ fn go_on(state: &mut State, ask: Ask, reach: &Reach, note: &Note, event: &rollou
         turn(state, slot, event.clone(), Some(note.clone()), None, todo);
         let Some(entry) = state.entry(slot) else { continue };
         changes.push(change(entry, before));
+        // One that is resumed goes on when that is written.
         revisions.push((entry.config.name.clone(), entry.rollout.revision()));
     }
     todo.push(Effect::AnswerWhenApplied(ask, changes, revisions));

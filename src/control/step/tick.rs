@@ -15,7 +15,7 @@ use super::fall::revert_by_judge;
 use super::take_in::Todo;
 use super::turn::{keep_ledger, turn};
 
-/// How often it is looked whether ramps come to a step. They wait for minutes at least.
+/// How often it is looked whether ramps come to a step. They wait for a second at least.
 const CLIMBS_EVERY: Millis = Millis(1_000);
 
 /// Time has passed.

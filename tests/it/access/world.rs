@@ -8,7 +8,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use switchback::config::TokenHash;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::support::client::{Answer, Client, Over, request};
@@ -16,6 +15,7 @@ use crate::support::endpoint::Endpoint;
 use crate::support::eventually;
 use crate::support::issuer::{AUDIENCE, ISSUER, Key, published};
 use crate::support::proxy::{Folder, Proxy, Service};
+pub(super) use crate::support::rights::{entry, token};
 use crate::support::tls::{Authority, Pair};
 
 /// The program with a rights file, and two services of two teams.
@@ -225,25 +225,6 @@ impl Guest {
         }
         request
     }
-}
-
-/// A token of Switchback's own, made of a number.
-pub(super) fn token(number: u8) -> String {
-    let letters = "abcdefghijklmnopqrstuvwxyz";
-    let letter = char::from(letters.as_bytes()[usize::from(number) % 26]);
-    format!("sbt_{}{}", number % 10, letter.to_string().repeat(42))
-}
-
-/// The entry of such a token.
-pub(super) fn entry(name: &str, lines: &str, number: u8) -> String {
-    let TokenHash { salt, hash } = TokenHash::new([number; 16], &token(number));
-    let digits =
-        |bytes: &[u8]| bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect::<String>();
-    format!("[tokens.{name}]\n{lines}\nsalt = \"{}\"\nhash = \"{}\"\n", digits(&salt), digits(&hash))
-}
-
-fn digit(number: u8) -> char {
-    char::from_digit(number.into(), 16).unwrap()
 }
 
 /// The identity provider whose keys lie beside the rights file.
