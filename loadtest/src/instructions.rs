@@ -1,0 +1,4 @@
+use clap::Args;
+#[derive(Args)]
+pub(crate) struct Instructions {}
+impl Instructions { pub(crate) fn run(&self) -> anyhow::Result<()> { Ok(()) } }
