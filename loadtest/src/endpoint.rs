@@ -54,7 +54,8 @@ impl Endpoint {
 async fn listen(listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
-        let serving = http2::Builder::new(LocalTasks).serve_connection(TokioIo::new(stream), service_fn(answer));
+        let serving =
+            http2::Builder::new(LocalTasks).serve_connection(TokioIo::new(stream), service_fn(answer));
         // A connection that breaks off is its client's business, and so is one that only looks whether we listen.
         tokio::task::spawn_local(async move { serving.await.ok() });
     }
@@ -66,10 +67,8 @@ async fn answer(
     // A unary call is answered when its message has come.
     let mut asked = request.into_body();
     while let Some(Ok(_)) = asked.frame().await {}
-    let trailers = HeaderMap::from_iter([(
-        http::HeaderName::from_static("grpc-status"),
-        HeaderValue::from_static("0"),
-    )]);
+    let trailers =
+        HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
     let body = Full::new(grpc_message()).with_trailers(async { Some(Ok(trailers)) });
     let mut response = Response::new(body);
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));

@@ -35,7 +35,12 @@ const LOOK: Duration = Duration::from_millis(10);
 impl Process {
     /// Starts a program on these cores, such as `0` or `0,1`. It is ended when this is dropped, and by the kernel if we end
     /// without that.
-    pub(crate) fn start(name: &'static str, cores: &str, command: &[&str], log: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        name: &'static str,
+        cores: &str,
+        command: &[&str],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "taskset", "--cpu-list", cores])
@@ -104,6 +109,12 @@ impl Process {
     /// Memory in use, in KiB.
     pub(crate) fn rss_kib(&self) -> u64 {
         tree(self.id()).into_iter().map(|pid| field(&format!("/proc/{pid}/status"), "VmRSS:")).sum()
+    }
+
+    /// How many files and sockets are open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let folders = tree(self.id()).into_iter().map(|pid| fs::read_dir(format!("/proc/{pid}/fd")));
+        folders.flatten().map(Iterator::count).sum()
     }
 
     /// Sends a signal.

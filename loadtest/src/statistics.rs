@@ -23,11 +23,6 @@ impl Spread {
             of: sorted.len(),
         })
     }
-
-    /// How far the quartiles lie apart, as a share of the median.
-    pub(crate) fn noise(self) -> f64 {
-        (self.high - self.low) / self.median.abs().max(f64::MIN_POSITIVE)
-    }
 }
 
 /// Between two neighbours it is interpolated.

@@ -31,7 +31,9 @@ impl Admin {
         while !head.ends_with("\r\n\r\n") {
             ensure!(self.stream.read_line(&mut head)? > 0, "the admin interface has hung up");
         }
-        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+        let length = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
         let mut answer = vec![0; length.context("an answer without a length")?];
         self.stream.read_exact(&mut answer)?;
         let answer = String::from_utf8_lossy(&answer).into_owned();

@@ -21,7 +21,10 @@ const ROUNDS: u64 = 3;
 /// Each round starts each proxy anew: memory that was let go of once is not always given back.
 pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()> {
     let connections = if setting.is_quick { FEWER } else { MANY };
-    outcome.notes.push(format!("{connections} connections, each of which has carried one request"));
+    outcome.notes.push(format!(
+        "{connections} connections, each of which has carried one request; what a connection takes is what memory has grown \
+         by, and HAProxy and nginx set some aside when they start"
+    ));
     let rounds = if setting.is_quick { 1 } else { setting.rounds.min(ROUNDS) };
     for _ in 0..rounds {
         for peer in &setting.peers {
@@ -42,7 +45,7 @@ fn measure(setting: &Setting, peer: Peer, connections: usize) -> anyhow::Result<
     world.start(peer)?;
     // What it needs once, it has already.
     warm_up(&mut world, peer, &Load::PLAIN)?;
-    let before = world.process(peer)?.rss_kib();
+    let (before, open) = (world.process(peer)?.rss_kib(), world.process(peer)?.descriptors());
     let load = Load { connections, ..Load::PLAIN };
     let port = peer.port(&mut world, load.speaks);
     let ourselves = std::env::current_exe()?.display().to_string();
@@ -51,6 +54,8 @@ fn measure(setting: &Setting, peer: Peer, connections: usize) -> anyhow::Result<
     command.extend(arguments.iter().map(String::as_str));
     let (_clients, said) = Process::start_and_hear("idle clients", &world.cores.load, &command)?;
     ensure!(said == format!("open {connections}"), "not all connections could be opened");
-    let after = world.process(peer)?.rss_kib();
+    let process = world.process(peer)?;
+    ensure!(process.descriptors() >= open + connections, "it has closed connections that should be idle");
+    let after = process.rss_kib();
     Ok((after as f64 / 1024.0, after.saturating_sub(before) as f64 / connections as f64))
 }

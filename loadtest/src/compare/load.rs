@@ -35,13 +35,29 @@ pub(crate) struct Answered {
 
 impl Load {
     /// 64 connections that ask for 125 bytes.
-    pub(crate) const PLAIN: Self =
-        Self { speaks: Speaks::Http1, connections: 64, streams: 1, host: None, path: "/", body: 0, anew: false };
+    pub(crate) const PLAIN: Self = Self {
+        speaks: Speaks::Http1,
+        connections: 64,
+        streams: 1,
+        host: None,
+        path: "/",
+        body: 0,
+        anew: false,
+    };
+
+    /// Whether a request takes many times what most do.
+    pub(crate) fn is_large(&self) -> bool {
+        self.body > 0 || self.path != "/" || (self.anew && self.speaks.has_tls())
+    }
 
     /// As much as the proxy takes, for so many seconds.
     pub(crate) fn saturate(&self, world: &mut World, peer: Peer, seconds: u64) -> anyhow::Result<Answered> {
         let port = peer.port(world, self.speaks);
-        if self.speaks.has_streams() { self.h2load(world, port, seconds) } else { self.wrk(world, port, seconds) }
+        if self.speaks.has_streams() {
+            self.h2load(world, port, seconds)
+        } else {
+            self.wrk(world, port, seconds)
+        }
     }
 
     /// `rate` requests a second, for so many seconds.
@@ -107,7 +123,12 @@ impl Load {
         let url = if self.speaks == Speaks::Grpc {
             let message = world.path("message");
             std::fs::write(&message, grpc_message())?;
-            command.arg("-d").arg(message).args(["-H", "content-type: application/grpc", "-H", "te: trailers"]);
+            command.arg("-d").arg(message).args([
+                "-H",
+                "content-type: application/grpc",
+                "-H",
+                "te: trailers",
+            ]);
             format!("http://127.0.0.1:{port}{GRPC_PATH}")
         } else {
             format!("https://127.0.0.1:{port}{}", self.path)
@@ -140,7 +161,8 @@ fn wrk_said(said: &str) -> anyhow::Result<Answered> {
     let seconds = words.nth(2).and_then(in_seconds).context("wrk says no time")?;
     // `Socket errors: connect 0, read 3, write 0, timeout 2` and `Non-2xx or 3xx responses: 7`
     let complaints = said.lines().filter(|line| line.contains("Non-2xx") || line.contains("Socket errors"));
-    let counts = complaints.filter_map(|line| line.split_once(": ")).flat_map(|(_, counts)| counts.split(' '));
+    let counts =
+        complaints.filter_map(|line| line.split_once(": ")).flat_map(|(_, counts)| counts.split(' '));
     let failed = counts.filter_map(|word| word.trim_end_matches(',').parse::<u64>().ok()).sum();
     Ok(Answered { answered, failed, seconds, said: complaint(failed, said) })
 }
@@ -179,7 +201,9 @@ mod tests {
         let said = "Running 2s test @ http://127.0.0.1:1/\n  80713 requests in 2.10s, 23.71MB read\nRequests/sec: 1\n";
         let answered = wrk_said(said).unwrap();
         assert_eq!((answered.answered, answered.failed, answered.seconds), (80_713, 0, 2.1));
-        let bad = format!("{said}  Socket errors: connect 0, read 3, write 0, timeout 2\n  Non-2xx or 3xx responses: 7\n");
+        let bad = format!(
+            "{said}  Socket errors: connect 0, read 3, write 0, timeout 2\n  Non-2xx or 3xx responses: 7\n"
+        );
         assert_eq!(wrk_said(&bad).unwrap().failed, 12);
     }
 

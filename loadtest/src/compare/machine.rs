@@ -48,8 +48,13 @@ impl Moment {
     /// `running` is what our processes that still run have used.
     pub(crate) fn now(running: Usage) -> Self {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let all: Vec<u64> =
-            stat.lines().next().unwrap_or_default().split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        let all: Vec<u64> = stat
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .filter_map(|n| n.parse().ok())
+            .collect();
         // user, nice, system, idle, iowait, irq, softirq, steal
         let at = |place: usize| all.get(place).copied().unwrap_or(0);
         // We ourselves, and those whose end we have waited for.

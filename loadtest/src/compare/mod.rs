@@ -47,8 +47,9 @@ use crate::world::Cores;
 
 use scenario::{SCENARIOS, Scenario};
 
-pub(crate) use install::{Build, build};
-pub(crate) use machine::Machine;
+pub(crate) use install::{Build, build, build_commit, install_for_counting};
+pub(crate) use machine::{Machine, split};
+pub(crate) use scenario::load_of;
 
 /// What is compared, and for how long.
 #[derive(Args, Clone, Debug)]
@@ -111,7 +112,11 @@ impl Compare {
             println!("written to {}", folder.display());
         }
         let invalid: Vec<String> = outcomes.iter().flat_map(Outcome::complaints).collect();
-        ensure!(invalid.is_empty(), "requests failed, and these figures are worth nothing:\n{}", invalid.join("\n"));
+        ensure!(
+            invalid.is_empty(),
+            "requests failed, and these figures are worth nothing:\n{}",
+            invalid.join("\n")
+        );
         Ok(())
     }
 
@@ -123,25 +128,33 @@ impl Compare {
             }
         }
         let wanted = |scenario: &&Scenario| {
-            if self.only.is_empty() { scenario.is_quick || !self.quick } else { self.only.iter().any(|name| name == scenario.name) }
+            if self.only.is_empty() {
+                scenario.is_quick || !self.quick
+            } else {
+                self.only.iter().any(|name| name == scenario.name)
+            }
         };
         Ok(SCENARIOS.iter().filter(wanted).collect())
     }
 
     fn setting(&self, scenarios: &[&Scenario]) -> anyhow::Result<Setting> {
         ensure!(machine::cores() >= 2, "it takes two cores: one for the proxy, one for the rest");
-        ensure!(Path::new("loadtest/settings").is_dir(), "it is run in Switchback's own folder: loadtest/compare");
+        ensure!(
+            Path::new("loadtest/settings").is_dir(),
+            "it is run in Switchback's own folder: loadtest/compare"
+        );
         let asked = if self.peers.is_empty() { &Peer::ALL[..] } else { &self.peers };
-        let needed: BTreeSet<Peer> = scenarios.iter().flat_map(|scenario| scenario.peers.iter().copied()).collect();
+        let needed: BTreeSet<Peer> =
+            scenarios.iter().flat_map(|scenario| scenario.peers.iter().copied()).collect();
         // Switchback is measured whatever is asked for.
         let is_wanted = |peer: &Peer| *peer == Peer::Switchback || asked.contains(peer);
         let peers: Vec<Peer> = needed.into_iter().filter(is_wanted).collect();
         install::install(&peers)?;
         let switchback = match &self.switchback {
             Some(program) => program.clone(),
-            None => build(Path::new("."), Build::AsItShips)?,
+            None => build(Build::AsItShips)?,
         };
-        let cores = machine::split();
+        let cores = split();
         pin(&cores.load)?;
         Ok(Setting {
             switchback,

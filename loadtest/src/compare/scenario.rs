@@ -1,3 +1,5 @@
+use anyhow::bail;
+
 use crate::generate::Speaks;
 use crate::peers::Peer::{self, Envoy, Haproxy, Nginx, Relay, Switchback};
 use crate::report::Outcome;
@@ -56,7 +58,11 @@ pub(crate) const SCENARIOS: [Scenario; 15] = [
     },
     load("tls-h1", "TLS 1.3, HTTP/1.1, 64 keep-alive connections", TLS),
     load("tls-h2", "TLS 1.3, HTTP/2, 16 connections of 8 streams", STREAMS),
-    load("grpc", "gRPC, unary calls, HTTP/2 on both legs, 16 connections of 8 streams", Load { speaks: Speaks::Grpc, ..STREAMS }),
+    load(
+        "grpc",
+        "gRPC, unary calls, HTTP/2 on both legs, 16 connections of 8 streams",
+        Load { speaks: Speaks::Grpc, ..STREAMS },
+    ),
     load("connect", "a new connection each request", Load { anew: true, ..Load::PLAIN }),
     load("connect-tls", "the same over TLS: a full handshake each", Load { anew: true, ..TLS }),
     load("post-64k", "POST of 64 KiB", Load { body: 64 << 10, ..Load::PLAIN }),
@@ -79,8 +85,22 @@ pub(crate) const SCENARIOS: [Scenario; 15] = [
         ..own("sidecar", "nearly idle: 10 requests a second", sidecar::run)
     },
     own("workers-2", "two workers on two cores", workers::run),
-    own("judge-cost", "instructions that judge, tallies and metrics take, and a tick over 5,000 services", judge_cost::run),
+    own(
+        "judge-cost",
+        "instructions that judge, tallies and metrics take, and a tick over 5,000 services",
+        judge_cost::run,
+    ),
 ];
+
+/// What a scenario asks, if it is one that asks.
+pub(crate) fn load_of(name: &str) -> anyhow::Result<Load> {
+    let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
+    match found.map(|scenario| &scenario.how) {
+        Some(How::Load(load)) => Ok(*load),
+        Some(How::Other(_)) => bail!("{name} is not about what a request takes"),
+        None => bail!("there is no scenario {name}: see loadtest/compare --list"),
+    }
+}
 
 impl Scenario {
     pub(crate) fn run(&self, setting: &Setting) -> anyhow::Result<Outcome> {

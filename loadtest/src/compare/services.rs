@@ -68,7 +68,14 @@ pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()
     let mut one = World::new(&setting.switchback, &setting.cores, 1)?;
     one.start(Peer::Switchback)?;
     for world in [&mut one, &mut many] {
-        saturate_and_keep(world, Peer::Switchback, "warm-up", &ROUTED, setting.seconds, &mut Outcome::default())?;
+        saturate_and_keep(
+            world,
+            Peer::Switchback,
+            "warm-up",
+            &ROUTED,
+            setting.seconds,
+            &mut Outcome::default(),
+        )?;
     }
     for _ in 0..setting.rounds {
         for (who, world) in [(ONE, &mut one), (MANY, &mut many)] {
@@ -97,7 +104,8 @@ fn service(world: &mut World, place: usize, weight: u64) -> String {
         let names = ["a", "b"].map(|which| format!("{side}-{which}"));
         let ports = names.map(|name| world.port(&name));
         // 127.0.0.1 to 127.0.0.5, as the endpoints listen.
-        let addresses = (0..ENDPOINTS).map(|endpoint| format!("\"127.0.0.{}:{}\"", 1 + endpoint / 2, ports[endpoint % 2]));
+        let addresses = (0..ENDPOINTS)
+            .map(|endpoint| format!("\"127.0.0.{}:{}\"", 1 + endpoint / 2, ports[endpoint % 2]));
         let addresses: Vec<String> = addresses.collect();
         let _ = writeln!(text, "[{side}]\nsource = {{ addresses = [{}] }}", addresses.join(", "));
     }
@@ -128,7 +136,8 @@ fn change(port: u16, path: &std::path::Path, text: &str, weight: u64) -> anyhow:
     let begun = Instant::now();
     std::fs::write(path, text)?;
     loop {
-        let said: serde_json::Value = serde_json::from_str(&admin.ask("GET", "/v1/services/service-4999", "")?)?;
+        let said: serde_json::Value =
+            serde_json::from_str(&admin.ask("GET", "/v1/services/service-4999", "")?)?;
         let percent = said["weight_percent"].as_f64().context("a status without a weight")?;
         if (percent - weight as f64).abs() < 0.001 {
             return Ok(begun.elapsed());

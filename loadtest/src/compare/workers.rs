@@ -39,13 +39,16 @@ pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()
             let process = world.process(Peer::Switchback)?;
             let cost = (process.usage() - all_before).cpu_ns as f64 / 1e3 / answered.answered as f64;
             let after = process.usage_of("worker-");
-            let used: Vec<u64> =
-                after.iter().zip(&before).map(|((_, after), (_, before))| (*after - *before).cpu_ns).collect();
+            let used: Vec<u64> = after
+                .iter()
+                .zip(&before)
+                .map(|((_, after), (_, before))| (*after - *before).cpu_ns)
+                .collect();
             busier = used.iter().copied().max().unwrap_or(0) as f64 / used.iter().sum::<u64>() as f64;
             let who = if workers == 1 { "one worker" } else { "two workers" };
             outcome.add(who, Figure::Cpu, cost);
             outcome.add(who, Figure::Requests, answered.answered as f64 / answered.seconds);
-            outcome.add(who, Figure::Share, busier * 100.0);
+            outcome.add(who, Figure::Busiest, busier * 100.0);
             if answered.failed > 0 {
                 outcome.reject(Peer::Switchback.name(), format!("{who}: {}", answered.said));
             }
@@ -53,7 +56,8 @@ pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()
         }
         outcome.add(Peer::Switchback.name(), Figure::Times, costs[0] / costs[1] / busier);
     }
-    outcome.notes.push("share: of all workers' CPU, the busier one's".to_owned());
-    outcome.notes.push("reckoned from the cost of a request and the busier worker's share, not seen".to_owned());
+    outcome
+        .notes
+        .push("reckoned from the cost of a request and the busier worker's share, not seen".to_owned());
     Ok(())
 }

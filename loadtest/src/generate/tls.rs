@@ -4,8 +4,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 /// TLS 1.3 with X25519 and AES-128-GCM, as the other generators are told to speak it, and no session of before.

@@ -10,7 +10,11 @@ pub(super) fn settings(world: &mut World) -> String {
             let port = world.port(&format!("{name}-{place}"));
             json!({ "endpoint": { "address": address(port) } })
         });
-        let check = if is_grpc { json!({ "tcp_health_check": {} }) } else { json!({ "http_health_check": { "path": "/" } }) };
+        let check = if is_grpc {
+            json!({ "tcp_health_check": {} })
+        } else {
+            json!({ "http_health_check": { "path": "/" } })
+        };
         let mut cluster = json!({
             "name": name,
             "connect_timeout": "1s",

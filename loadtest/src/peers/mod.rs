@@ -24,7 +24,8 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 5] = [Self::Switchback, Self::Haproxy, Self::Nginx, Self::Envoy, Self::Relay];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Switchback, Self::Haproxy, Self::Nginx, Self::Envoy, Self::Relay];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -61,11 +62,25 @@ impl Peer {
     pub(crate) fn prepare(self, world: &mut World) -> anyhow::Result<Vec<String>> {
         let command = match self {
             Self::Switchback => {
-                let folder = world.write_settings("switchback/switchback.toml", include_str!("../../settings/switchback.toml"))?;
-                world.write_settings("switchback/services/bench.toml", include_str!("../../settings/bench.toml"))?;
-                world.write_settings("switchback/services/calls.toml", include_str!("../../settings/calls.toml"))?;
+                let folder = world.write_settings(
+                    "switchback/switchback.toml",
+                    include_str!("../../settings/switchback.toml"),
+                )?;
+                world.write_settings(
+                    "switchback/services/bench.toml",
+                    include_str!("../../settings/bench.toml"),
+                )?;
+                world.write_settings(
+                    "switchback/services/calls.toml",
+                    include_str!("../../settings/calls.toml"),
+                )?;
                 let folder = folder.parent().context("it lies in a folder")?.display().to_string();
-                vec![world.switchback.display().to_string(), "serve".to_owned(), "--config".to_owned(), folder]
+                vec![
+                    world.switchback.display().to_string(),
+                    "serve".to_owned(),
+                    "--config".to_owned(),
+                    folder,
+                ]
             }
             Self::Haproxy => {
                 let file = world.write_settings("haproxy.cfg", include_str!("../../settings/haproxy.cfg"))?;
@@ -80,7 +95,8 @@ impl Peer {
                 let settings = envoy::settings(world);
                 let file = world.write("envoy.json", &settings)?;
                 let file = file.display().to_string();
-                let flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn", "--config-path"];
+                let flags =
+                    ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn", "--config-path"];
                 let program = envoy_program().context("Envoy is not installed")?.display().to_string();
                 std::iter::once(program).chain(flags.map(str::to_owned)).chain([file]).collect()
             }

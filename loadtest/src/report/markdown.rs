@@ -52,7 +52,8 @@ metrics, limits and rescue are on.
 /// Every bound, with what was found.
 pub(crate) fn table(judged: &[Judged]) -> String {
     let mut text = "| | HAProxy | nginx | Envoy | floor (TCP relay) |\n|---|---|---|---|---|\n".to_owned();
-    let (ratios, own): (Vec<&Judged>, Vec<&Judged>) = judged.iter().partition(|judged| judged.beside.is_some());
+    let (ratios, own): (Vec<&Judged>, Vec<&Judged>) =
+        judged.iter().partition(|judged| judged.beside.is_some());
     for bound in &BOUNDS {
         let row: Vec<&&Judged> = ratios.iter().filter(|judged| judged.title == bound.title).collect();
         if row.is_empty() {
@@ -66,9 +67,16 @@ pub(crate) fn table(judged: &[Judged]) -> String {
     text += "\n| Switchback itself | found | bound |\n|---|---|---|\n";
     for judged in own {
         let (_, unit, digits) = judged.figure.told();
-        let found = judged.found.map_or("–".to_owned(), |found| format!("{:.digits$} {unit}", found.median));
+        let found =
+            judged.found.map_or("–".to_owned(), |found| format!("{:.digits$} {unit}", found.median));
         let sign = if judged.figure == Figure::Times { "≥" } else { "≤" };
-        let _ = writeln!(text, "| {} | {found} {} | {sign} {} {unit} |", judged.title, judged.mark.sign(), judged.bound);
+        let _ = writeln!(
+            text,
+            "| {} | {found} {} | {sign} {} {unit} |",
+            judged.title,
+            judged.mark.sign(),
+            judged.bound
+        );
     }
     text
 }
@@ -92,7 +100,8 @@ impl Mark {
 
 /// What a scenario has come to: a row for each who was measured.
 pub(crate) fn figures(outcome: &Outcome) -> String {
-    let columns: BTreeSet<Figure> = outcome.figures.values().flat_map(|figures| figures.keys().copied()).collect();
+    let columns: BTreeSet<Figure> =
+        outcome.figures.values().flat_map(|figures| figures.keys().copied()).collect();
     let heads: Vec<String> = columns
         .iter()
         .map(|figure| match figure.told() {
@@ -100,21 +109,16 @@ pub(crate) fn figures(outcome: &Outcome) -> String {
             (name, unit, _) => format!("{name}, {unit}"),
         })
         .collect();
-    let mut text = format!("| | {} | CPU beside Switchback's |\n|---|{}---:|\n", heads.join(" | "), "---:|".repeat(heads.len()));
+    let mut text = format!("| | {} |\n|---|{}\n", heads.join(" | "), "---:|".repeat(heads.len()));
     // Switchback first.
     let mut names: Vec<&String> = outcome.figures.keys().collect();
     names.sort_by_key(|name| (*name != JUDGED, (*name).clone()));
     for who in names {
-        let cells = columns.iter().map(|figure| {
-            let digits = figure.told().2;
-            outcome.spread(who, *figure).map_or(String::new(), |found| {
-                let Spread { low, median, high, of } = found;
-                if of > 1 && found.noise() > NOISY { format!("{median:.digits$} ({low:.digits$}–{high:.digits$})") } else { format!("{median:.digits$}") }
-            })
-        });
-        let cells: Vec<String> = cells.collect();
-        let beside = outcome.ratio(who, JUDGED, Figure::Cpu).map_or(String::new(), |ratio| format!("{:.2}", ratio.median));
-        let _ = writeln!(text, "| {who} | {} | {beside} |", cells.join(" | "));
+        let cells: Vec<String> = columns
+            .iter()
+            .map(|figure| outcome.spread(who, *figure).map_or(String::new(), |found| number(*figure, found)))
+            .collect();
+        let _ = writeln!(text, "| {who} | {} |", cells.join(" | "));
     }
     for (who, why) in &outcome.invalid {
         let _ = writeln!(text, "\n**{who} is not valid**: {}", why.replace('\n', " "));
@@ -123,6 +127,14 @@ pub(crate) fn figures(outcome: &Outcome) -> String {
         let _ = writeln!(text, "\n{}.", outcome.notes.join("; "));
     }
     text + "\n"
+}
+
+fn number(figure: Figure, Spread { low, median, high, of }: Spread) -> String {
+    let digits = figure.told().2;
+    if of > 1 && high - low > NOISY * median.abs() {
+        return format!("{median:.digits$} ({low:.digits$}–{high:.digits$})");
+    }
+    format!("{median:.digits$}")
 }
 
 /// Quartiles are told where they lie further apart than this share of the median.

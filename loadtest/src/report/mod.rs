@@ -58,6 +58,8 @@ pub(crate) enum Figure {
     Slowest,
     /// Percent of a core.
     Share,
+    /// Percent of the work of all workers that the busiest one does.
+    Busiest,
     /// Times a second that a thread is woken.
     WakeUps,
     /// Times that a number of workers do what one does.
@@ -131,6 +133,7 @@ impl Figure {
             Self::Reload => ("reload", "s", 2),
             Self::Slowest => ("slowest request", "ms", 2),
             Self::Share => ("CPU", "% of a core", 3),
+            Self::Busiest => ("the busiest worker's part", "%", 1),
             Self::WakeUps => ("wake-ups", "/s", 1),
             Self::Times => ("times one worker", "", 2),
             Self::Added => ("added", "%", 2),

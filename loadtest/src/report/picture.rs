@@ -36,7 +36,12 @@ fn cpu(outcomes: &[Outcome]) -> String {
             let colour = COLOURS[peer as usize];
             rectangle(&mut svg, LEFT, y, x(all.median), colour, 0.45);
             rectangle(&mut svg, LEFT, y, x(user), colour, 1.0);
-            line(&mut svg, (LEFT + x(all.low), y + BAR / 2.0), (LEFT + x(all.high), y + BAR / 2.0), "#111111");
+            line(
+                &mut svg,
+                (LEFT + x(all.low), y + BAR / 2.0),
+                (LEFT + x(all.high), y + BAR / 2.0),
+                "#111111",
+            );
             let text = format!("{:.1} µs {}", all.median, peer.title());
             label(&mut svg, LEFT + x(all.high).max(x(all.median)) + 6.0, y + 10.0, "start", &text);
             y += BAR + 2.0;
@@ -53,7 +58,9 @@ fn latency(outcomes: &[Outcome]) -> String {
     let mut svg = begin(bottom + 25.0);
     legend(&mut svg, "p50, p99 and p99.9 at half the rate that saturates the slowest peer");
     let x = |us: f64| LEFT + (us.max(10.0).log10() - 1.0) / 5.0 * WIDTH;
-    for (us, name) in [(10.0, "10 µs"), (100.0, "100 µs"), (1e3, "1 ms"), (1e4, "10 ms"), (1e5, "100 ms"), (1e6, "1 s")] {
+    for (us, name) in
+        [(10.0, "10 µs"), (100.0, "100 µs"), (1e3, "1 ms"), (1e4, "10 ms"), (1e5, "100 ms"), (1e6, "1 s")]
+    {
         line(&mut svg, (x(us), TOP - 6.0), (x(us), bottom), "#dddddd");
         label(&mut svg, x(us), bottom + 15.0, "middle", name);
     }
@@ -62,12 +69,17 @@ fn latency(outcomes: &[Outcome]) -> String {
         label(&mut svg, LEFT - 10.0, y + 10.0, "end", outcome.scenario);
         for peer in peers {
             let at = [Figure::P50, Figure::P99, Figure::P999];
-            let at = at.map(|figure| outcome.spread(peer.name(), figure).map_or(10.0, |spread| spread.median));
+            let at =
+                at.map(|figure| outcome.spread(peer.name(), figure).map_or(10.0, |spread| spread.median));
             let middle = y + BAR / 2.0;
             line(&mut svg, (x(at[0]), middle), (x(at[2]), middle), COLOURS[peer as usize]);
             for (us, radius) in at.into_iter().zip([3.0, 4.5, 3.0]) {
                 let colour = COLOURS[peer as usize];
-                let _ = writeln!(svg, r#"<circle cx="{:.1}" cy="{middle:.1}" r="{radius}" fill="{colour}"/>"#, x(us));
+                let _ = writeln!(
+                    svg,
+                    r#"<circle cx="{:.1}" cy="{middle:.1}" r="{radius}" fill="{colour}"/>"#,
+                    x(us)
+                );
             }
             label(&mut svg, x(at[2]) + 8.0, y + 10.0, "start", peer.title());
             y += BAR + 2.0;
