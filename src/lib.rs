@@ -32,6 +32,7 @@
 //! | 1, pure | [`verdict`] | is Kubernetes worse than Helios? |
 //! | 1, pure | [`rollout`] | what weight is in force, and why |
 //! | 1 | [`tls`] | who we are and whom we trust, on both legs, from files that change |
+//! | 1, pure | [`jwt`] | what an identity provider says of somebody, and whether it is believed |
 //! | 2 | [`config`] | TOML to raw types with places, to checked types; every fault at once |
 //! | 2 | [`telemetry`] | every metric's name, the log, and the access log |
 //! | 3, no clock | [`rehearsal`] | the judge over recorded or made-up requests, in virtual time |
@@ -39,7 +40,7 @@
 //! | 3 | [`tally`] | UP: the counts that workers report each tick |
 //! | 4 | [`dataplane`] | what happens to a request; once per worker, sharing nothing |
 //! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `history` (who did what), `watch` (files), `discovery` (what platforms say of endpoints), `roster` and `lineup` (what is believed of it), `ejection`, `capacity`, `shed`, `calibration` (Helios against itself), `guard`, `ledger` (pure), `webhooks` (who is told) |
-//! | 5 | [`admin`] | the HTTP API by which people look and steer |
+//! | 5 | [`admin`] | the HTTP API by which people look and steer, and who they are |
 //! | 6 | [`app`] | build (every socket open, nothing spawned) · start · stop |
 //! | 7 | [`cli`] | one file a subcommand; the demo |
 //!
@@ -102,6 +103,10 @@
 //!   counts. Sampling would not do: votes need their stratum.
 //! - *A panic unwinds.* It costs the one connection that it happened on. Aborting would take every service's
 //!   connections down for one bad request.
+//! - *Who may do what is followed apart from the configuration*: that is taken whole or not at all, and a fault in some team's file
+//!   would keep a token alive that was revoked.
+//! - *A proof is held against the rights with each request*, and not when a connection begins: a token is found among a thousand
+//!   in half a millisecond, and nobody has to think of who is connected when somebody is taken off the list.
 //! - *`force` works while a service is held.* A hold is about users; whoever mends Kubernetes needs to reach
 //!   it. What is forced is neither evidence nor rescued.
 //! - *No `X-Forwarded-Host` where `Host` is kept*: it would say the same; no `Via` on answers: it would tell
@@ -139,6 +144,7 @@ pub mod config;
 pub mod control;
 mod dataplane;
 pub mod guide;
+pub mod jwt;
 pub mod model;
 pub mod rehearsal;
 pub mod rollout;

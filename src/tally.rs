@@ -23,6 +23,9 @@ const MOST_LATENCIES: usize = 8_192;
 /// Endpoints that a report names with what failed on them.
 const MOST_BLAMED: usize = 64;
 
+/// Failures on Kubernetes of which a report says which requests they were.
+const MOST_CITED: usize = 4;
+
 /// What one worker counted since its last report.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -90,8 +93,19 @@ pub(crate) struct ServiceTally {
     pub(crate) answers: [u64; 5],
     /// Where failures happened.
     pub(crate) blamed: HashMap<(Endpoint, Cause), u64>,
+    /// A few requests that failed on Kubernetes.
+    pub(crate) cited: Vec<Cited>,
     /// How each endpoint did that was asked.
     pub(crate) endpoints: PerSide<Vec<EndpointTally>>,
+}
+
+/// One request that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Cited {
+    /// Its identifier, or the trace that it is part of.
+    pub(crate) id: Box<str>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) cause: Cause,
 }
 
 /// How one endpoint did.
@@ -144,6 +158,13 @@ impl ServiceTally {
         let what = (endpoint.clone(), cause);
         if self.blamed.len() < MOST_BLAMED || self.blamed.contains_key(&what) {
             *self.blamed.entry(what).or_default() += 1;
+        }
+    }
+
+    /// Notes which request it was that failed.
+    pub(crate) fn cite(&mut self, id: &str, endpoint: &Endpoint, cause: Cause) {
+        if self.cited.len() < MOST_CITED {
+            self.cited.push(Cited { id: id.into(), endpoint: endpoint.clone(), cause });
         }
     }
 

@@ -13,7 +13,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("verdict", &["model"]),
     ("rollout", &["model"]),
     ("tls", &[]),
-    ("config", &["model", "splitter", "verdict", "rollout", "tls"]),
+    ("jwt", &["model"]),
+    ("config", &["model", "splitter", "verdict", "rollout", "tls", "jwt"]),
     ("telemetry", &["model", "clock"]),
     ("rehearsal", &["model", "verdict", "telemetry"]),
     ("snapshot", &["model", "splitter", "verdict", "config"]),
@@ -37,9 +38,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
-    ("admin", &["model", "rollout", "config", "control", "tls"]),
+    ("admin", &["model", "clock", "rollout", "config", "control", "tls", "jwt"]),
     ("app", &["model", "clock", "config", "telemetry", "snapshot", "tally", "dataplane", "control", "admin"]),
-    ("cli", &["model", "clock", "verdict", "rehearsal", "config", "telemetry", "control", "admin", "app"]),
+    (
+        "cli",
+        &["model", "clock", "verdict", "rehearsal", "tls", "config", "telemetry", "control", "admin", "app"],
+    ),
 ];
 
 /// What a pure module may not name: they are given time, chance and input, and give back values.
@@ -56,7 +60,7 @@ const IMPURE: &[&str] = &[
     "Instant",
     "SystemTime",
 ];
-const PURE: &[&str] = &["model", "splitter", "verdict", "rollout"];
+const PURE: &[&str] = &["model", "splitter", "verdict", "rollout", "jwt"];
 /// Pure files of a module that is not.
 const PURE_FILES: &[&str] = &[
     "control/step",

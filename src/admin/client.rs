@@ -1,10 +1,10 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -14,60 +14,50 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
+use crate::tls::{ConnectSettings, Connector, Material, Trouble};
+
+pub(crate) use super::address::{Address, Credentials, Place};
 use super::wire::Problem;
-
-/// Where an admin interface is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Address {
-    /// `127.0.0.1:7070`
-    Tcp(String),
-    /// `unix:/var/lib/switchback/admin.sock`
-    Unix(PathBuf),
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:").or_else(|| text.starts_with('/').then_some(text)) {
-            return Ok(Self::Unix(path.into()));
-        }
-        let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        if has_port && !authority.contains('/') {
-            return Ok(Self::Tcp(authority.to_owned()));
-        }
-        Err("an address and port, or unix: and a path".to_owned())
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(authority) => f.write_str(authority),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// Why an answer could not be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
     /// Nobody answers there.
     #[error(
-        "cannot reach Switchback at {address}: {source}\nis it running? --admin or SWITCHBACK_ADMIN says where its admin interface is"
+        "cannot reach Switchback at {place}: {source}\nis it running? --admin or SWITCHBACK_ADMIN says where its admin interface is"
     )]
-    Unreachable { address: Address, source: io::Error },
+    Unreachable { place: Place, source: io::Error },
+    /// Whoever answers is not who is meant, or will not speak to us.
+    #[error(
+        "no TLS with {place}: {source}\n--authorities says who must have signed its certificate; if it asks for one, --certificate and --key show it"
+    )]
+    NoTls { place: Place, source: io::Error },
+    /// Our own files are no good.
+    #[error("{trouble}; {}", trouble.remedy())]
+    Files { trouble: Trouble },
+    /// There is no token where there should be one.
+    #[error("no token can be read from {}: {why}", path.display())]
+    NoToken { path: PathBuf, why: String },
+    /// A token must not go where others can read it.
+    #[error("a token is not sent to {place}: others could read it on the way; use https://")]
+    InTheClear { place: Place },
+    /// It does not know who asks.
+    #[error(
+        "{detail}\nshow a token (SWITCHBACK_TOKEN or --token-file FILE; `switchback token new` makes one) or a client certificate (--certificate and --key), \
+         or use the Unix socket, which knows its users (--admin unix:PATH)"
+    )]
+    Stranger { detail: String },
     /// It said no, and why.
     #[error("{detail}")]
     Refused { status: StatusCode, detail: String },
     /// The connection broke off.
-    #[error("the connection to {address} broke off: {source}")]
-    Broken { address: Address, source: hyper::Error },
+    #[error("the connection to {place} broke off: {source}")]
+    Broken { place: Place, source: hyper::Error },
     /// Another program, or another version of this one.
-    #[error("{address} does not answer as Switchback's admin interface does: {detail}")]
-    Strange { address: Address, detail: String },
+    #[error("{place} does not answer as Switchback's admin interface does: {detail}")]
+    Strange { place: Place, detail: String },
 }
 
 /// The path of a service, whatever people typed for its name.
@@ -130,7 +120,10 @@ fn refuse_errors(address: &Address, status: StatusCode, body: &[u8]) -> Result<(
         return Ok(());
     }
     match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) => Err(AskError::Refused { status, detail: problem.detail }),
+        Ok(Problem { detail, .. }) if status == StatusCode::UNAUTHORIZED => {
+            Err(AskError::Stranger { detail })
+        }
+        Ok(Problem { detail, .. }) => Err(AskError::Refused { status, detail }),
         Err(_) => Err(strange(address, &status)),
     }
 }
@@ -141,25 +134,77 @@ async fn send(
     path: &str,
     body: Vec<u8>,
 ) -> Result<(StatusCode, Incoming), AskError> {
-    let unreachable = |source: io::Error| AskError::Unreachable { address: address.clone(), source };
-    let (stream, host): (Box<dyn Stream>, &str) = match address {
-        Address::Tcp(authority) => {
-            (Box::new(TcpStream::connect(authority).await.map_err(unreachable)?), authority)
-        }
-        Address::Unix(path) => (Box::new(UnixStream::connect(path).await.map_err(unreachable)?), "localhost"),
+    let token = token(&address.credentials)?;
+    let stream = connect(address, token.as_ref()).await?;
+    let host = match &address.place {
+        Place::Tcp(authority) | Place::Tls { authority, .. } => authority,
+        Place::Unix(_) => "localhost",
     };
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|source| broken(address, source))?;
     // A connection that breaks is seen by the request on it.
     #[expect(clippy::disallowed_methods, reason = "a client runs on whatever runtime its caller has")]
     drop(tokio::spawn(connection));
-    let mut request = Request::builder().method(method).uri(path).header("host", host);
+    let mut request = Request::builder().method(method).uri(path).header(HOST, host);
     if let Ok(user) = std::env::var("USER") {
         request = request.header("x-switchback-user", user);
+    }
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, token);
     }
     let request = request.body(Full::new(Bytes::from(body))).map_err(|error| strange(address, &error))?;
     let response = sender.send_request(request).await.map_err(|source| broken(address, source))?;
     Ok((response.status(), response.into_body()))
+}
+
+/// What is shown as `Authorization`.
+fn token(credentials: &Credentials) -> Result<Option<HeaderValue>, AskError> {
+    let (path, token) = match (&credentials.token_file, &credentials.token) {
+        (Some(path), _) => {
+            let why = |error: io::Error| AskError::NoToken { path: path.clone(), why: error.to_string() };
+            (path.clone(), std::fs::read_to_string(path).map_err(why)?)
+        }
+        (None, Some(token)) => (PathBuf::from("SWITCHBACK_TOKEN"), token.clone()),
+        (None, None) => return Ok(None),
+    };
+    let token = token.trim();
+    let value = HeaderValue::try_from(format!("Bearer {token}")).ok();
+    let value = value.filter(|_| !token.is_empty() && !token.contains(char::is_whitespace));
+    let mut value =
+        value.ok_or_else(|| AskError::NoToken { path, why: "it is one line, without blanks".to_owned() })?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+async fn connect(address: &Address, token: Option<&HeaderValue>) -> Result<Box<dyn Stream>, AskError> {
+    let Address { place, credentials } = address;
+    let unreachable = |source: io::Error| AskError::Unreachable { place: place.clone(), source };
+    match place {
+        Place::Tcp(authority) => {
+            let stream = TcpStream::connect(authority).await.map_err(unreachable)?;
+            let is_here = stream.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
+            if token.is_some() && !is_here {
+                return Err(AskError::InTheClear { place: place.clone() });
+            }
+            Ok(Box::new(stream))
+        }
+        Place::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(unreachable)?)),
+        Place::Tls { authority, name } => {
+            let connector = Connector::new(ConnectSettings {
+                roots: credentials.authorities.clone(),
+                name: Some(name.clone()),
+                identities: Vec::new(),
+                certificate: credentials.certificate.clone(),
+                http2: false,
+            });
+            connector.renew().map_err(|trouble| AskError::Files { trouble })?;
+            let no_tls = |source| AskError::NoTls { place: place.clone(), source };
+            let config = connector.config().ok_or_else(|| no_tls(io::ErrorKind::NotFound.into()))?;
+            let stream = TcpStream::connect(authority).await.map_err(unreachable)?;
+            let shaken = TlsConnector::from(config).connect(name.clone(), stream).await.map_err(no_tls)?;
+            Ok(Box::new(shaken))
+        }
+    }
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -167,11 +212,11 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 fn broken(address: &Address, source: hyper::Error) -> AskError {
-    AskError::Broken { address: address.clone(), source }
+    AskError::Broken { place: address.place.clone(), source }
 }
 
 fn strange(address: &Address, detail: &dyn fmt::Display) -> AskError {
-    AskError::Strange { address: address.clone(), detail: detail.to_string() }
+    AskError::Strange { place: address.place.clone(), detail: detail.to_string() }
 }
 
 #[cfg(test)]
@@ -184,18 +229,29 @@ mod tests {
         assert_eq!(service("a/b?x y"), "/v1/services/a%2Fb%3Fx%20y");
     }
 
+    fn token_of(credentials: &Credentials) -> Option<String> {
+        let value = token(credentials).ok()??;
+        assert!(value.is_sensitive());
+        Some(value.to_str().unwrap().to_owned())
+    }
+
     #[test]
-    fn addresses_read_as_people_write_them() {
-        for (text, address) in [
-            ("127.0.0.1:7070", Some(Address::Tcp("127.0.0.1:7070".into()))),
-            ("http://localhost:7070/", Some(Address::Tcp("localhost:7070".into()))),
-            ("[::1]:7070", Some(Address::Tcp("[::1]:7070".into()))),
-            ("unix:/run/x.sock", Some(Address::Unix("/run/x.sock".into()))),
-            ("/run/x.sock", Some(Address::Unix("/run/x.sock".into()))),
-            ("localhost", None),
-            ("http://localhost:7070/v1", None),
-        ] {
-            assert_eq!(text.parse::<Address>().ok(), address, "{text}");
+    fn a_token_is_one_line_and_its_file_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let of = |token: Option<&str>, token_file: Option<&PathBuf>| {
+            let (token, token_file) = (token.map(str::to_owned), token_file.cloned());
+            token_of(&Credentials { token, token_file, ..Credentials::default() })
+        };
+        std::fs::write(&file, "sbt_file\n").unwrap();
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(Some("sbt_x"), None).as_deref(), Some("Bearer sbt_x"));
+        assert_eq!(of(Some("sbt_x"), Some(&file)).as_deref(), Some("Bearer sbt_file"));
+        for bad in ["", " ", "a b", "a\nb", "\u{1}"] {
+            let credentials = Credentials { token: Some(bad.to_owned()), ..Credentials::default() };
+            assert!(matches!(token(&credentials), Err(AskError::NoToken { .. })), "{bad:?}");
         }
+        let text = format!("{:?}", Credentials { token: Some("sbt_x".into()), ..Credentials::default() });
+        assert!(!text.contains("sbt_x"), "{text}");
     }
 }

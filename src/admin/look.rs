@@ -6,20 +6,22 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use crate::control::{
-    Announcement, Answer, Command, HistoryEntry, Looking, MigrationStatus, Page, PreviewStatus,
-    ProcessStatus, ReadinessStatus, ReceiptRecord, SensitivityStatus, ServiceStatus, Verification,
+    Announcement, Answer, Command, Happening, HistoryEntry, Looking, MigrationStatus, Page, PreviewStatus,
+    ProcessStatus, Reader, ReadinessStatus, ReceiptRecord, SensitivityStatus, ServiceStatus, Verification,
 };
 use crate::model::{Caller, Role, Scope};
 
+use super::access::Known;
 use super::caller::Asker;
 use super::csv;
 use super::problem::{Refusal, refused};
@@ -29,7 +31,10 @@ use super::wire;
 
 pub(super) async fn process(State(shared): State<Shared>, Asker(caller): Asker) -> Handled<ProcessStatus> {
     match shared.control.ask(caller, Command::Process).await {
-        Answer::Process(status) => Ok(Json(*status)),
+        Answer::Process(mut status) => {
+            status.rights_faults = shared.gate.trouble();
+            Ok(Json(*status))
+        }
         other => Err(refused(other)),
     }
 }
@@ -72,6 +77,45 @@ pub(super) async fn receipt(
         },
         other => Err(refused(other)),
     }
+}
+
+/// The receipts that are kept of a service's reverts, the newest first.
+pub(super) async fn receipts(
+    State(shared): State<Shared>,
+    Asker(caller): Asker,
+    Path(name): Path<String>,
+) -> Handled<Vec<ReceiptRecord>> {
+    let service = read::name(&name)?;
+    visible(&shared, caller, Looking::History(Some(service.clone()))).await?;
+    from_disk(&shared, move |reader| reader.receipts(&service)).await.map(Json)
+}
+
+/// The receipt of the revert at this time.
+pub(super) async fn receipt_at(
+    State(shared): State<Shared>,
+    Asker(caller): Asker,
+    Path((name, reverted_unix_ms)): Path<(String, u64)>,
+) -> Handled<ReceiptRecord> {
+    let service = read::name(&name)?;
+    visible(&shared, caller, Looking::History(Some(service.clone()))).await?;
+    match from_disk(&shared, move |reader| reader.receipt(&service, reverted_unix_ms)).await? {
+        Some(receipt) => Ok(Json(receipt)),
+        None => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!(
+                "there is no receipt of a revert of {name} at {reverted_unix_ms}; /v1/services/{name}/receipts lists them"
+            ),
+        )),
+    }
+}
+
+/// Reads what is kept, beside all else.
+async fn from_disk<T: Send + 'static>(
+    shared: &Shared,
+    read: impl FnOnce(&Reader) -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let reader = shared.history.clone();
+    tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|error| unreadable(&error))
 }
 
 pub(super) async fn sensitivity(
@@ -175,13 +219,8 @@ pub(super) async fn history(
         (None, Some(of)) => sees_all || visible.contains(of),
         (None, None) => sees_all,
     };
-    let reader = shared.history.clone();
-    let entries = tokio::task::spawn_blocking(move || reader.read(&page, wanted)).await;
-    match entries {
-        Ok(Ok(entries)) => Ok(Json(entries)),
-        Ok(Err(error)) => Err(unreadable(&error)),
-        Err(error) => Err(unreadable(&error)),
-    }
+    let entries = from_disk(&shared, move |reader| reader.read(&page, wanted)).await?;
+    entries.map(Json).map_err(|error| unreadable(&error))
 }
 
 /// Whether the history is as it was written.
@@ -190,12 +229,8 @@ pub(super) async fn verification(
     Asker(caller): Asker,
 ) -> Handled<Verification> {
     visible(&shared, caller, Looking::WholeHistory).await?;
-    let reader = shared.history.clone();
-    match tokio::task::spawn_blocking(move || reader.verify()).await {
-        Ok(Ok(verification)) => Ok(Json(verification)),
-        Ok(Err(error)) => Err(unreadable(&error)),
-        Err(error) => Err(unreadable(&error)),
-    }
+    let found = from_disk(&shared, Reader::verify).await?;
+    found.map(Json).map_err(|error| unreadable(&error))
 }
 
 fn unreadable(error: &dyn std::fmt::Display) -> Refusal {
@@ -210,28 +245,63 @@ async fn visible(shared: &Shared, caller: Caller, what: Looking) -> Result<Arc<B
     }
 }
 
-/// What was announced lately, and then what is, line by line, for as long as the reader stays.
-pub(super) async fn events(State(shared): State<Shared>, Asker(caller): Asker) -> Result<Response, Refusal> {
+/// What was announced lately, and then what is, line by line, for as long as the reader stays and may see it.
+pub(super) async fn events(
+    State(shared): State<Shared>,
+    Extension(known): Extension<Known>,
+) -> Result<Response, Refusal> {
+    let (caller, gate) = (known.caller.clone(), shared.gate.clone());
     let sees_all = caller.rights.allow_everything(Role::Viewer);
     let visible = visible(&shared, caller, Looking::Events).await?;
     let sees = move |announcement: &Announcement| {
-        sees_all || announcement.service.as_ref().is_none_or(|service| visible.contains(service))
+        // Who may do what is nobody's business but of those who see everything.
+        let is_open = !matches!(announcement.happening, Happening::RightsChanged | Happening::RightsRefused);
+        sees_all || announcement.service.as_ref().map_or(is_open, |service| visible.contains(service))
     };
     let (recent, coming) = shared.control.news();
     let recent: Vec<_> = recent.iter().filter(|seen| sees(seen)).map(line).collect();
-    let coming = stream::unfold((coming, sees), |(mut coming, sees)| async {
-        let text = loop {
-            match coming.recv().await {
-                Ok(announcement) if sees(&announcement) => break line(&announcement),
-                Ok(_) => {}
-                Err(RecvError::Lagged(missed)) => break line(&wire::Missed { missed }),
-                Err(RecvError::Closed) => return None,
-            }
-        };
-        Some((text, (coming, sees)))
+    let rights = gate.changes();
+    let coming = stream::unfold((coming, rights, sees), move |(mut coming, mut rights, sees)| {
+        let (gate, known) = (gate.clone(), known.clone());
+        async move {
+            let text = loop {
+                let received = tokio::select! {
+                    received = coming.recv() => received,
+                    () = changed(rights.as_mut()) => {
+                        if gate.is_still(&known) {
+                            continue;
+                        }
+                        return None;
+                    }
+                };
+                // A token may have ended meanwhile.
+                if !gate.is_still(&known) {
+                    return None;
+                }
+                match received {
+                    Ok(announcement) if sees(&announcement) => break line(&announcement),
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(missed)) => break line(&wire::Missed { missed }),
+                    Err(RecvError::Closed) => return None,
+                }
+            };
+            Some((text, (coming, rights, sees)))
+        }
     });
     let lines = stream::iter(recent).chain(coming).map(Ok::<_, std::convert::Infallible>);
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+}
+
+/// Waits until who may do what is different.
+async fn changed<T>(rights: Option<&mut watch::Receiver<T>>) {
+    let changed = match rights {
+        Some(rights) => rights.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        // Nobody changes them any more.
+        std::future::pending::<()>().await;
+    }
 }
 
 fn line<T: Serialize>(value: &T) -> String {

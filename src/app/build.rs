@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
-use crate::config::{Fault, Loaded, load};
+use crate::config::{Fault, Loaded, LoadedRights, load, load_rights};
 use crate::control::{Kept, OpenError, Store};
 use crate::dataplane::Listening;
 use crate::model::Address;
@@ -12,14 +12,12 @@ use crate::telemetry::LogFile;
 
 use super::bind::{self, SocketFile};
 
-/// The admin socket is its owner's alone.
-const ADMIN_MODE: u32 = 0o600;
-
 /// A program with every socket open, and nothing running.
 pub struct Bound {
     pub(super) clock: Clock,
     pub(super) folder: PathBuf,
     pub(super) loaded: Loaded,
+    pub(super) rights: Option<(PathBuf, LoadedRights)>,
     pub(super) store: Store,
     pub(super) kept: Kept,
     pub(super) access_log: Option<LogFile>,
@@ -72,6 +70,11 @@ impl From<OpenError> for BuildError {
 pub fn build(folder: &Path) -> Result<Bound, BuildError> {
     let loaded = load(folder).map_err(BuildError::Config)?;
     let process = &loaded.config.process;
+    let rights = process.admin.rights.clone().map(|path| {
+        let rights = load_rights(&path);
+        rights.map(|rights| (path, rights))
+    });
+    let rights = rights.transpose().map_err(BuildError::Config)?;
     let store = Store::open(&process.state, process.history_bytes)?;
     let kept = store.read().map_err(|error| {
         BuildError::State(format!("cannot read the state directory {}: {error}", process.state.display()))
@@ -83,8 +86,8 @@ pub fn build(folder: &Path) -> Result<Bound, BuildError> {
     let admin = bind::single(process.admin.address).map_err(admin_error)?;
     let admin_address = admin.local_addr().map_err(admin_error)?;
     let socket = &process.admin.socket;
-    let admin_socket =
-        bind::unix(socket, ADMIN_MODE).map_err(|source| listen_error(&socket.display(), "admin", source))?;
+    let admin_socket = bind::unix(socket, process.admin.mode)
+        .map_err(|source| listen_error(&socket.display(), "admin", source))?;
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
     let mut files = Vec::new();
@@ -100,6 +103,7 @@ pub fn build(folder: &Path) -> Result<Bound, BuildError> {
         clock,
         folder,
         loaded,
+        rights,
         store,
         kept,
         access_log,

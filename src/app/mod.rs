@@ -10,5 +10,6 @@ mod bind;
 mod build;
 mod run;
 
+pub use crate::admin::calls;
 pub use build::{Bound, BuildError, build};
 pub use run::{Ending, Running};

@@ -92,13 +92,15 @@ impl Bound {
         let threads = threads.collect::<io::Result<Vec<_>>>()?;
         let ready = Arc::new(AtomicBool::new(true));
         let admin = admin::start(AdminSeed {
+            clock: self.clock,
             control: handle,
             history: Reader::of(&process.state),
             ready: ready.clone(),
             known,
             tcp: self.admin,
             unix: self.admin_socket,
-            socket: process.admin.socket.clone(),
+            config: process.admin.clone(),
+            rights: self.rights,
             stop: control_stopped,
         })?;
         tell(&addresses, admin_address, &process);

@@ -44,7 +44,7 @@ pub(super) fn tell_change(text: &str, foreseen: &[PreviewStatus], json: bool) ->
             one.service == change.service && (one.after_percent - change.after_percent).abs() < 1e-9
         });
         let moves = (change.before_percent - change.after_percent).abs() > 1e-9;
-        let brings = brings.filter(|_| moves).map(|one| format!(". {}", tell(one))).unwrap_or_default();
+        let brings = brings.filter(|_| moves).map(|one| format!("; {}", tell(one))).unwrap_or_default();
         say(&format!(
             "{}: weight {:.2} → {:.2}{why}{brings}",
             change.service, change.before_percent, change.after_percent

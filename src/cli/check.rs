@@ -1,11 +1,12 @@
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
-use crate::config::{Fault, load, render, show};
-use crate::model::ServiceName;
+use crate::config::{Config, Fault, Loaded, LoadedRights, load, load_rights, render, show};
+use crate::model::{Scope, ServiceName};
 
 use super::Failure;
 use super::print::{complain, counted, say};
@@ -43,6 +44,9 @@ impl Check {
         for path in &loaded.ignored {
             complain(&format!("note: {} is not read: it does not end in .toml", path.display()));
         }
+        for note in unknown(&loaded) {
+            complain(&format!("note: {note}"));
+        }
         let files = counted(loaded.files as u64, "file");
         say(&format!("no faults in {files}: {}", counted(loaded.config.services.len() as u64, "service")));
         Ok(())
@@ -70,6 +74,27 @@ impl Check {
         }
         Err(Failure::Said)
     }
+}
+
+/// Teams and services that somebody has rights over, and that there are not: a rights file may be ahead of the services'
+/// files or behind them, and may be mistyped.
+fn unknown(loaded: &Loaded) -> Vec<String> {
+    let Config { process, services, .. } = &loaded.config;
+    let rights = process.admin.rights.as_ref().and_then(|path| Some((path, load_rights(path).ok()?)));
+    let Some((path, LoadedRights { rights, .. })) = rights else { return Vec::new() };
+    let mut notes = BTreeSet::new();
+    for grant in rights.grants() {
+        let Scope::Of { teams, services: named } = &grant.scope else { continue };
+        let strange = teams.iter().filter(|team| !services.values().any(|service| service.team == **team));
+        notes.extend(
+            strange.map(|team| format!("{} names team {team}, and no service is of it", path.display())),
+        );
+        let strange = named.iter().filter(|name| !services.contains_key(*name));
+        notes.extend(
+            strange.map(|name| format!("{} names service {name}, and there is none", path.display())),
+        );
+    }
+    notes.into_iter().collect()
 }
 
 /// Whether standard error takes colour.

@@ -62,10 +62,12 @@ pub(super) fn tell(one: &PreviewStatus) -> String {
     } else {
         ("Kubernetes", one.kubernetes_then_per_second)
     };
+    if then == 0.0 {
+        return "nobody asks for it at present".to_owned();
+    }
     let times = match one.times {
         Some(times) => format!(", {times:.1} times its present load"),
-        None if then > 0.0 => ", and gets nothing now".to_owned(),
-        None => String::new(),
+        None => ", and gets nothing now".to_owned(),
     };
     let able = match &one.fit {
         Some(fit) if fit.at_unix_ms.is_some() => {
@@ -113,7 +115,7 @@ mod tests {
             tell(&preview(25.0, 0.0, Some(1.3), Some(true))),
             "Helios will get 975/s, 1.3 times its present load; Helios has served 1,240/s well"
         );
-        assert_eq!(tell(&preview(0.0, 0.0, None, None)), "Kubernetes will get 0/s");
+        assert_eq!(tell(&preview(0.0, 0.0, None, None)), "nobody asks for it at present");
         assert!(
             tell(&preview(25.0, 0.0, Some(1.3), Some(false))).ends_with("could not take everything back")
         );

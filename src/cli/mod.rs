@@ -7,6 +7,7 @@ mod approve;
 mod calibrate;
 mod change;
 mod check;
+mod credentials;
 mod demo;
 mod endpoint;
 mod events;
@@ -26,8 +27,10 @@ mod scope;
 mod serve;
 mod simulate;
 mod status;
+mod token;
 mod webhooks;
 mod weight;
+mod whoami;
 
 use std::process::ExitCode;
 
@@ -35,6 +38,7 @@ use clap::{Parser, Subcommand};
 
 use crate::admin::client::{Address, AskError};
 
+use credentials::Credentials;
 use print::complain;
 
 /// Splits each service's requests between Helios and Kubernetes, compares the two sides, and goes back to
@@ -42,7 +46,8 @@ use print::complain;
 #[derive(Debug, Parser)]
 #[command(name = "switchback", version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Arguments {
-    /// Where the admin interface is: `127.0.0.1:7070`, or `unix:/var/lib/switchback/admin.sock`.
+    /// Where the admin interface is: `127.0.0.1:7070`, `https://switchback.example.net:7070`, or
+    /// `unix:/var/lib/switchback/admin.sock`.
     #[arg(
         long,
         global = true,
@@ -51,6 +56,9 @@ struct Arguments {
         value_name = "ADDRESS"
     )]
     admin: Address,
+
+    #[command(flatten)]
+    credentials: Credentials,
 
     #[command(subcommand)]
     command: Command,
@@ -92,6 +100,10 @@ enum Command {
     Calibrate(calibrate::Calibrate),
     /// Follows what happens.
     Events(events::Events),
+    /// Says who you are to the admin interface, and what you may do.
+    Whoami(whoami::WhoAmIs),
+    /// Makes, lists and revokes tokens, in the rights file.
+    Token(token::Token),
     /// Shows who is told what happens, by webhooks, and how that goes.
     Webhooks(webhooks::Webhooks),
     /// Lets the judge judge recorded requests, and tells what it would have decided, and when.
@@ -123,7 +135,8 @@ enum Failure {
 
 /// Runs the command that the arguments ask for.
 pub fn main() -> ExitCode {
-    let Arguments { admin, command } = Arguments::parse();
+    let Arguments { admin, credentials, command } = Arguments::parse();
+    let admin = admin.with(credentials.into());
     let done = match command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
@@ -140,6 +153,8 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(&admin),
         Command::Calibrate(calibrate) => calibrate.run(&admin),
         Command::Events(events) => events.run(&admin),
+        Command::Whoami(whoami) => whoami.run(&admin),
+        Command::Token(token) => token.run(),
         Command::Webhooks(webhooks) => webhooks.run(&admin),
         Command::Replay(replay) => replay.run(),
         Command::Simulate(simulate) => simulate.run(),

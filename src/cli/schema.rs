@@ -8,7 +8,7 @@ use super::print::say;
 /// Arguments of `schema`.
 #[derive(Args, Debug)]
 pub(super) struct PrintSchema {
-    /// `service` for services/NAME.toml, `switchback` for switchback.toml.
+    /// `service` for services/NAME.toml, `switchback` for switchback.toml, `rights` for the file that it names there.
     #[arg(value_enum, default_value = "service")]
     file: File,
 }
@@ -17,6 +17,7 @@ pub(super) struct PrintSchema {
 enum File {
     Service,
     Switchback,
+    Rights,
 }
 
 impl PrintSchema {
@@ -24,6 +25,7 @@ impl PrintSchema {
         let of = match self.file {
             File::Service => SchemaOf::Service,
             File::Switchback => SchemaOf::Process,
+            File::Rights => SchemaOf::Rights,
         };
         say(&serde_json::to_string_pretty(&schema(of)).map_err(anyhow::Error::from)?);
         Ok(())

@@ -64,6 +64,13 @@ fn warnings(process: &ProcessStatus) -> Vec<String> {
             "! the configuration on disk is refused, the last good one is in force: {first}{more}"
         ));
     }
+    if let Some(first) = process.rights_faults.first() {
+        let more = process.rights_faults.len() - 1;
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        lines.push(format!(
+            "! who may do what cannot be brought up to date, the last good is in force: {first}{more}"
+        ));
+    }
     if !process.needs_restart.is_empty() {
         let sections = process.needs_restart.join(", ");
         lines.push(format!("! restart Switchback for the changes to {sections} in switchback.toml"));

@@ -11,9 +11,10 @@ use super::check_addresses;
 use super::check_limits;
 use super::check_service::network;
 use super::check_sources;
-use super::check_tls::{self, Files};
+use super::check_tls::{self, Files, Speaks};
 use super::checked::{AdminConfig, ListenerConfig, ProcessConfig};
 use super::fault::Faults;
+use super::load_rights::read_rights;
 use super::parse::Lost;
 use super::peers::Peers;
 use super::raw_process::{RawAccessLog, RawAdmin, RawListener, RawProcess, RawState};
@@ -24,6 +25,8 @@ const WORKERS: RangeInclusive<i64> = 1..=256;
 
 /// Who may connect to a Unix socket unless it is said: its owner and group.
 const SOCKET_MODE: u32 = 0o660;
+/// The same for the admin interface's: its owner.
+const ADMIN_MODE: u32 = 0o600;
 
 /// Checks `switchback.toml`. What is at fault gets its default: the result counts only if no fault was found.
 pub(super) fn check(
@@ -39,7 +42,7 @@ pub(super) fn check(
     ProcessConfig {
         workers: workers.and_then(|workers| usize::try_from(workers).ok()).unwrap_or(cores),
         listeners: listeners(raw.listeners, lost, files, faults),
-        admin: admin(raw.admin.unwrap_or_default(), &state, faults),
+        admin: admin(raw.admin.unwrap_or_default(), &state, lost, files, faults),
         state,
         history_bytes: history_bytes(history, faults),
         access_log: raw.access_log.and_then(|raw| access_log(raw, lost, faults)),
@@ -146,7 +149,8 @@ fn listeners(
             continue;
         };
         let mode = mode(listener.value.mode.as_ref(), &raw, faults);
-        let tls = listener.value.tls.and_then(|raw| check_tls::accept(raw, lost, files, faults));
+        let tls =
+            listener.value.tls.and_then(|raw| check_tls::accept(raw, Speaks::Http2Too, lost, files, faults));
         let told_by = peers(listener.value.proxy_protocol_from, faults);
         let trusted = peers(listener.value.trusted_proxies, faults);
         let limits = check_limits::listener(listener.value.limits.unwrap_or_default(), faults);
@@ -169,17 +173,23 @@ fn listeners(
 /// The permissions of a Unix socket's file.
 fn mode(raw: Option<&At<String>>, address: &At<String>, faults: &mut Faults<'_>) -> u32 {
     let Some(raw) = raw else { return SOCKET_MODE };
-    let digits = raw.value.trim();
-    let is_octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
-    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
     if !address.value.trim().starts_with(Address::UNIX) {
         faults
             .at(&raw.span, "a mode of no file", "only a Unix socket has permissions")
             .help("leave mode out, or listen on a Unix socket: address = \"unix:/run/switchback.sock\"");
-    } else if mode.is_none() {
+        return SOCKET_MODE;
+    }
+    permissions(raw, faults).unwrap_or(SOCKET_MODE)
+}
+
+fn permissions(raw: &At<String>, faults: &mut Faults<'_>) -> Option<u32> {
+    let digits = raw.value.trim();
+    let is_octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    if mode.is_none() {
         faults.at(&raw.span, "not a mode", "three octal digits, perhaps behind a 0: 0600, 0660, 0666");
     }
-    mode.unwrap_or(SOCKET_MODE)
+    mode
 }
 
 /// Networks, and `unix` for whoever connects to a Unix socket.
@@ -204,20 +214,58 @@ fn peers(raw: Option<Vec<At<String>>>, faults: &mut Faults<'_>) -> Peers {
     peers
 }
 
-fn admin(raw: RawAdmin, state: &Path, faults: &mut Faults<'_>) -> AdminConfig {
+fn admin(raw: RawAdmin, state: &Path, lost: &Lost, files: Files<'_>, faults: &mut Faults<'_>) -> AdminConfig {
+    let (has_tls, has_rights) = (raw.tls.is_some(), raw.rights.is_some());
     let default = SocketAddr::from(([127, 0, 0, 1], 7070));
     let checked = raw.address.and_then(|raw| {
         let address = address(&raw, faults)?;
-        if address.ip().is_loopback() {
-            return Some(address);
-        }
-        faults
-            .at(&raw.span, "the admin interface would be open to others", "not a loopback address")
-            .help("use 127.0.0.1 or [::1]: whoever reaches this address can move every service's traffic");
+        let missing = match (has_tls || lost.has("tls"), has_rights || lost.has("rights")) {
+            (true, true) => None,
+            _ if address.ip().is_loopback() => None,
+            (false, false) => Some("not a loopback address, without TLS and without rights"),
+            (false, true) => Some("not a loopback address, without TLS"),
+            (true, false) => Some("not a loopback address, without rights"),
+        };
+        let Some(missing) = missing else { return Some(address) };
+        faults.at(&raw.span, "the admin interface would be open to others", missing).help(
+            "use 127.0.0.1 or [::1], or add [admin.tls] and rights = \"rights.toml\": whoever gets in can move every \
+             service's traffic",
+        );
         None
     });
+    let clients = raw.tls.as_ref().and_then(|tls| tls.value.clients.as_ref());
+    if let Some(forward) = clients.and_then(|clients| clients.value.forward.as_ref()).filter(|it| it.value) {
+        faults
+            .at(&forward.span, "nobody to forward to", "there are no endpoints behind the admin interface")
+            .help("leave it out");
+    }
     let socket = raw.socket.map_or_else(|| "admin.sock".into(), |raw| PathBuf::from(raw.value));
-    AdminConfig { address: checked.unwrap_or(default), socket: state.join(socket) }
+    AdminConfig {
+        address: checked.unwrap_or(default),
+        socket: state.join(socket),
+        mode: raw.socket_mode.and_then(|raw| permissions(&raw, faults)).unwrap_or(ADMIN_MODE),
+        tls: raw.tls.and_then(|raw| check_tls::accept(raw, Speaks::Http1, lost, files, faults)),
+        rights: raw.rights.and_then(|raw| rights(&raw, files, faults)),
+    }
+}
+
+/// The file of who may do what. What is wrong with it is wrong with the configuration, until it is in force: from then on it
+/// is followed by itself.
+fn rights(raw: &At<String>, files: Files<'_>, faults: &mut Faults<'_>) -> Option<PathBuf> {
+    let path = check_tls::file_like("rights.toml", raw, faults)?;
+    let is_read = match files {
+        Files::Read => true,
+        Files::ReadUnless(known) => !known.has_rights(&path),
+        Files::Leave => false,
+    };
+    if is_read && !path.exists() {
+        faults.at(&raw.span, "no rights file", format!("{} is not there", path.display())).help(
+            "switchback token new makes it; an empty one lets in root and the user that runs Switchback, by the socket",
+        );
+    } else if is_read && let Err(others) = read_rights(&path, Files::Read) {
+        faults.take_over(others);
+    }
+    Some(path)
 }
 
 fn access_log(raw: At<RawAccessLog>, lost: &Lost, faults: &mut Faults<'_>) -> Option<PathBuf> {

@@ -14,6 +14,7 @@ use super::checked::{Config, Protocol};
 use super::fault::Faults;
 use super::parse::Lost;
 use super::raw_tls::{RawAccept, RawClientCertificates, RawConnect, RawKeyPair, RawTlsVersion};
+use super::rights::{KeysAt, RightsConfig};
 
 /// Whether files that a configuration names are read too.
 #[derive(Clone, Copy, Debug)]
@@ -26,18 +27,27 @@ pub(super) enum Files<'a> {
     Leave,
 }
 
-/// How TLS is spoken now.
+/// What a listener speaks over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http1,
+    Http2Too,
+}
+
+/// How TLS is spoken now, and what else has been read from files that are named.
 #[derive(Debug, Default)]
 pub(super) struct InForce {
     acceptors: HashMap<AcceptSettings, Arc<Acceptor>>,
     connectors: HashMap<ConnectSettings, Arc<Connector>>,
-    /// Files with keys, which are read whenever they are needed.
+    rights: Option<PathBuf>,
+    /// Files with keys, of webhooks and of an identity provider.
     files: HashSet<PathBuf>,
 }
 
 impl InForce {
     pub(super) fn of(config: &Config) -> Self {
         let acceptors = config.process.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let acceptors = acceptors.chain(&config.process.admin.tls);
         let sides = config.services.values().flat_map(|service| service.sides.iter());
         let connectors = sides.flat_map(|(_, side)| {
             let masters = side.parts.iter().filter_map(|part| part.source.masters()?.tls.as_ref());
@@ -52,8 +62,26 @@ impl InForce {
             connectors: connectors
                 .map(|connector| (connector.settings().clone(), connector.clone()))
                 .collect(),
+            rights: config.process.admin.rights.clone(),
             files: webhooks.iter().flat_map(|hook| hook.files()).cloned().collect(),
         }
+    }
+
+    pub(super) fn of_rights(rights: &RightsConfig) -> Self {
+        let mut known = Self::default();
+        match rights.oidc.as_ref().map(|oidc| &oidc.keys) {
+            Some(KeysAt::File(path)) => _ = known.files.insert(path.clone()),
+            Some(KeysAt::Url(url)) => {
+                known.connectors.insert(url.connector.settings().clone(), url.connector.clone());
+            }
+            None => {}
+        }
+        known
+    }
+
+    /// Whether this is the rights file.
+    pub(super) fn has_rights(&self, path: &Path) -> bool {
+        self.rights.as_deref() == Some(path)
     }
 
     /// Whether a file with a key is in use.
@@ -65,6 +93,7 @@ impl InForce {
 /// Checks how a listener speaks TLS.
 pub(super) fn accept(
     raw: At<RawAccept>,
+    speaks: Speaks,
     lost: &Lost,
     files: Files<'_>,
     faults: &mut Faults<'_>,
@@ -87,6 +116,7 @@ pub(super) fn accept(
         certificates,
         only_tls13: raw.minimum.is_some_and(|version| matches!(version.value, RawTlsVersion::Tls13)),
         clients: raw.clients.and_then(|clients| client_certificates(clients, lost, faults)),
+        http2: speaks == Speaks::Http2Too,
     };
     if let Files::ReadUnless(known) = files
         && let Some(acceptor) = known.acceptors.get(&settings)
@@ -183,8 +213,13 @@ fn key_pair(raw: At<RawKeyPair>, lost: &Lost, faults: &mut Faults<'_>) -> Option
 
 /// A relative path begins in the configuration's folder.
 pub(super) fn file(raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathBuf> {
+    file_like("tls/site.pem", raw, faults)
+}
+
+/// The same, of something that is not TLS'.
+pub(super) fn file_like(example: &str, raw: &At<String>, faults: &mut Faults<'_>) -> Option<PathBuf> {
     if raw.value.is_empty() || raw.value.ends_with('/') {
-        faults.at(&raw.span, "not a file", "such as tls/site.pem");
+        faults.at(&raw.span, "not a file", format!("such as {example}"));
         return None;
     }
     Some(faults.folder().join(&raw.value))
@@ -200,7 +235,7 @@ fn server_name(raw: &At<String>, faults: &mut Faults<'_>) -> Option<ServerName<'
     name
 }
 
-fn spiffe_identity(raw: At<String>, faults: &mut Faults<'_>) -> Option<String> {
+pub(super) fn spiffe_identity(raw: At<String>, faults: &mut Faults<'_>) -> Option<String> {
     let rest = raw.value.strip_prefix("spiffe://");
     let is_whole = rest.and_then(|rest| rest.split_once('/')).is_some_and(|(domain, path)| {
         !domain.is_empty() && !path.is_empty() && !raw.value.contains(['?', '#', '*', ' '])

@@ -78,10 +78,16 @@ pub struct ListenerConfig {
 /// Where people and programs look and steer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConfig {
-    /// A loopback address.
+    /// A loopback address, unless there are both TLS and rights.
     pub address: SocketAddr,
     /// A Unix socket.
     pub socket: PathBuf,
+    /// Who may connect to it: the permissions of its file.
+    pub mode: u32,
+    /// How TLS is spoken on the address; `None` if it is not.
+    pub tls: Option<Arc<Acceptor>>,
+    /// The file of who may do what; `None` if everybody may do everything.
+    pub rights: Option<PathBuf>,
 }
 
 /// Everything about one service.

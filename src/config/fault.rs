@@ -81,6 +81,11 @@ impl<'a> Faults<'a> {
         self.push(None, message, label.into())
     }
 
+    /// Takes over what is wrong with another file that this one names.
+    pub(super) fn take_over(&mut self, others: Vec<Fault>) {
+        self.found.extend(others);
+    }
+
     fn push(&mut self, span: Option<Range<usize>>, message: &str, label: String) -> &mut Fault {
         let source = self.source.clone();
         let place = self.found.len();

@@ -54,7 +54,8 @@ fn read_folder(folder: &Path, files: Files<'_>) -> Result<Loaded, Vec<Fault>> {
     let process = read(&path, &mut hasher, &mut found).map(|source| settings(&source, files, &mut found));
     let (paths, ignored) = list(&folder.join(SERVICES), &mut found);
     let mut claims = Vec::with_capacity(paths.len());
-    let count = paths.len() + 1;
+    let rights = process.as_ref().and_then(|(process, _)| process.admin.rights.as_ref());
+    let count = paths.len() + 1 + usize::from(rights.is_some());
     for path in paths {
         let Some(source) = read(&path, &mut hasher, &mut found) else { continue };
         let Some(name) = name_of(&source, &mut found) else { continue };
@@ -98,6 +99,16 @@ pub fn load_service(path: &Path) -> Result<ServiceConfig, Vec<Fault>> {
     service.filter(|_| found.is_empty()).ok_or(found)
 }
 
+/// The rights file that a folder's `switchback.toml` names, if it does, whatever else it says. The error is every fault of its
+/// shape.
+pub fn rights_file(folder: &Path) -> Result<Option<PathBuf>, Vec<Fault>> {
+    let mut found = Vec::new();
+    let source = read(&folder.join(PROCESS_FILE), &mut SipHasher13::new(), &mut found);
+    let raw = source.map(|source| parse::<RawProcess>(&source, &mut found).0);
+    let rights = raw.and_then(|raw| raw.admin?.rights).map(|rights| folder.join(rights.value));
+    if found.is_empty() { Ok(rights) } else { Err(found) }
+}
+
 /// The settings of the Switchback that a service's file is for. Where they have faults those are not the file's,
 /// and what stands there is taken as far as it goes.
 fn neighbour(service: &Path) -> (ProcessConfig, FleetConfig) {
@@ -118,7 +129,7 @@ fn settings(source: &Arc<Source>, files: Files<'_>, found: &mut Vec<Fault>) -> (
     (check_process::check(raw, &lost, files, &mut faults), fleet)
 }
 
-fn read(path: &Path, hasher: &mut SipHasher13, found: &mut Vec<Fault>) -> Option<Arc<Source>> {
+pub(super) fn read(path: &Path, hasher: &mut SipHasher13, found: &mut Vec<Fault>) -> Option<Arc<Source>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {

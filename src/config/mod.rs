@@ -18,8 +18,10 @@ mod check_failures;
 mod check_fleet;
 mod check_headers;
 mod check_limits;
+mod check_oidc;
 mod check_process;
 mod check_ramp;
+mod check_rights;
 mod check_service;
 mod check_sources;
 mod check_tls;
@@ -31,17 +33,20 @@ mod fault;
 mod fleet;
 mod limits;
 mod load;
+mod load_rights;
 mod parse;
 mod peers;
 mod raw_checks;
 mod raw_headers;
 mod raw_process;
 mod raw_ramp;
+mod raw_rights;
 mod raw_service;
 mod raw_sources;
 mod raw_tls;
 mod raw_webhooks;
 mod render;
+mod rights;
 mod routes;
 mod schema;
 mod show;
@@ -51,6 +56,7 @@ mod webhooks;
 
 pub use changes::{ChangesConfig, HeaderRules, TraceStart};
 pub use check_ramp::parse_plan;
+pub use check_rights::{is_entry_name, parse_day};
 pub use checked::{
     AdminConfig, Affinity, Config, HostPattern, JudgeConfig, JudgeMode, ListenerConfig, MatchConfig,
     PathPrefix, Phase, ProcessConfig, Protocol, ProxyProtocol, RescueConfig, ServiceConfig, SideConfig,
@@ -62,9 +68,12 @@ pub use fault::Fault;
 pub use fleet::{FleetConfig, GuardConfig};
 pub use limits::{ListenerLimits, ProcessLimits, Rate, ServiceLimits};
 pub(crate) use load::reload;
-pub use load::{Loaded, load, load_service};
+pub use load::{Loaded, load, load_service, rights_file};
+pub(crate) use load_rights::reload_rights;
+pub use load_rights::{LoadedRights, load_rights};
 pub use peers::Peers;
 pub use render::render;
+pub use rights::{CertificateEntry, KeysAt, KeysUrl, OidcConfig, RightsConfig, TokenEntry, TokenHash};
 pub use schema::{SchemaOf, schema};
 pub use show::show;
 pub use sources::{

@@ -102,6 +102,10 @@ fn mend_of_syntax(message: &str, before: &str) -> Option<&'static str> {
         Some("close the string with a quotation mark")
     } else if before.ends_with(|c: char| c.is_ascii_digit()) {
         Some("write a fraction with a point, as in 5.5, and nothing behind it")
+    } else if message.contains("unquoted key") {
+        Some(
+            "one key = value a line; a name with other characters stands in quotation marks: \"anna@example.net\"",
+        )
     } else if message.contains("key") {
         Some("one key = value a line")
     } else {

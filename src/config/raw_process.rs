@@ -100,10 +100,18 @@ pub(super) struct RawListenerLimits {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawAdmin {
-    /// Address and port; only a loopback address is allowed. Default: `127.0.0.1:7070`.
+    /// Address and port; other than a loopback address it takes both `tls` and `rights`. Default: `127.0.0.1:7070`.
     pub(super) address: Option<At<String>>,
     /// A Unix socket; a relative path lies in the state directory. Default: `admin.sock`.
     pub(super) socket: Option<At<String>>,
+    /// Who may connect to the socket: the permissions of its file, in octal. Default: `0600`, its owner.
+    pub(super) socket_mode: Option<At<String>>,
+    /// The file of who may do what; a relative path begins in the configuration's folder. It is followed by itself: a change
+    /// is in force within a second, whatever is wrong with other files. Default: whoever reaches the interface may do
+    /// everything.
+    pub(super) rights: Option<At<String>>,
+    /// TLS on the address, with the keys of a listener's. HTTP/1.1 is spoken. Default: none.
+    pub(super) tls: Option<At<RawAccept>>,
 }
 
 /// The state directory.

@@ -1,6 +1,7 @@
 use schemars::generate::SchemaSettings;
 
 use super::raw_process::RawProcess;
+use super::raw_rights::RawRights;
 use super::raw_service::RawService;
 
 /// Which file a schema describes.
@@ -10,6 +11,8 @@ pub enum SchemaOf {
     Process,
     /// `services/NAME.toml`
     Service,
+    /// The file that `rights` of `[admin]` names.
+    Rights,
 }
 
 /// The JSON Schema (draft 2020-12) by which editors complete and check a file.
@@ -18,6 +21,7 @@ pub fn schema(of: SchemaOf) -> serde_json::Value {
     match of {
         SchemaOf::Process => generator.into_root_schema_for::<RawProcess>(),
         SchemaOf::Service => generator.into_root_schema_for::<RawService>(),
+        SchemaOf::Rights => generator.into_root_schema_for::<RawRights>(),
     }
     .to_value()
 }

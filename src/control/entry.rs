@@ -6,7 +6,7 @@ use crate::rollout::{self, Rollout, Said, State, Word};
 use crate::snapshot::{Candidate, Gates, ServiceId, ServiceView};
 use crate::splitter::Plan;
 use crate::tally::{RouteReport, ServiceReport, SideTally};
-use crate::verdict::{Finding, Groups, Moment, Stratum, Verdict, Watch};
+use crate::verdict::{Finding, Groups, Stratum, Verdict, Watch};
 
 use super::approval::Pending;
 use super::calibration::Calibrations;
@@ -19,7 +19,7 @@ use super::journal::{CalibrationRecord, EndpointsRecord, ReceiptRecord};
 use super::lasting::Lasting;
 use super::ledger::{Ledger, Stage};
 use super::lineup::{Ejected, Lineup, PartState};
-use super::receipt::finding_record;
+use super::receipt::{Heard, finding_record};
 use super::roster::Change;
 use super::shed::{Shedder, Usually};
 use super::traffic::Traffic;
@@ -65,8 +65,8 @@ pub(super) struct Entry {
     /// When they were written for the next process.
     endpoints_kept: Option<Millis>,
     advised: Option<Millis>,
-    /// How the evidence of the last finding grew.
-    pub(super) course: Vec<Moment>,
+    /// What the judge had to say when it found something last.
+    pub(super) heard: Heard,
 }
 
 /// How often a service's endpoints are written for the next process.
@@ -114,7 +114,7 @@ impl Entry {
             calibrations: Calibrations::default(),
             groups: Arc::default(),
             advised: None,
-            course: Vec::new(),
+            heard: Heard::default(),
             lineups: PerSide::default(),
             endpoints_kept: None,
             capacities: PerSide::default(),
@@ -327,7 +327,7 @@ impl Entry {
         self.gathering.clear();
         let Some(finding) = found else { return Judged::Fine };
         // Whatever is done about it, the evidence has been heard.
-        self.course = self.watch.judge().course().copied().collect();
+        self.heard = Heard::now(self.watch.judge(), now);
         self.watch.judge_mut().clear();
         if self.settles.is_some_and(|settles| now < settles) {
             return Judged::Fine;

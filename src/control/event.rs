@@ -96,6 +96,8 @@ pub(crate) enum Command {
     LoginFailed { from: Arc<str>, details: Arc<str>, times: u64 },
     /// Who may do what is different now, in words.
     RightsChanged(Arc<str>),
+    /// It was to be different and stays as it is, for this reason.
+    RightsRefused(Arc<str>),
 }
 
 /// What is to be changed.
@@ -360,6 +362,10 @@ pub enum Happening {
     ConfigLoaded,
     /// A new configuration has faults; the last good one stays.
     ConfigRefused,
+    /// Who may do what is different now.
+    RightsChanged,
+    /// A new rights file has faults; the last good one stays.
+    RightsRefused,
     /// Certificates have changed, and new connections go by them.
     CertificateRenewed,
     /// Certificates have changed, and cannot be used; the last good ones stay.

@@ -46,9 +46,9 @@ pub use calibration::CalibrationStatus;
 pub use event::{Announcement, Happening};
 pub use history::{Deed, DeedOutcome, Draft, HistoryEntry, HistoryFault, ReceiptSeal, Verification};
 pub use journal::{
-    ActorRecord, AppliedRecord, BegunRecord, BlamedRecord, CalibrationRecord, CourseRecord, EndingRecord,
-    FindingRecord, HalfRecord, JudgementRecord, QuestionRecord, ReceiptRecord, SensitivityRecord, SideRecord,
-    TrialRecord,
+    ActorRecord, AppliedRecord, BegunRecord, BlamedRecord, CalibrationRecord, CitedRecord, CourseRecord,
+    EndingRecord, EvidenceRecord, FindingRecord, HalfRecord, JudgementRecord, QuestionRecord, ReceiptRecord,
+    SecondRecord, SensitivityRecord, SideRecord, TrialRecord,
 };
 pub use steering::{
     ApprovalStatus, MigrationRow, MigrationStatus, MigrationSum, PreviewStatus, RampStatus, ReadinessCheck,

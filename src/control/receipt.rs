@@ -1,15 +1,40 @@
 use crate::model::{Millis, PerSide, Side, UnixMillis};
 use crate::rollout::Actor;
-use crate::verdict::{Finding, Moment};
+use crate::tally::Cited;
+use crate::verdict::{Finding, Judge, Moment, PerQuestion, Question, Stratum, Weighed};
 
 use super::entry::Entry;
 use super::event::Now;
-use super::journal::{BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord};
+use super::journal::{
+    BlamedRecord, CitedRecord, CourseRecord, EvidenceRecord, FindingRecord, ReceiptRecord, SecondRecord,
+    SideRecord,
+};
+use super::traffic::{Second, Sums};
 
 /// A person's revert is explained by the last ten seconds.
 const WINDOW_WITHOUT_FINDING: Millis = Millis(10_000);
 /// Endpoints that a receipt names.
 const MOST_BLAMED: usize = 16;
+/// Requests that a receipt names.
+const MOST_CITED: usize = 8;
+/// How long before its window a receipt begins to tell: what was usual.
+const USUAL: Millis = Millis(10_000);
+/// Seconds that a receipt tells one by one.
+const MOST_SECONDS: usize = 60;
+
+/// What the judge has to say at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// How the evidence grew.
+    course: Vec<Moment>,
+    by_question: Option<PerQuestion<Weighed>>,
+}
+
+impl Heard {
+    pub(super) fn now(judge: &Judge, now: Millis) -> Self {
+        Self { course: judge.course().copied().collect(), by_question: Some(judge.by_question(now)) }
+    }
+}
 
 /// Writes a revert's receipt. `entry` still is as it was before.
 pub(super) fn write(
@@ -20,6 +45,10 @@ pub(super) fn write(
     configuration: &str,
     now: Now,
 ) -> ReceiptRecord {
+    let heard = match finding {
+        Some(_) => std::mem::take(&mut entry.heard),
+        None => Heard::now(entry.watch.judge(), now.mono),
+    };
     let since =
         finding.map_or(Millis(now.mono.0.saturating_sub(WINDOW_WITHOUT_FINDING.0)), |finding| finding.since);
     let (sums, window_s) = entry.traffic.since(since, now.mono);
@@ -52,11 +81,15 @@ pub(super) fn write(
         by: by.into(),
         reason: reason.to_owned(),
         weight_before_percent: entry.weight().percent(),
-        finding: finding.map(|finding| finding_record(entry, finding, entry.course.iter())),
+        weight_after_percent: 0.0,
+        finding: finding.map(|finding| finding_record(entry, finding, heard.course.iter())),
+        evidence: evidence(entry, &heard),
         window_s,
         helios: sides.helios,
         kubernetes: sides.kubernetes,
         blamed,
+        timeline: timeline(entry, since, now),
+        cited: entry.traffic.cited(since).take(MOST_CITED).map(cited).collect(),
         rescued: sums.rescued,
         unrescued: sums.unrescued,
         hanging: u64::from(entry.hanging(Side::Kubernetes)),
@@ -64,6 +97,59 @@ pub(super) fn write(
         applied: None,
         hold_written_unix_ms: None,
     }
+}
+
+/// What each question had to say.
+fn evidence(entry: &Entry, heard: &Heard) -> Vec<EvidenceRecord> {
+    let Some(by_question) = &heard.by_question else { return Vec::new() };
+    let groups = entry.watch.groups();
+    let record = |question: Question| {
+        let Weighed { finding, ungated_s } = &by_question[question];
+        let age = |side| {
+            let age = groups.thresholds(finding.stratum.unwrap_or(Stratum::OTHER)).age(side, question)?;
+            Some(age.0 as f64 / 1e3)
+        };
+        let (cast, bad) = (finding.counts.cast, finding.counts.bad);
+        EvidenceRecord {
+            question: question.as_str().to_owned(),
+            route: entry.route(finding.stratum).map(str::to_owned),
+            evidence_s: finding.evidence_s,
+            ungated_s: *ungated_s,
+            helios_votes: cast.helios,
+            helios_bad: bad.helios,
+            kubernetes_votes: cast.kubernetes,
+            kubernetes_bad: bad.kubernetes,
+            tolerated: finding.bound,
+            helios_after_ms: age(Side::Helios),
+            kubernetes_after_ms: age(Side::Kubernetes),
+        }
+    };
+    Question::ALL.into_iter().map(record).collect()
+}
+
+/// What happened second by second, from a while before.
+fn timeline(entry: &Entry, since: Millis, now: Now) -> Vec<SecondRecord> {
+    let from = Millis(since.0.saturating_sub(USUAL.0));
+    let record = |Second { from, sums }: &Second| {
+        let Sums { tries, failed, rescued, unrescued, .. } = sums;
+        SecondRecord {
+            from_unix_ms: now.wall.0.saturating_sub(now.mono.since(*from).0),
+            helios_tries: tries.helios,
+            helios_failed: failed.helios,
+            kubernetes_tries: tries.kubernetes,
+            kubernetes_failed: failed.kubernetes,
+            rescued: *rescued,
+            unrescued: *unrescued,
+        }
+    };
+    let mut seconds: Vec<_> = entry.traffic.seconds(from).map(record).collect();
+    seconds.drain(..seconds.len().saturating_sub(MOST_SECONDS));
+    seconds
+}
+
+fn cited(cited: &Cited) -> CitedRecord {
+    let Cited { id, endpoint, cause } = cited;
+    CitedRecord { id: id.to_string(), endpoint: endpoint.to_string(), cause: cause.as_str().to_owned() }
 }
 
 /// A revert by the judge, in one line.

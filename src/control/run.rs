@@ -90,6 +90,7 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
     let workers = seed.publisher.workers();
     let listeners = &seed.loaded.config.process.listeners;
     let acceptors = listeners.iter().filter_map(|listener| listener.tls.clone());
+    let acceptors = acceptors.chain(seed.loaded.config.process.admin.tls.clone());
     let acceptors = acceptors.map(|acceptor| acceptor as Arc<dyn Material>).collect();
     let now = Now { mono: seed.clock.millis(), wall: seed.clock.wall() };
     let (mut state, announcements) = State::new(&seed.loaded, seed.kept, workers, now);
@@ -247,6 +248,9 @@ impl Loop {
                     let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
                     self.meters.sources(self.state.lineups(), now.mono);
                     self.meters.fits(self.state.fits(now));
+                    self.meters.migration(&self.state.ledger(now, |_| true));
+                    let records = self.state.unwritten();
+                    self.meters.process(self.state.guard.alarm().is_some(), records, self.writer.waiting_drafts());
                     self.meters.recorded().upkeep();
                     continue;
                 }
@@ -322,6 +326,7 @@ impl Loop {
         self.asks += 1;
         let ask = Ask(self.asks);
         self.answers.insert(ask, answer);
+        self.meters.asked(&command);
         Event::Asked(ask, Box::new(caller), Box::new(command))
     }
 
@@ -393,6 +398,7 @@ impl Loop {
             | Happening::SourceBack
             | Happening::Room
             | Happening::Well
+            | Happening::RightsChanged
             | Happening::CertificateRenewed => {
                 info!("{text}");
             }
@@ -402,6 +408,7 @@ impl Loop {
             | Happening::PromiseBroken
             | Happening::Advised
             | Happening::ConfigRefused
+            | Happening::RightsRefused
             | Happening::CertificateRefused
             | Happening::CertificateEnding
             | Happening::SourceFailing

@@ -19,6 +19,8 @@ use super::ledger::{Ledger, Stage};
 use super::lineup::Lineup;
 use super::note::Note;
 use super::roster::Roster;
+use super::steering::MigrationRow;
+use super::views::ServiceStatus;
 
 /// Everything that control knows.
 pub(super) struct State {
@@ -340,6 +342,30 @@ impl State {
     pub(super) fn snapshot(&mut self) -> Snapshot {
         self.generation += 1;
         Snapshot { generation: self.generation, routes: self.routes.clone(), services: self.views.clone() }
+    }
+
+    /// What the ledger of migrations says of these services, by name.
+    pub(super) fn ledger(
+        &mut self,
+        now: Now,
+        of: impl Fn(&Entry) -> bool,
+    ) -> Vec<(ServiceStatus, MigrationRow)> {
+        let (slots, entries, fleet) = (&self.slots, &mut self.entries, &self.config.fleet);
+        let mut rows = Vec::with_capacity(slots.len());
+        for slot in slots.values() {
+            let Some(Some(entry)) = entries.get_mut(*slot) else { continue };
+            if of(entry) {
+                let status = entry.status(fleet, now);
+                let row = entry.ledger.row(&entry.config, &status, now.wall);
+                rows.push((status, row));
+            }
+        }
+        rows
+    }
+
+    /// Services whose record is not on disk yet.
+    pub(super) fn unwritten(&self) -> usize {
+        self.entries().filter(|entry| entry.written < entry.rollout.revision()).count()
     }
 
     /// Whether a service is held, or would be if it were configured.

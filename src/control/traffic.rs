@@ -1,7 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::model::{Cause, Endpoint, Fault, Millis, PerSide, Side};
-use crate::tally::ServiceTally;
+use crate::tally::{Cited, ServiceTally};
 use crate::verdict::Recent;
 
 /// What one service did in the last minute, second by second, and how fast it answered lately.
@@ -10,17 +10,21 @@ use crate::verdict::Recent;
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     seconds: VecDeque<Second>,
+    /// Requests that failed on Kubernetes lately, and when that was known.
+    cited: VecDeque<(Millis, Cited)>,
     pub(super) latencies: PerSide<Recent>,
 }
 
 /// Seconds that are remembered. Only those with requests take room.
 const REMEMBERED: Millis = Millis(60_000);
+/// Failed requests that are remembered by their identifiers.
+const MOST_CITED: usize = 16;
 
 /// What happened in one second.
 #[derive(Debug, Default)]
-struct Second {
-    from: Millis,
-    sums: Sums,
+pub(super) struct Second {
+    pub(super) from: Millis,
+    pub(super) sums: Sums,
 }
 
 /// What happened in some time.
@@ -48,6 +52,8 @@ impl Traffic {
         if let Some(second) = self.seconds.back_mut() {
             second.sums.add(tally);
         }
+        self.cited.extend(tally.cited.iter().map(|cited| (now, cited.clone())));
+        self.cited.drain(..self.cited.len().saturating_sub(MOST_CITED));
         for side in Side::ALL {
             for (_, latency) in &tally.sides[side].latencies {
                 self.latencies[side].add(now, *latency);
@@ -65,6 +71,16 @@ impl Traffic {
             sums.merge(&second.sums);
         }
         (sums, now.since(first.max(since)).seconds())
+    }
+
+    /// Each second with requests that lies wholly or partly after `since`.
+    pub(super) fn seconds(&self, since: Millis) -> impl Iterator<Item = &Second> {
+        self.seconds.iter().filter(move |second| second.from.0 + 1_000 > since.0)
+    }
+
+    /// The last requests that failed on Kubernetes after `since`, the latest first.
+    pub(super) fn cited(&self, since: Millis) -> impl Iterator<Item = &Cited> {
+        self.cited.iter().rev().take_while(move |(at, _)| *at >= since).map(|(_, cited)| cited)
     }
 
     /// Tries a second over the last ten seconds, and the share of them that failed.

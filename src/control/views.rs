@@ -251,6 +251,9 @@ pub struct ProcessStatus {
     pub configuration_unix_ms: u64,
     /// Why the configuration that was read last is not in force; empty if it is.
     pub configuration_faults: Vec<String>,
+    /// What is wrong with the rights file as it is on disk, and with what it names; the last good ones are in force.
+    #[serde(default)]
+    pub rights_faults: Vec<String>,
     /// Sections of `switchback.toml` that have changed since the start and ask for a restart.
     pub needs_restart: Vec<String>,
     /// Connections of clients.

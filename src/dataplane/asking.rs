@@ -36,7 +36,7 @@ pub(super) struct Asking {
     /// What the client wants to switch to.
     pub(super) upgrade: Option<Box<Upgrade>>,
     /// Absent if the service changes nothing on the way.
-    pub(super) passing: Option<Box<Passing>>,
+    pub(super) passing: Option<Rc<Passing>>,
 }
 
 /// A body of up to so many bytes comes with its head, or just behind it.
@@ -69,7 +69,7 @@ impl Asking {
     pub(super) fn new(
         request: Request<Incoming>,
         upgrade: Option<Box<Upgrade>>,
-        passing: Option<Box<Passing>>,
+        passing: Option<Rc<Passing>>,
         marked: Marked,
         bounds: Bounds,
         core: &Rc<Core>,

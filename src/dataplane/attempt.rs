@@ -10,6 +10,7 @@ use crate::verdict::{Latency, Question, Stratum, Thresholds, Ticket};
 use super::calibration::Labelled;
 use super::core::Core;
 use super::endpoints::{EndpointState, Lease, Serial};
+use super::rules::Passing;
 use super::service::Service;
 use super::trace::Trace;
 use super::turns::SideTurn;
@@ -32,6 +33,8 @@ pub(super) struct Try {
     /// one.
     labelled: Option<Box<Labelled>>,
     trace: Option<Rc<Trace>>,
+    /// By which people know the request.
+    passing: Option<Rc<Passing>>,
     /// Why it has failed, as the head of its answer says.
     failure: Option<Cause>,
     is_timed: bool,
@@ -76,6 +79,7 @@ impl Try {
         view: &ServiceView,
         dealt: TryOf,
         trace: Option<&Rc<Trace>>,
+        passing: Option<&Rc<Passing>>,
     ) -> Self {
         let TryOf { side, counts, stratum, begun, turn, is_timed, half } = dealt;
         let unknown = Thresholds::default();
@@ -99,6 +103,7 @@ impl Try {
             ticket,
             labelled,
             trace: trace.cloned(),
+            passing: passing.cloned(),
             failure: None,
             is_timed,
             patience: thresholds.age(side, Question::Stall).unwrap_or_default(),
@@ -150,7 +155,14 @@ impl Try {
     /// Notes what went wrong at the endpoint, whether or not the try goes on elsewhere.
     pub(super) fn blame(&self, cause: Cause) {
         if let Some(endpoint) = self.endpoint.as_ref().filter(|_| cause.fault() == Fault::Side) {
-            self.service.tally.borrow_mut().blame(&endpoint.endpoint, cause);
+            let mut tally = self.service.tally.borrow_mut();
+            tally.blame(&endpoint.endpoint, cause);
+            if let Some(id) = self.passing.as_ref().and_then(|passing| passing.known_as())
+                && self.side == Side::Kubernetes
+            {
+                tally.cite(id, &endpoint.endpoint, cause);
+            }
+            drop(tally);
             // Who was called in has not waited to the end.
             if !matches!(cause, Cause::TakenBack | Cause::LetOut) {
                 endpoint.failed();

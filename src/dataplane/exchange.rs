@@ -79,7 +79,7 @@ pub(super) struct Dealt {
     pub(super) pace: LeastPace,
     pub(super) origin: Option<Box<Origin>>,
     pub(super) upgrade: Option<Box<Upgrade>>,
-    pub(super) passing: Option<Box<Passing>>,
+    pub(super) passing: Option<Rc<Passing>>,
     pub(super) trace: Option<Rc<Trace>>,
 }
 
@@ -381,7 +381,8 @@ impl Exchange {
         let dealt = TryOf { side, counts, stratum: self.stratum, begun, turn, is_timed, half: self.half };
         // The access log tells of the first try, whichever ends first.
         let trace = self.trace.as_ref().filter(|_| !plan.is_hedge);
-        let mut attempt = Try::begin(&self.core, &self.service, &self.view, dealt, trace);
+        let mut attempt =
+            Try::begin(&self.core, &self.service, &self.view, dealt, trace, self.asking.passing.as_ref());
         if plan.is_hedge {
             attempt.if_dropped = Cause::Outrun;
         }

@@ -37,10 +37,11 @@ pub(super) struct Rules {
 }
 
 /// What is kept of one request, for its tries and its answer.
-#[derive(Clone)]
 pub(super) struct Passing {
     rules: Rc<Rules>,
     request_id: Option<HeaderValue>,
+    /// The `traceparent` of a request that has no identifier of its own.
+    parent: Option<HeaderValue>,
     /// The host that the client asks for; absent if no side has one of its own.
     host: Option<HeaderValue>,
     /// Whether a proxy that is believed has said which host its client asked for.
@@ -83,9 +84,10 @@ impl Rules {
         if let TraceStart::Always { sampled } = self.trace {
             trace_context::start(headers, sampled, random);
         }
+        let parent = if request_id.is_none() { trace_context::parent(headers).cloned() } else { None };
         let host = self.hosts.as_ref().and_then(|_| headers.get(HOST).cloned());
         let is_host_told = headers.contains_key(FORWARDED_HOST);
-        Passing { rules: self, request_id, host, is_host_told }
+        Passing { rules: self, request_id, parent, host, is_host_told }
     }
 }
 
@@ -93,6 +95,14 @@ impl Passing {
     /// The request's identifier, if it needs one.
     pub(super) fn request_id(&self) -> Option<&HeaderValue> {
         self.request_id.as_ref()
+    }
+
+    /// By what people find the request in what others have written of it.
+    pub(super) fn known_as(&self) -> Option<&str> {
+        match (&self.request_id, &self.parent) {
+            (Some(id), _) => id.to_str().ok(),
+            (None, parent) => parent.as_ref().and_then(trace_context::id_in),
+        }
     }
 
     /// Asks under the host that the side's endpoints go by. They are told for which one the client has asked, unless

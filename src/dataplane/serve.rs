@@ -182,7 +182,7 @@ fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Res
         Stratum::OTHER
     };
     // Behind the route, which is of the path that people know.
-    let passing = service.rules(&view).map(|rules| Box::new(rules.pass(&mut request, || core.random())));
+    let passing = service.rules(&view).map(|rules| Rc::new(rules.pass(&mut request, || core.random())));
     if let Some(trace) = &trace {
         trace.identify(request.headers(), passing.as_ref().and_then(|passing| passing.request_id()));
     }

@@ -39,7 +39,17 @@ pub(super) fn start(headers: &mut HeaderMap, sampled: bool, mut random: impl FnM
 
 /// The identifier of the trace that a checked request is part of: 32 hexadecimal digits.
 pub(super) fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get(TRACEPARENT)?.to_str().ok()?.get(TRACE_ID)
+    id_in(parent(headers)?)
+}
+
+/// The request's `traceparent`.
+pub(super) fn parent(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(TRACEPARENT)
+}
+
+/// The trace that a `traceparent` names.
+pub(super) fn id_in(parent: &HeaderValue) -> Option<&str> {
+    parent.to_str().ok()?.get(TRACE_ID)
 }
 
 /// Later versions may say more behind what this one says.

@@ -161,6 +161,21 @@ impl fmt::Display for Role {
     }
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Scope::Of { teams, services } = self else { return f.write_str("everything") };
+        let teams = teams.iter().map(|team| format!("team {team}"));
+        let services = services.iter().map(|service| format!("service {service}"));
+        f.write_str(&teams.chain(services).collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} over {}", self.role, self.scope)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,12 +35,54 @@ pub(crate) const HELIOS_CAPACITY: &str = "switchback_helios_capacity_per_second"
 pub(crate) const REVERT_FITS: &str = "switchback_revert_fits";
 /// 1 while Helios gets more than it can take, and what is too much is refused, by `service`.
 pub(crate) const SHEDDING: &str = "switchback_shedding";
-/// Reverts, by `service` and `by`: `judge` or `person`.
+/// Reverts, by `service` and `by`: `judge`, `guard` or `person`.
 pub(crate) const REVERTS: &str = "switchback_reverts_total";
+/// Times that the judge was said to be wrong more often than is promised, by `service`.
+pub(crate) const PROMISES_BROKEN: &str = "switchback_promises_broken_total";
+/// 1 while Helios is compared with itself, by `service`.
+pub(crate) const CALIBRATING: &str = "switchback_calibrating";
+/// 1 for the judge's word, by `service` and `verdict`: `worse`, `not worse`, `too little evidence`, `blind` or `off`.
+pub(crate) const VERDICT: &str = "switchback_verdict";
+/// How much of the evidence that a revert takes there is, 0 to 1, by `service`.
+pub(crate) const EVIDENCE: &str = "switchback_evidence";
+/// Always 1, by `service`, `team`, `phase` and `owner` (empty if nobody answers for it).
+pub(crate) const SERVICE: &str = "switchback_service_info";
+/// 1 for the stage that a service is at, by `service` and `stage`: `helios only`, `dual run` or `kubernetes only`.
+pub(crate) const STAGE: &str = "switchback_migration_stage";
+/// Days that a service is at its stage, by `service`.
+pub(crate) const STAGE_DAYS: &str = "switchback_migration_stage_days";
+/// Days that a service is at its weight, by `service`.
+pub(crate) const WEIGHT_DAYS: &str = "switchback_migration_weight_days";
+/// The highest weight that a service ever had, in percent, by `service`.
+pub(crate) const HIGHEST_WEIGHT: &str = "switchback_migration_highest_weight_percent";
+/// Reverts that the ledger knows of, also before the last restart, by `service` and `by`: `judge` or `others`.
+pub(crate) const LEDGER_REVERTS: &str = "switchback_migration_reverts";
+/// Those of the judge's that were said to be false, by `service`.
+pub(crate) const FALSE_REVERTS: &str = "switchback_migration_false_reverts";
+/// How many services there are, by `team`, `phase` and `stage`.
+pub(crate) const MIGRATION_SERVICES: &str = "switchback_migration_services";
+/// The number of the step that a ramp has come to, by `service`. 0 without a ramp.
+pub(crate) const RAMP_STEP: &str = "switchback_ramp_step";
+/// How many steps it has, by `service`.
+pub(crate) const RAMP_STEPS: &str = "switchback_ramp_steps";
+/// 1 while a ramp is paused, by `service`.
+pub(crate) const RAMP_PAUSED: &str = "switchback_ramp_paused";
+/// 1 for each thing that a ramp waits for, by `service` and `kind`.
+pub(crate) const RAMP_WAITS: &str = "switchback_ramp_waits_for";
+/// 1 while a change waits for a second person, by `service`.
+pub(crate) const APPROVAL_WANTED: &str = "switchback_approval_wanted";
+/// 1 while several services were taken back at once.
+pub(crate) const FLEET_GUARD: &str = "switchback_fleet_guard";
+/// Records, and entries of the history, that are not on disk yet, by `what`: `records` or `history`.
+pub(crate) const UNWRITTEN: &str = "switchback_state_unwritten";
 /// 1 if the configuration that was read last is in force, 0 if it had faults.
 pub(crate) const CONFIGURATION_GOOD: &str = "switchback_configuration_good";
 /// When the configuration in force was loaded, in seconds since 1970.
 pub(crate) const CONFIGURATION_LOADED: &str = "switchback_configuration_loaded_timestamp_seconds";
+/// 1 if the rights file that was read last is in force, 0 if it had faults. Not there without one.
+pub(crate) const RIGHTS_GOOD: &str = "switchback_rights_good";
+/// Requests to the admin interface by who could not be told from a stranger.
+pub(crate) const LOGIN_FAILURES: &str = "switchback_login_failures_total";
 /// Clients' connections, by `worker`.
 pub(crate) const CONNECTIONS: &str = "switchback_connections";
 /// Times that a worker stopped accepting because it had as many connections as it may.
@@ -93,8 +135,29 @@ pub(super) const DESCRIBED: &[(&str, Kind, &str)] = &[
     (REVERT_FITS, Kind::Gauge, "1 if Helios can take everything back."),
     (SHEDDING, Kind::Gauge, "1 while what is too much for Helios is refused."),
     (REVERTS, Kind::Counter, "Reverts, by service and by whom."),
+    (PROMISES_BROKEN, Kind::Counter, "Times that the judge was wrong more often than is promised."),
+    (CALIBRATING, Kind::Gauge, "1 while Helios is compared with itself."),
+    (VERDICT, Kind::Gauge, "1 for the judge's word, by service."),
+    (EVIDENCE, Kind::Gauge, "How much of the evidence that a revert takes there is, 0 to 1."),
+    (SERVICE, Kind::Gauge, "Always 1; who a service belongs to is in the labels."),
+    (STAGE, Kind::Gauge, "1 for the stage that a service is at."),
+    (STAGE_DAYS, Kind::Gauge, "Days that a service is at its stage."),
+    (WEIGHT_DAYS, Kind::Gauge, "Days that a service is at its weight."),
+    (HIGHEST_WEIGHT, Kind::Gauge, "The highest weight that a service ever had, in percent."),
+    (LEDGER_REVERTS, Kind::Gauge, "Reverts that the ledger knows of, by service and by whom."),
+    (FALSE_REVERTS, Kind::Gauge, "Reverts by the judge that were said to be false."),
+    (MIGRATION_SERVICES, Kind::Gauge, "Services, by team, phase and stage."),
+    (RAMP_STEP, Kind::Gauge, "The step that a ramp has come to; 0 without one."),
+    (RAMP_STEPS, Kind::Gauge, "Steps that a ramp has."),
+    (RAMP_PAUSED, Kind::Gauge, "1 while a ramp is paused."),
+    (RAMP_WAITS, Kind::Gauge, "1 for each thing that a ramp waits for."),
+    (APPROVAL_WANTED, Kind::Gauge, "1 while a change waits for a second person."),
+    (FLEET_GUARD, Kind::Gauge, "1 while several services were taken back at once."),
+    (UNWRITTEN, Kind::Gauge, "Records and entries of the history that are not on disk yet."),
     (CONFIGURATION_GOOD, Kind::Gauge, "1 if the configuration that was read last is in force."),
     (CONFIGURATION_LOADED, Kind::Gauge, "When the configuration in force was loaded, Unix seconds."),
+    (RIGHTS_GOOD, Kind::Gauge, "1 if the rights file that was read last is in force."),
+    (LOGIN_FAILURES, Kind::Counter, "Requests to the admin interface by strangers."),
     (CONNECTIONS, Kind::Gauge, "Connections of clients, by worker."),
     (ACCEPTS_PAUSED, Kind::Counter, "Times that a worker stopped accepting for too many connections."),
     (HANDSHAKES_FAILED, Kind::Counter, "Clients with whom TLS could not be agreed on."),

@@ -26,6 +26,8 @@ pub struct AcceptSettings {
     pub only_tls13: bool,
     /// Who clients must be; `None` if they are not asked.
     pub clients: Option<ClientCertificates>,
+    /// Whether HTTP/2 is spoken beside HTTP/1.1.
+    pub http2: bool,
 }
 
 /// Certificates of clients.
@@ -121,7 +123,8 @@ impl Material for Acceptor {
             .map_err(unusable)?
             .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(Served::new(identities)));
-        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP11.to_vec()];
+        let protocols: &[&[u8]] = if self.settings.http2 { &[HTTP2, HTTP11] } else { &[HTTP11] };
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         self.resume(&mut config).map_err(unusable)?;
         self.current.store(Some(Arc::new(config)));
         Ok(expiries)

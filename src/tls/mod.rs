@@ -9,6 +9,7 @@ mod accept;
 mod caller;
 mod connect;
 mod files;
+mod holder;
 mod identity;
 mod spiffe;
 
@@ -21,6 +22,7 @@ pub(crate) use caller::caller;
 pub use connect::{ConnectSettings, Connector};
 pub use files::Trouble;
 pub(crate) use files::{Material, Signature};
+pub(crate) use holder::Holder;
 pub use identity::{Expiry, KeyPair};
 
 /// The ALPN names of the two protocols (RFC 7301).

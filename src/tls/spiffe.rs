@@ -72,7 +72,7 @@ impl ServerCertVerifier for SpiffeVerifier {
 }
 
 /// A certificate's SPIFFE identity: its only URI.
-fn identity(certificate: &CertificateDer<'_>) -> Option<String> {
+pub(super) fn identity(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
     let mut uris = names.value.general_names.iter().filter_map(|name| match name {

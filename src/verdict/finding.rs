@@ -44,6 +44,15 @@ pub struct Moment {
     pub ungated_s: f64,
 }
 
+/// What one question has to say, whether or not that is enough.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weighed {
+    /// As if it were a finding; its evidence is that of this question alone.
+    pub finding: Finding,
+    /// The same evidence, whether or not it may be a shared event.
+    pub ungated_s: f64,
+}
+
 impl Finding {
     /// How long the evidence took to grow.
     pub fn took(&self) -> Duration {

@@ -7,7 +7,7 @@ use super::ages::{self, AgeBets, AgeEstimate, AgeInquiry, Ages, CLASSES};
 use super::assurance::{Assurance, Assured};
 use super::bets::Bets;
 use super::block::{Block, Part, Stratum, Votes};
-use super::finding::{Finding, Moment};
+use super::finding::{Finding, Moment, Weighed};
 use super::foresight::unasked;
 use super::inquiry::{Alone, Inquiry, OfWhole};
 use super::noise::Noise;
@@ -299,6 +299,22 @@ impl Judge {
         let (_, all) = self.sums();
         let lead = self.panels().max_by(|a, b| a.2.ungated_s().total_cmp(&b.2.ungated_s()))?;
         (lead.2.ungated_s() >= WORTH_KEEPING_S).then(|| finding(lead, now, all, self.rule.promise_s()))
+    }
+
+    /// What speaks against Kubernetes on each question at this moment, of the stratum where that is most.
+    pub fn by_question(&self, now: Millis) -> PerQuestion<Weighed> {
+        let promise_s = self.rule.promise_s();
+        let most = |question| {
+            let panels = self.panels().filter(move |panel| panel.0 == question);
+            panels.max_by(|a, b| a.2.ungated_s().total_cmp(&b.2.ungated_s()))
+        };
+        PerQuestion::from_fn(|question| {
+            let lead = most(question).unwrap_or((question, None, &self.whole[question].panel));
+            Weighed {
+                finding: finding(lead, now, lead.2.evidence_s(), promise_s),
+                ungated_s: lead.2.ungated_s(),
+            }
+        })
     }
 
     /// The evidence second by second, as far as it was worth keeping; the last minute of it.

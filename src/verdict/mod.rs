@@ -92,7 +92,7 @@ pub use ballot::{Ballot, Ticket};
 pub use bets::{Bets, LADDER, right_now_projection};
 pub use block::{Block, Counts, Part, Stratum, Votes};
 pub use detector::gate;
-pub use finding::{Finding, Moment};
+pub use finding::{Finding, Moment, Weighed};
 pub use foresight::{Degradation, Foresight, Hindrance};
 pub use groups::Groups;
 pub use judge::{Judge, Standing, Verdict};

@@ -46,8 +46,8 @@ async fn a_night_with_the_command_line() {
 
     let weight = run(&proxy, &["weight", "a", "5", "--reason", "slowly", "--for", "2h"]).await;
     let text = out(&weight);
-    assert!(text.starts_with("a: weight 25.00 → 5.00\napplied on 2 of 2 workers in "), "{text}");
-    assert!(text.contains("in 2h the configuration file decides again"), "{text}");
+    assert!(text.starts_with("a: weight 25.00 → 5.00; nobody asks for it at present\napplied on 2 of 2 workers in "), "{text}");
+    assert!(text.contains("in 2h the ramp or the configuration file decides again"), "{text}");
     assert!(out(&run(&proxy, &["status"]).await).contains("override: "));
 
     let cleared = run(&proxy, &["weight", "a", "--clear", "--reason", "back"]).await;
@@ -159,8 +159,12 @@ async fn a_second_process_on_the_same_state_is_refused() {
 }
 
 #[test]
-fn the_schema_is_printed_for_both_files() {
-    for (arguments, part) in [(&["schema"][..], "\"split\""), (&["schema", "switchback"], "\"listeners\"")] {
+fn the_schema_is_printed_for_every_file() {
+    for (arguments, part) in [
+        (&["schema"][..], "\"split\""),
+        (&["schema", "switchback"], "\"listeners\""),
+        (&["schema", "rights"], "\"unix-groups\""),
+    ] {
         let output = Process::run(arguments);
         assert!(output.status.success() && out(&output).contains(part), "{arguments:?}");
     }

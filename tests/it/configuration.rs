@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::proxy::Service;
 use crate::support::tls::Authority;
-use switchback::config::{SchemaOf, diff, load, schema, show};
+use switchback::config::{SchemaOf, diff, load, load_rights, schema, show};
 use switchback::model::Address;
 
 fn repository() -> &'static Path {
@@ -81,6 +81,51 @@ fn every_broken_configuration_is_explained_with_its_place_and_the_mend() {
         assert_eq!(faults.len(), told, "{}: as many for programs as for people", case.display());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn the_shipped_rights_have_no_faults_with_and_without_their_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    lay(&repository().join("config"), folder.path());
+    Authority::new("login").write(&folder.path().join("ca.pem"));
+    let text = fs::read_to_string(repository().join("config/rights.toml")).unwrap();
+    // What is an example stands right behind a mark, and is the heading of a table, or a key and a value.
+    let is_key = |key: &str| key.starts_with(|c: char| c.is_ascii_lowercase()) && !key.trim().contains(' ');
+    let is_example =
+        |line: &str| line.starts_with('[') || line.split_once('=').is_some_and(|(key, _)| is_key(key));
+    let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+        Some(example) if is_example(example) => example,
+        _ => line,
+    });
+    let examples = lines.collect::<Vec<_>>().join("\n").replace("tls/login-ca.pem", "ca.pem");
+    assert!(examples.contains("\n[tokens.ci]\n") && examples.contains("\n[oidc]\n"));
+    let validator = jsonschema::validator_for(&schema(SchemaOf::Rights)).unwrap();
+    for text in [text, examples] {
+        fs::write(folder.path().join("rights.toml"), &text).unwrap();
+        let loaded = load_rights(&folder.path().join("rights.toml"));
+        loaded.map_err(|faults| switchback::config::render(&faults, false)).unwrap();
+        let value: serde_json::Value = toml::from_str(&text).unwrap();
+        assert!(validator.is_valid(&value), "{text}");
+    }
+}
+
+/// A rights file may be ahead of the services' files, or mistyped: that is said, and no fault.
+#[test]
+fn rights_over_what_there_is_not_are_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    lay(&repository().join("config"), &config);
+    let text = fs::read_to_string(config.join("switchback.toml")).unwrap();
+    fs::write(config.join("switchback.toml"), text.replace("# rights = ", "rights = ")).unwrap();
+    let rights = "[users.anna]\nrole = \"viewer\"\nteams = [\"playlist-squad\", \"playlist-sqad\"]\nservices = [\"serch\"]\n";
+    fs::write(config.join("rights.toml"), rights).unwrap();
+    let output = check(&config, &[]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("no faults in 4 files"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let notes = "note: config/rights.toml names service serch, and there is none\n\
+                 note: config/rights.toml names team playlist-sqad, and no service is of it\n";
+    assert_eq!(said, notes);
 }
 
 #[test]
@@ -278,6 +323,7 @@ fn the_schema_fits_the_shipped_files_and_finds_mistakes() {
         (SchemaOf::Process, "config/switchback.toml"),
         (SchemaOf::Service, "config/services/playlist.toml"),
         (SchemaOf::Service, "config/services/search.toml"),
+        (SchemaOf::Rights, "config/rights.toml"),
     ] {
         let validator = jsonschema::validator_for(&schema(of)).unwrap();
         let text = fs::read_to_string(repository().join(path)).unwrap();

@@ -18,10 +18,10 @@ use crate::support::process::Process;
 use crate::support::proxy::{Folder, Service};
 
 /// Calls by which files are written.
-const WRITES: &str =
-    "openat,write,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,ftruncate";
-/// More than any change takes.
-const MOST_CALLS: usize = 60;
+const WRITES: [&str; 9] =
+    ["openat", "write", "fsync", "fdatasync", "rename", "unlink", "mkdir", "ftruncate", "fchmod"];
+/// More of one call than any change makes.
+const MOST: usize = 20;
 
 /// What is done while the process may be killed.
 struct Change {
@@ -41,8 +41,9 @@ struct Saboteur {
 }
 
 impl Saboteur {
-    /// Does this to the process when a thread of it makes such a call for the nth time.
-    fn attach(process: &Process, state: &Path, calls: &str, what: &str, nth: usize) -> Self {
+    /// Does this to the process when it makes this call for the nth time. All writing is done by one thread, so that the nth
+    /// of a thread, as strace counts, is the nth of all.
+    fn attach(process: &Process, state: &Path, call: &str, what: &str, nth: usize) -> Self {
         let mut command = Command::new("strace");
         command.args(["-f", "-o", "/dev/null"]);
         for path in watched(state) {
@@ -50,9 +51,9 @@ impl Saboteur {
         }
         command
             .arg("-e")
-            .arg(format!("trace={calls}"))
+            .arg(format!("trace={call}"))
             .arg("-e")
-            .arg(format!("inject={calls}:{what}:when={nth}"))
+            .arg(format!("inject={call}:{what}:when={nth}"))
             .arg("-p")
             .arg(process.id().to_string());
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -141,51 +142,64 @@ async fn prepared(change: &Change) -> Folder {
     folder
 }
 
+/// Makes the change again and again, with the process killed at another call each time, until there is none left to kill it at.
 async fn killed_at_every_call(change: Change, deed: &str) {
     let mut killed = 0;
-    for nth in 1..=MOST_CALLS {
-        let folder = prepared(&change).await;
-        let (mut process, _, admin) = Process::serve(folder.path());
-        wait_for_the_start(&folder, change.held).await;
-        let saboteur = Saboteur::attach(&process, &folder.state(), WRITES, "signal=KILL", nth);
-        let got = ask(admin, &change.method, change.path, &change.body).await;
-        if let Some(got) = &got {
-            assert_eq!(got.status, 200, "{}", got.text());
-            // What comes behind the answer: receipts, and their seals.
-            let quiet = async || {
-                ask(admin, &Method::GET, "/v1/process", &Value::Null)
-                    .await
-                    .is_none_or(|got| got.json()["unwritten_history"] == 0)
-            };
-            eventually("all is written, or the process is gone", quiet).await;
-        }
-        drop(saboteur);
-        let survived = process.is_running();
-        killed += usize::from(!survived);
-        process.kill();
-
-        let allows = allowed(&folder);
-        let (mut process, _, admin) = Process::serve(folder.path());
-        let status = status(admin).await;
-        let weight = status["weight_percent"].as_f64().unwrap();
-        let at = format!("killed at call {nth}: {status}");
-        assert!(weight <= allows, "{at}: the record allows {allows}");
-        assert!([change.before, change.after].iter().any(|known| (known - weight).abs() < 1e-9), "{at}");
-        if let Some(got) = got {
-            let told = got.json()["changes"][0]["after_percent"].as_f64().unwrap();
-            // What was told of a hold stands; and what is toward Kubernetes was written before it was told.
-            let is_safe = got.json()["written"] == true || change.after > change.before;
-            assert!(!is_safe || (told - weight).abs() < 1e-9, "{at}: {}", got.text());
-        }
-        process.kill();
-        let raised = weight > change.before;
-        assert!(!raised || entries(&folder, deed) > 0, "{at}: more than the history says");
-        if survived {
-            assert!(killed > 5, "it was killed {killed} times only");
-            return;
+    for call in WRITES {
+        for nth in 1..=MOST {
+            if !killed_at(&change, deed, call, nth).await {
+                break;
+            }
+            killed += 1;
+            assert!(nth < MOST, "it was killed at {call} {nth} still");
         }
     }
-    panic!("it was killed at call {MOST_CALLS} still");
+    // Written, on the disk and in its place: the history, then the record.
+    assert!(killed >= 7, "it was killed {killed} times only");
+}
+
+/// Tells whether it was killed.
+async fn killed_at(change: &Change, deed: &str, call: &str, nth: usize) -> bool {
+    let folder = prepared(change).await;
+    let (mut process, _, admin) = Process::serve(folder.path());
+    wait_for_the_start(&folder, change.held).await;
+    let saboteur = Saboteur::attach(&process, &folder.state(), call, "signal=KILL", nth);
+    let got = ask(admin, &change.method, change.path, &change.body).await;
+    if let Some(got) = &got {
+        assert_eq!(got.status, 200, "{}", got.text());
+    }
+    // What comes behind the answer: receipts, and their seals.
+    let mut lives = false;
+    eventually("all is written, or the process is gone", async || {
+        let got = ask(admin, &Method::GET, "/v1/process", &Value::Null).await;
+        lives = got.is_some();
+        got.is_none_or(|got| got.json()["unwritten_history"] == 0)
+    })
+    .await;
+    if lives {
+        process.kill();
+    } else {
+        process.wait();
+    }
+    drop(saboteur);
+
+    let allows = allowed(&folder);
+    let (mut process, _, admin) = Process::serve(folder.path());
+    let status = status(admin).await;
+    process.kill();
+    let weight = status["weight_percent"].as_f64().unwrap();
+    let at = format!("killed at {call} {nth}: {status}");
+    assert!(weight <= allows, "{at}: the record allows {allows}");
+    assert!([change.before, change.after].iter().any(|known| (known - weight).abs() < 1e-9), "{at}");
+    if let Some(got) = got {
+        let told = got.json()["changes"][0]["after_percent"].as_f64().unwrap();
+        // What was told of a hold stands; and what is toward Kubernetes was written before it was told.
+        let is_safe = got.json()["written"] == true || change.after > change.before;
+        assert!(!is_safe || (told - weight).abs() < 1e-9, "{at}: {}", got.text());
+    }
+    let raised = weight > change.before;
+    assert!(!raised || entries(&folder, deed) > 0, "{at}: more than the history says");
+    !lives
 }
 
 /// The start itself is written down: what comes behind it is the change.
@@ -255,28 +269,40 @@ async fn a_ramp_starts_or_does_not_wherever_the_process_is_killed() {
 /// Helios is in force at once and written by and by.
 #[tokio::test(flavor = "multi_thread")]
 async fn whichever_call_fails_nothing_is_in_force_that_is_not_written_and_no_hold_is_lost() {
-    for (nth, error) in (1..=8).zip(["ENOSPC", "EIO"].into_iter().cycle()) {
-        let folder = Folder::with(&[service()]);
-        let (mut process, _, admin) = Process::serve(folder.path());
-        wait_for_the_start(&folder, false).await;
-        let saboteur = Saboteur::attach(&process, &folder.state(), WRITES, &format!("error={error}"), nth);
-        let body = json!({ "percent": 80.0, "reason": "more" });
-        let got = ask(admin, &Method::PUT, "/v1/services/a/weight", &body).await.unwrap();
-        let weight = status(admin).await["weight_percent"].as_f64().unwrap();
-        assert_eq!(weight > 50.0, got.status == 200, "call {nth}, {error}: {}", got.text());
-        assert!(weight <= allowed(&folder), "call {nth}, {error}");
-        let body = json!({ "services": ["a"], "reason": "INC-1" });
-        let got = ask(admin, &Method::POST, "/v1/revert", &body).await.unwrap();
-        assert_eq!(got.status, 200, "{}", got.text());
-        assert_eq!(status(admin).await["why"], "held");
-        drop(saboteur);
-        eventually("all is written", async || {
-            let process = ask(admin, &Method::GET, "/v1/process", &Value::Null).await.unwrap().json();
-            process["unwritten"] == 0 && process["unwritten_history"] == 0
-        })
-        .await;
-        process.kill();
-        assert!(allowed(&folder) < 1e-9);
-        assert!(entries(&folder, "reverted") == 1, "call {nth}, {error}");
+    for error in ["ENOSPC", "EIO"] {
+        for (call, nth) in [("openat", 1), ("openat", 2), ("write", 1), ("write", 2)].into_iter().chain([
+            ("fsync", 1),
+            ("fsync", 2),
+            ("fdatasync", 1),
+            ("rename", 1),
+        ]) {
+            fails_at(call, nth, error).await;
+        }
     }
+}
+
+async fn fails_at(call: &str, nth: usize, error: &str) {
+    let folder = Folder::with(&[service()]);
+    let (mut process, _, admin) = Process::serve(folder.path());
+    wait_for_the_start(&folder, false).await;
+    let saboteur = Saboteur::attach(&process, &folder.state(), call, &format!("error={error}"), nth);
+    let at = format!("{call} {nth} fails with {error}");
+    let body = json!({ "percent": 80.0, "reason": "more" });
+    let got = ask(admin, &Method::PUT, "/v1/services/a/weight", &body).await.unwrap();
+    let weight = status(admin).await["weight_percent"].as_f64().unwrap();
+    assert_eq!(weight > 50.0, got.status == 200, "{at}: {}", got.text());
+    assert!(weight <= allowed(&folder), "{at}");
+    let body = json!({ "services": ["a"], "reason": "INC-1" });
+    let got = ask(admin, &Method::POST, "/v1/revert", &body).await.unwrap();
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert_eq!(status(admin).await["why"], "held");
+    drop(saboteur);
+    eventually("all is written", async || {
+        let process = ask(admin, &Method::GET, "/v1/process", &Value::Null).await.unwrap().json();
+        process["unwritten"] == 0 && process["unwritten_history"] == 0
+    })
+    .await;
+    process.kill();
+    assert!(allowed(&folder) < 1e-9);
+    assert_eq!(entries(&folder, "reverted"), 1, "{at}");
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod acceptance;
+mod access;
 mod access_log;
 mod admin;
 mod bulkheads;
@@ -35,6 +36,7 @@ mod peers;
 mod pools;
 mod proxy_protocol;
 mod proxying;
+mod receipts;
 mod refusals;
 mod rehearsal;
 mod reload;

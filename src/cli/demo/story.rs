@@ -54,7 +54,7 @@ pub(super) async fn tell(show: Show, rate: u32, once: bool) -> Result<Ended> {
     let stage = Stage::set(DELAY_MS)?;
     let load = Load::new(stage.listener, HOST);
     let loading = tokio::task::spawn_local(load.clone().run(rate));
-    let admin = Address::Tcp(stage.proxy.admin_address().to_string());
+    let admin = Address::from(stage.proxy.admin_address());
     let mut teller = Teller {
         show,
         clock: Clock::start(),

@@ -13,7 +13,7 @@ pub(crate) use chain::sha256;
 pub use entry::{Deed, DeedOutcome, Draft, HistoryEntry, ReceiptSeal};
 pub(crate) use files::History;
 pub use read::{HistoryFault, Verification};
-pub(crate) use read::{Page, Reader, receipt_file};
+pub(crate) use read::{Page, Reader, receipt_at, receipt_file, receipts_in};
 
 /// Its folder in the state directory.
 pub(crate) const FOLDER: &str = "history";

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ServiceName;
+
+use super::super::journal::ReceiptRecord;
 use super::chain::{Link, sha256};
 use super::entry::{HistoryEntry, ReceiptSeal};
 use super::files::{files_in, name, seq_of};
@@ -131,6 +134,17 @@ impl Reader {
         Ok(verification)
     }
 
+    /// The receipts of a service's reverts, the newest first. What cannot be read is left out.
+    pub(crate) fn receipts(&self, service: &ServiceName) -> Vec<ReceiptRecord> {
+        let paths = receipts_in(&self.receipts.join(service.as_str()));
+        paths.iter().rev().filter_map(|path| receipt_at(path)).collect()
+    }
+
+    /// The receipt of the revert at this time.
+    pub(crate) fn receipt(&self, service: &ServiceName, reverted_unix_ms: u64) -> Option<ReceiptRecord> {
+        receipt_at(&self.receipts.join(service.as_str()).join(receipt_file(reverted_unix_ms)))
+    }
+
     /// A receipt that was rotated away is no fault: each service keeps so many.
     fn check_receipt(&self, service: &str, seal: &ReceiptSeal, verification: &mut Verification) {
         let file = format!("{service}/{}", receipt_file(seal.reverted_unix_ms));
@@ -155,6 +169,21 @@ impl Verification {
 /// The name of a receipt's file.
 pub(crate) fn receipt_file(reverted_unix_ms: u64) -> String {
     format!("{reverted_unix_ms:016}.json")
+}
+
+/// Receipts by age, the oldest first: their names are times.
+pub(crate) fn receipts_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+pub(crate) fn receipt_at(path: &Path) -> Option<ReceiptRecord> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 /// Lines that end: the last may be under way.

@@ -24,7 +24,8 @@ pub use calibration::{
 pub(crate) use endpoints::EndpointsRecord;
 pub(crate) use ledger::LedgerRecord;
 pub use receipt::{
-    ActorRecord, AppliedRecord, BlamedRecord, CourseRecord, FindingRecord, ReceiptRecord, SideRecord,
+    ActorRecord, AppliedRecord, BlamedRecord, CitedRecord, CourseRecord, EvidenceRecord, FindingRecord,
+    ReceiptRecord, SecondRecord, SideRecord,
 };
 #[cfg(test)]
 pub(in crate::control) use record::{decode, encode};

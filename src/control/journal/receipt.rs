@@ -15,10 +15,17 @@ pub struct ReceiptRecord {
     pub by: ActorRecord,
     /// Why, in one line.
     pub reason: String,
-    /// The weight before; after it is 0.
+    /// The weight before …
     pub weight_before_percent: f64,
+    /// … and after.
+    #[serde(default)]
+    pub weight_after_percent: f64,
     /// The evidence, if the judge reverted.
     pub finding: Option<FindingRecord>,
+    /// What each question had to say, whether or not that is enough. Receipts of version 0.1 have none, nor `timeline` and
+    /// `cited`.
+    #[serde(default)]
+    pub evidence: Vec<EvidenceRecord>,
     /// Seconds that `helios`, `kubernetes`, `blamed`, `rescued` and `unrescued` cover, up to the revert.
     pub window_s: f64,
     /// What Helios did meanwhile.
@@ -27,6 +34,13 @@ pub struct ReceiptRecord {
     pub kubernetes: SideRecord,
     /// Where Kubernetes' failures happened, the worst first.
     pub blamed: Vec<BlamedRecord>,
+    /// What happened second by second, from ten seconds before the window, at most a minute; seconds without requests are
+    /// left out.
+    #[serde(default)]
+    pub timeline: Vec<SecondRecord>,
+    /// A few requests that failed on Kubernetes, the latest first, if the service gives its requests identifiers.
+    #[serde(default)]
+    pub cited: Vec<CitedRecord>,
     /// Requests that failed on Kubernetes and were answered by Helios.
     pub rescued: u64,
     /// Requests that failed on Kubernetes, and whose clients were told so.
@@ -127,6 +141,63 @@ pub struct BlamedRecord {
     pub cause: String,
     /// How often.
     pub count: u64,
+}
+
+/// What one question had to say: the most that it had on any route, or on the whole service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceRecord {
+    /// `failure`, `stall`, `slow50`, `slower`, `slow99`, `far` or `farther`.
+    pub question: String,
+    /// The route; absent if it is the whole service.
+    pub route: Option<String>,
+    /// The evidence, in seconds. What all questions have together is compared with the promise.
+    pub evidence_s: f64,
+    /// The same, whether or not it may be a shared event.
+    pub ungated_s: f64,
+    /// Votes of Helios while it grew.
+    pub helios_votes: u64,
+    /// Bad ones among them.
+    pub helios_bad: u64,
+    /// Votes of Kubernetes while it grew.
+    pub kubernetes_votes: u64,
+    /// Bad ones among them.
+    pub kubernetes_bad: u64,
+    /// The share of bad votes that was tolerated from Kubernetes, 0 to 1.
+    pub tolerated: f64,
+    /// After so many milliseconds a request on Helios votes bad, if its age is asked.
+    pub helios_after_ms: Option<f64>,
+    /// After so many milliseconds a request on Kubernetes votes bad: later by what is tolerated.
+    pub kubernetes_after_ms: Option<f64>,
+}
+
+/// What happened in one second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecondRecord {
+    /// When it began, in milliseconds since 1970 UTC.
+    pub from_unix_ms: u64,
+    /// Tries on Helios that ended.
+    pub helios_tries: u64,
+    /// Failed ones among them that were Helios' fault.
+    pub helios_failed: u64,
+    /// Tries on Kubernetes that ended.
+    pub kubernetes_tries: u64,
+    /// Failed ones among them that were Kubernetes' fault.
+    pub kubernetes_failed: u64,
+    /// Requests that failed on Kubernetes and were answered by Helios.
+    pub rescued: u64,
+    /// Requests that failed on Kubernetes, and whose clients were told so.
+    pub unrescued: u64,
+}
+
+/// A request that failed on Kubernetes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CitedRecord {
+    /// Its identifier, or the trace that it is part of.
+    pub id: String,
+    /// The endpoint that was asked.
+    pub endpoint: String,
+    /// What went wrong: `connect_refused`, `status`, ….
+    pub cause: String,
 }
 
 /// When a change had reached the workers.

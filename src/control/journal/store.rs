@@ -11,7 +11,9 @@ use tracing::warn;
 use crate::model::ServiceName;
 use crate::rollout::{Record, Word};
 
-use super::super::history::{self, Draft, History, ReceiptSeal, receipt_file, sha256};
+use super::super::history::{
+    self, Draft, History, ReceiptSeal, receipt_at, receipt_file, receipts_in, sha256,
+};
 use super::calibration::CalibrationsRecord;
 use super::endpoints::EndpointsRecord;
 use super::ledger::LedgerRecord;
@@ -261,18 +263,7 @@ fn write_aside(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<(PathBuf, 
 }
 
 fn latest_receipt(folder: &Path) -> Option<ReceiptRecord> {
-    receipts_in(folder).iter().rev().find_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok())
-}
-
-/// Receipts by age, the oldest first: their names are times.
-fn receipts_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "json"))
-        .collect();
-    paths.sort();
-    paths
+    receipts_in(folder).iter().rev().find_map(|path| receipt_at(path))
 }
 
 fn name_of(path: &Path, extension: &str) -> Option<ServiceName> {

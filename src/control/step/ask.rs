@@ -4,7 +4,9 @@ use crate::model::{Caller, Role, ServiceName};
 
 use super::super::calibration;
 use super::super::entry::Entry;
-use super::super::event::{Answer, Ask, Command, Effect, Intent, Looking, Now, Reach, Refused, Why, Wish};
+use super::super::event::{
+    Answer, Ask, Command, Effect, Happening, Intent, Looking, Now, Reach, Refused, Why, Wish,
+};
 use super::super::history::{Deed, DeedOutcome, Draft};
 use super::super::ledger::sum_up;
 use super::super::note::Note;
@@ -35,6 +37,14 @@ pub(super) fn answer(state: &mut State, ask: Ask, caller: Box<Caller>, command: 
         }
         Command::RightsChanged(details) => {
             todo.note(Deed::RightsChanged, &details);
+            todo.announce(Happening::RightsChanged, None, details.to_string());
+            todo.answer(ask, Answer::Noted);
+        }
+        Command::RightsRefused(details) => {
+            let (outcome, text) = (DeedOutcome::Refused, details.to_string());
+            let draft = Draft { outcome, details: Some(text.clone()), ..Draft::done(Deed::RightsChanged) };
+            todo.push(Effect::History(draft));
+            todo.announce(Happening::RightsRefused, None, text);
             todo.answer(ask, Answer::Noted);
         }
         look => {
@@ -75,14 +85,8 @@ fn tell(state: &mut State, caller: &Caller, command: Command, now: Now) -> Answe
             preview(state, caller, &intent, now).map_or_else(Answer::Refused, Answer::Preview)
         }
         Command::Migration => {
-            let mut rows = Vec::new();
-            for slot in state.slots() {
-                let Some(entry) = state.entry(slot).filter(|entry| sees(caller, entry, None)) else {
-                    continue;
-                };
-                let status = entry.status(&fleet, now);
-                rows.push(entry.ledger.row(&entry.config, &status, now.wall));
-            }
+            let rows = state.ledger(now, |entry| sees(caller, entry, None));
+            let rows = rows.into_iter().map(|(_, row)| row).collect();
             Answer::Migration(Box::new(sum_up(rows, now.wall)))
         }
         Command::MayLook(_) => {
@@ -90,7 +94,10 @@ fn tell(state: &mut State, caller: &Caller, command: Command, now: Now) -> Answe
             Answer::Visible(Arc::new(seen.map(|entry| entry.config.name.to_string()).collect()))
         }
         // These are no questions.
-        Command::Change(..) | Command::LoginFailed { .. } | Command::RightsChanged(_) => Answer::Noted,
+        Command::Change(..)
+        | Command::LoginFailed { .. }
+        | Command::RightsChanged(_)
+        | Command::RightsRefused(_) => Answer::Noted,
     }
 }
 
@@ -155,7 +162,9 @@ fn takes(command: &Command) -> (Role, Over<'_>) {
         }
         Command::Change(intent, _) => (Role::Operator, over(intent)),
         // Nobody asks for these: Switchback's own interface tells them.
-        Command::LoginFailed { .. } | Command::RightsChanged(_) => (Role::Viewer, Over::Nothing),
+        Command::LoginFailed { .. } | Command::RightsChanged(_) | Command::RightsRefused(_) => {
+            (Role::Viewer, Over::Nothing)
+        }
     }
 }
 
@@ -180,7 +189,7 @@ fn deed_of(command: &Command) -> Deed {
     match command {
         Command::Change(intent, _) => deed(intent),
         Command::LoginFailed { .. } => Deed::LoginFailed,
-        Command::RightsChanged(_) => Deed::RightsChanged,
+        Command::RightsChanged(_) | Command::RightsRefused(_) => Deed::RightsChanged,
         Command::Process
         | Command::Status(_)
         | Command::Receipt(_)
@@ -236,11 +245,12 @@ fn process_status(state: &State, now: Now) -> ProcessStatus {
         configuration: state.fingerprint.clone(),
         configuration_unix_ms: state.loaded_at.0,
         configuration_faults: state.faults.clone(),
+        rights_faults: Vec::new(), // the admin interface knows, and fills it in
         needs_restart: state.needs_restart.iter().map(ToString::to_string).collect(),
         connections: state.connections.iter().sum(),
         services: state.entries().count(),
         held: state.entries().filter(held).count(),
-        unwritten: state.entries().filter(|entry| entry.written < entry.rollout.revision()).count(),
+        unwritten: state.unwritten(),
         unwritten_history: 0, // as with workers_current
         paused_ramps: state.entries().filter(paused).count(),
         fleet_guard: state.guard.alarm().map(ToString::to_string),

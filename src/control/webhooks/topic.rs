@@ -34,6 +34,8 @@ pub(super) fn topic_of(happening: Happening) -> Option<Topic> {
         | Happening::Well
         | Happening::Panicking
         | Happening::Room
+        | Happening::RightsChanged
+        | Happening::RightsRefused
         | Happening::Shedding => None,
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod endpoint;
 pub(crate) mod frames;
 pub(crate) mod helios;
+pub(crate) mod issuer;
 pub(crate) mod kubernetes;
 pub(crate) mod leg;
 pub(crate) mod load;

@@ -44,6 +44,11 @@ impl Process {
         command(arguments).output().unwrap()
     }
 
+    /// The same with these variables.
+    pub(crate) fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        command(arguments).envs(variables.iter().copied()).output().unwrap()
+    }
+
     /// Starts an endpoint, and tells where it listens.
     pub(crate) fn endpoint(name: &str) -> (Self, SocketAddr) {
         let mut process = Self::start(&["endpoint", "127.0.0.1:0", "--name", name]);
@@ -126,6 +131,9 @@ impl Drop for Process {
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchback"));
-    command.args(arguments).env_remove("SWITCHBACK_ADMIN").env("NO_COLOR", "1").stdin(Stdio::null());
+    for variable in ["ADMIN", "TOKEN", "TOKEN_FILE", "AUTHORITIES", "CERTIFICATE", "KEY", "CONFIG"] {
+        command.env_remove(format!("SWITCHBACK_{variable}"));
+    }
+    command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
     command
 }

@@ -26,6 +26,7 @@ pub(crate) struct Folder(TempDir);
 /// A service's file.
 pub(crate) struct Service {
     name: String,
+    team: String,
     host: String,
     path: String,
     weight: f64,
@@ -44,6 +45,7 @@ impl Service {
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            team: "t".to_owned(),
             host: format!("{name}.test"),
             path: "/".to_owned(),
             weight: 0.0,
@@ -55,6 +57,11 @@ impl Service {
             split: String::new(),
             rest: String::new(),
         }
+    }
+
+    pub(crate) fn team(mut self, team: &str) -> Self {
+        team.clone_into(&mut self.team);
+        self
     }
 
     pub(crate) fn host(mut self, host: &str) -> Self {
@@ -138,7 +145,8 @@ protocol = {protocol:?}
             )
         };
         format!(
-            "team = \"t\"\n[match]\nhosts = [{:?}]\npaths = [{:?}]\n[split]\nkubernetes = {:?}\n{}\n{}{}{}\n",
+            "team = {:?}\n[match]\nhosts = [{:?}]\npaths = [{:?}]\n[split]\nkubernetes = {:?}\n{}\n{}{}{}\n",
+            self.team,
             self.host,
             self.path,
             self.weight,
@@ -189,6 +197,12 @@ impl Folder {
         let text = std::fs::read_to_string(self.path().join("switchback.toml")).unwrap();
         let listener = "[listeners.http]\n";
         self.write_process(&text.replace(listener, &format!("{listener}{lines}\n")));
+    }
+
+    /// Adds lines to `[admin]` of `switchback.toml`.
+    pub(crate) fn add_to_admin(&self, lines: &str) {
+        let text = std::fs::read_to_string(self.path().join("switchback.toml")).unwrap();
+        self.write_process(&text.replace("[admin]\n", &format!("[admin]\n{lines}\n")));
     }
 
     /// Adds sections to `switchback.toml`.

@@ -167,6 +167,16 @@ impl TlsClient {
         resumed
     }
 
+    /// Agrees on TLS over a connection that is there, and speaks HTTP/1.1.
+    pub(crate) async fn over(&self, stream: TcpStream, host: &str) -> std::io::Result<Client> {
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        let stream = TlsConnector::from(self.config(b"http/1.1")).connect(name, stream).await?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(Client::of_http1(sender))
+    }
+
     /// Connects to a host, and speaks what the two agree on. Gives the certificate that was shown, too.
     pub(crate) async fn connect(
         &self,

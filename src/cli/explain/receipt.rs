@@ -1,117 +1,17 @@
 use std::time::Duration;
 
-use clap::Args;
-use http::{Method, StatusCode};
-
-use crate::admin::client::{self, Address, AskError};
 use crate::config::in_words;
 use crate::control::{
-    ActorRecord, DegradationStatus, FindingRecord, ReceiptRecord, SensitivityStatus, ServiceStatus,
+    ActorRecord, CitedRecord, EvidenceRecord, FindingRecord, ReceiptRecord, SecondRecord, ServiceStatus,
     SideRecord,
 };
 use crate::model::Cause;
 use crate::verdict::Question;
 
-use super::print::{ago, moment, percent, say, table};
-use super::status::{evidence, word};
-use super::{Failure, block_on};
-
-/// Arguments of `explain`.
-#[derive(Args, Debug)]
-pub(super) struct Explain {
-    /// The service.
-    service: String,
-    /// Tells instead how soon the judge would see trouble, at the present rates of requests.
-    #[arg(long)]
-    sensitivity: bool,
-    /// Prints the receipt as it is kept, or what the admin interface answers.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Explain {
-    pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
-        let status = client::service(&self.service);
-        let what = if self.sensitivity { "sensitivity" } else { "receipt" };
-        let path = format!("{status}/{what}");
-        if self.json {
-            say(&block_on(client::ask_text(admin, Method::GET, &path, None::<&()>))?);
-            return Ok(());
-        }
-        if self.sensitivity {
-            let sensitivity = block_on(client::ask(admin, Method::GET, &path, None::<&()>))?;
-            say(&tell_sensitivity(&sensitivity));
-            return Ok(());
-        }
-        let receipt = match block_on(client::ask(admin, Method::GET, &path, None::<&()>)) {
-            Ok(receipt) => Some(receipt),
-            // It was never reverted, or there is no such service: its status tells which.
-            Err(Failure::Admin(AskError::Refused { status: StatusCode::NOT_FOUND, .. })) => None,
-            Err(failure) => return Err(failure),
-        };
-        let status: ServiceStatus = block_on(client::ask(admin, Method::GET, &status, None::<&()>))?;
-        say(&match receipt {
-            Some(receipt) => tell(&receipt, Some(&status)),
-            None => tell_state(&status),
-        });
-        Ok(())
-    }
-}
-
-/// How soon trouble would be seen, as people read it.
-fn tell_sensitivity(sensitivity: &SensitivityStatus) -> String {
-    let SensitivityStatus { service, helios_per_second: helios, kubernetes_per_second: kubernetes, .. } =
-        sensitivity;
-    let promise = in_words(Duration::from_secs_f64(sensitivity.promise_s));
-    let head = format!(
-        "{service}: at {helios:.1}/s on Helios and {kubernetes:.1}/s on Kubernetes, with one false revert in \
-         {promise}, this is how soon it would be seen if on Kubernetes …"
-    );
-    let rows: Vec<_> = sensitivity
-        .degradations
-        .iter()
-        .map(|DegradationStatus { text, seen_in_s, why_never, .. }| {
-            let seen_in = match (seen_in_s, why_never) {
-                (Some(s), _) => in_words(Duration::from_secs_f64(*s)),
-                (None, Some(why)) => format!("never: {why}"),
-                (None, None) => "never, as it is".to_owned(),
-            };
-            vec![format!("  {text}"), seen_in]
-        })
-        .collect();
-    let off = match sensitivity.judge.as_str() {
-        "off" => "\nthe judge of this service is off",
-        "advise" => "\nthe judge of this service only advises",
-        _ => "",
-    };
-    format!("{head}\n{}{off}", table(&rows))
-}
-
-/// What the judge has to say of a service that was never reverted.
-fn tell_state(status: &ServiceStatus) -> String {
-    let mut rows = Vec::new();
-    let mut add = |what: &str, text: String| rows.push(vec![format!("  {what}"), text]);
-    add("weight", format!("{:.2} ({})", status.weight_percent, status.why));
-    add("judge", status.judge.clone());
-    if status.judge != "off" {
-        add("verdict", word(status));
-        add("evidence", evidence(status));
-        let gate = if status.shared { "shut: Helios is degraded too" } else { "not shut" };
-        add("gate", gate.to_owned());
-    }
-    if let Some(case) = &status.case {
-        add("what", what(case));
-        add("", on_helios(case));
-        add("how sure", how_sure(case));
-        if let Some(course) = course(case) {
-            add("", course);
-        }
-    }
-    format!("{} has never been reverted.\n{}", status.service, table(&rows))
-}
+use super::super::print::{ago, moment, percent, table};
 
 /// A receipt as people read it.
-pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> String {
+pub(in crate::cli) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> String {
     let by = match &receipt.by {
         ActorRecord::Judge => "the judge".to_owned(),
         ActorRecord::Guard => "the fleet guard".to_owned(),
@@ -144,6 +44,9 @@ pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> Stri
     for line in blamed(receipt) {
         add("where", line);
     }
+    if let Some(ids) = cited(receipt) {
+        add("requests", ids);
+    }
     for (line, text) in users(receipt).into_iter().enumerate() {
         add(if line == 0 { "users" } else { "" }, text);
     }
@@ -158,7 +61,7 @@ pub(super) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> Stri
     format!("{head}\n{}", table(&rows))
 }
 
-pub(super) fn what(finding: &FindingRecord) -> String {
+pub(in crate::cli) fn what(finding: &FindingRecord) -> String {
     let kind = question_in_words(&finding.question);
     // A law has no share of its own: what is counted is the middle of it.
     let counted =
@@ -174,16 +77,16 @@ pub(super) fn what(finding: &FindingRecord) -> String {
 }
 
 /// What a question asks, in words; one of another version in its own.
-pub(super) fn question_in_words(name: &str) -> &str {
+pub(in crate::cli) fn question_in_words(name: &str) -> &str {
     let question = Question::ALL.into_iter().find(|question| question.as_str() == name);
     question.map_or(name, |question| question.in_words())
 }
 
-pub(super) fn on_helios(finding: &FindingRecord) -> String {
+pub(in crate::cli) fn on_helios(finding: &FindingRecord) -> String {
     format!("the same on Helios: {} of {}", finding.helios_bad, finding.helios_votes)
 }
 
-pub(super) fn how_sure(finding: &FindingRecord) -> String {
+pub(in crate::cli) fn how_sure(finding: &FindingRecord) -> String {
     format!(
         "evidence {:.1e} s against the promise of {:.1e} s (one false revert in {}); gate {:.1} of {:.1} nats",
         finding.evidence_s,
@@ -195,7 +98,7 @@ pub(super) fn how_sure(finding: &FindingRecord) -> String {
 }
 
 /// How the evidence grew, as shares of the promise on the scale on which it grows evenly.
-fn course(finding: &FindingRecord) -> Option<String> {
+pub(super) fn course(finding: &FindingRecord) -> Option<String> {
     const TOLD: usize = 8;
     let share = |evidence_s: f64| (evidence_s.max(1.0).ln() / finding.promise_s.ln()).clamp(0.0, 1.0);
     let from = finding.course.len().saturating_sub(TOLD);
@@ -262,15 +165,15 @@ fn users(receipt: &ReceiptRecord) -> Vec<String> {
 }
 
 fn then(receipt: &ReceiptRecord) -> String {
-    let before = receipt.weight_before_percent;
+    let (before, after) = (receipt.weight_before_percent, receipt.weight_after_percent);
     match &receipt.applied {
         Some(applied) => format!(
-            "weight {before:.2} → 0.00 on {} of {} workers in {:.1} ms",
+            "weight {before:.2} → {after:.2} on {} of {} workers in {:.1} ms",
             applied.workers,
             applied.of,
             applied.took_us as f64 / 1e3
         ),
-        None => format!("weight {before:.2} → 0.00"),
+        None => format!("weight {before:.2} → {after:.2}"),
     }
 }
 
@@ -280,6 +183,77 @@ fn present(status: &ServiceStatus, receipt: &ReceiptRecord) -> String {
     }
     let since = status.since_unix_ms.map(|since| format!(" since {} ago", ago(since))).unwrap_or_default();
     format!("released: weight {:.2} ({}{since})", status.weight_percent, status.why)
+}
+
+/// What else is in a receipt: what each question had to say, and each second.
+pub(super) fn tell_more(receipt: &ReceiptRecord) -> String {
+    let mut parts = Vec::new();
+    if !receipt.evidence.is_empty() {
+        let head = ["question", "kubernetes", "helios", "tolerated", "bad after", "evidence"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(receipt.evidence.iter().map(asked));
+        parts.push(table(&rows));
+    }
+    if !receipt.timeline.is_empty() {
+        let head = ["second", "helios failed", "kubernetes failed", "rescued", "told so"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(receipt.timeline.iter().map(second));
+        parts.push(table(&rows));
+    }
+    if !receipt.cited.is_empty() {
+        let mut rows = vec![["request", "endpoint", "what"].map(str::to_owned).to_vec()];
+        let cited = receipt.cited.iter();
+        rows.extend(
+            cited
+                .map(|CitedRecord { id, endpoint, cause }| vec![id.clone(), endpoint.clone(), cause.clone()]),
+        );
+        parts.push(table(&rows));
+    }
+    if parts.is_empty() {
+        return "\nthis receipt is of an earlier version, which kept no more".to_owned();
+    }
+    format!("\n{}\n\nconfiguration {}", parts.join("\n\n"), receipt.configuration)
+}
+
+fn asked(evidence: &EvidenceRecord) -> Vec<String> {
+    let EvidenceRecord { question, route, helios_after_ms, kubernetes_after_ms, .. } = evidence;
+    let route = route.as_ref().map(|route| format!(" ({route})")).unwrap_or_default();
+    let after = match (helios_after_ms, kubernetes_after_ms) {
+        (Some(helios), Some(kubernetes)) => format!("{helios:.1} / {kubernetes:.1} ms"),
+        _ => String::new(),
+    };
+    let shut = if evidence.ungated_s > 2.0 * evidence.evidence_s && evidence.ungated_s > 10.0 {
+        format!(" (gate shut: {:.1e} s)", evidence.ungated_s)
+    } else {
+        String::new()
+    };
+    vec![
+        format!("{}{route}", question_in_words(question)),
+        format!("{} of {}", evidence.kubernetes_bad, evidence.kubernetes_votes),
+        format!("{} of {}", evidence.helios_bad, evidence.helios_votes),
+        percent(evidence.tolerated),
+        after,
+        format!("{:.1e} s{shut}", evidence.evidence_s),
+    ]
+}
+
+fn second(second: &SecondRecord) -> Vec<String> {
+    vec![
+        moment(second.from_unix_ms),
+        format!("{} of {}", second.helios_failed, second.helios_tries),
+        format!("{} of {}", second.kubernetes_failed, second.kubernetes_tries),
+        second.rescued.to_string(),
+        second.unrescued.to_string(),
+    ]
+}
+
+/// Requests that others have written of under these names.
+fn cited(receipt: &ReceiptRecord) -> Option<String> {
+    /// As many as fit a line.
+    const TOLD: usize = 3;
+    let ids: Vec<&str> = receipt.cited.iter().take(TOLD).map(|cited| cited.id.as_str()).collect();
+    let more = if receipt.cited.len() > TOLD { ", …" } else { "" };
+    (!ids.is_empty()).then(|| format!("{}{more}", ids.join(", ")))
 }
 
 #[cfg(test)]
@@ -322,30 +296,5 @@ mod tests {
             course.unwrap(),
             "evidence 2 s before: 16 % (gate shut: Helios is degraded too), 1 s before: 50 %"
         );
-    }
-
-    #[test]
-    fn a_service_that_was_never_reverted_is_told_as_it_is() {
-        let side = serde_json::json!({"endpoints": 1, "per_second": 9.0, "failed": 0.0});
-        let status = serde_json::from_value(serde_json::json!({
-            "service": "a", "team": "t", "weight_percent": 25.0, "why": "file", "file_percent": 25.0,
-            "helios": side, "kubernetes": side, "judge": "revert", "verdict": "not worse", "evidence": 0.34,
-            "leading": "slower", "leading_route": "GET /x", "shared": true
-        }))
-        .unwrap();
-        let lines = [
-            "a has never been reverted.",
-            "  weight    25.00 (file)",
-            "  judge     revert",
-            "  verdict   not worse",
-            "  evidence  34% (slower on GET /x)",
-            "  gate      shut: Helios is degraded too",
-        ];
-        assert_eq!(tell_state(&status), lines.join("\n"));
-        let quiet = ServiceStatus { evidence: 0.0, shared: false, ..status };
-        let told = tell_state(&quiet);
-        assert!(told.contains("  evidence  none\n") && told.ends_with("  gate      not shut"), "{told}");
-        let off = ServiceStatus { judge: "off".to_owned(), ..quiet };
-        assert_eq!(tell_state(&off), "a has never been reverted.\n  weight  25.00 (file)\n  judge   off");
     }
 }

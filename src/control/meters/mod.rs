@@ -1,3 +1,6 @@
+mod current;
+mod migration;
+
 use std::collections::HashMap;
 
 use metrics::{Counter, Gauge, Histogram};
@@ -9,10 +12,14 @@ use crate::telemetry::{AccessLogCounts, Recorded, Recorder, names};
 
 use super::capacity::Fit;
 use super::discovery::Standing;
-use super::event::{Announcement, CertificateNews, Happening};
+use super::event::{Announcement, CertificateNews, Command, Happening};
 use super::journal::ActorRecord;
 use super::lineup::Lineup;
 use super::roster::Roster;
+use super::steering::MigrationRow;
+use super::views::ServiceStatus;
+
+use current::Current;
 
 /// Keeps the metrics. Requests cost nothing here: what workers have counted anyway is added once a tick.
 pub(super) struct Meters {
@@ -25,10 +32,16 @@ pub(super) struct Meters {
     generation: Gauge,
     configuration_good: Gauge,
     configuration_loaded: Gauge,
+    login_failures: Counter,
     write_failures: Counter,
     votes_lost: Counter,
     access_log_dropped: Counter,
     access_log_write_failures: Counter,
+    fleet_guard: Gauge,
+    unwritten_records: Gauge,
+    unwritten_history: Gauge,
+    /// What the ledger of migrations says.
+    migration: Current,
 }
 
 struct ServiceMeters {
@@ -44,6 +57,7 @@ struct ServiceMeters {
     hedged: Counter,
     weight: Gauge,
     held: Gauge,
+    calibrating: Gauge,
 }
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -62,10 +76,15 @@ impl Meters {
             generation: recorder.gauge(names::GENERATION, &[]),
             configuration_good: recorder.gauge(names::CONFIGURATION_GOOD, &[]),
             configuration_loaded: recorder.gauge(names::CONFIGURATION_LOADED, &[]),
+            login_failures: recorder.counter(names::LOGIN_FAILURES, &[]),
             write_failures: recorder.counter(names::WRITE_FAILURES, &[]),
             votes_lost: recorder.counter(names::VOTES_LOST, &[]),
             access_log_dropped: recorder.counter(names::ACCESS_LOG_DROPPED, &[]),
             access_log_write_failures: recorder.counter(names::ACCESS_LOG_WRITE_FAILURES, &[]),
+            fleet_guard: recorder.gauge(names::FLEET_GUARD, &[]),
+            unwritten_records: recorder.gauge(names::UNWRITTEN, &[("what", "records")]),
+            unwritten_history: recorder.gauge(names::UNWRITTEN, &[("what", "history")]),
+            migration: Current::default(),
             services: HashMap::new(),
             recorder,
         }
@@ -100,6 +119,13 @@ impl Meters {
         }
     }
 
+    /// Counts who could not be told from a stranger.
+    pub(super) fn asked(&self, command: &Command) {
+        if let Command::LoginFailed { times, .. } = command {
+            self.login_failures.increment(*times);
+        }
+    }
+
     /// Follows when certificates end.
     pub(super) fn certificates(&mut self, news: &[CertificateNews]) {
         for news in news {
@@ -126,6 +152,7 @@ impl Meters {
             if !stays {
                 meters.weight.set(0.0);
                 meters.held.set(0.0);
+                meters.calibrating.set(0.0);
             }
             stays
         });
@@ -134,7 +161,8 @@ impl Meters {
             let make = || ServiceMeters::new(&view.config.name, recorder);
             let meters = self.services.entry(view.id).or_insert_with(make);
             meters.weight.set(view.plan.weight.percent());
-            meters.held.set(f64::from(u8::from(view.held)));
+            meters.held.set(flag(view.held));
+            meters.calibrating.set(flag(view.calibrating.is_some()));
         }
     }
 
@@ -153,7 +181,7 @@ impl Meters {
                 let labels = [labels[0], labels[1], ("cluster", part.cluster.as_deref().unwrap_or_default())];
                 self.source(&part.roster, &labels, now);
                 if part.cluster.is_some() {
-                    let out = f64::from(u8::from(lineup.is_out(part)));
+                    let out = flag(lineup.is_out(part));
                     self.recorder.gauge(names::CLUSTER_OUT, &labels).set(out);
                 }
             }
@@ -165,12 +193,26 @@ impl Meters {
         for (id, fit, sheds) in fits {
             let Some(meters) = self.services.get(&id) else { continue };
             let labels = [("service", meters.name.as_str())];
-            self.recorder.gauge(names::SHEDDING, &labels).set(f64::from(u8::from(sheds)));
+            self.recorder.gauge(names::SHEDDING, &labels).set(flag(sheds));
             if let Some(fit) = fit {
                 self.recorder.gauge(names::HELIOS_CAPACITY, &labels).set(fit.able);
-                self.recorder.gauge(names::REVERT_FITS, &labels).set(f64::from(u8::from(fit.fits())));
+                self.recorder.gauge(names::REVERT_FITS, &labels).set(flag(fit.fits()));
             }
         }
+    }
+
+    /// Follows what the ledger of migrations says, and the judge.
+    pub(super) fn migration(&mut self, rows: &[(ServiceStatus, MigrationRow)]) {
+        self.migration.begin();
+        migration::follow(&mut self.migration, &self.recorder, rows);
+        self.migration.end();
+    }
+
+    /// Follows what is about no one service.
+    pub(super) fn process(&self, fleet_guard: bool, unwritten_records: usize, unwritten_history: usize) {
+        self.fleet_guard.set(flag(fleet_guard));
+        self.unwritten_records.set(unwritten_records as f64);
+        self.unwritten_history.set(unwritten_history as f64);
     }
 
     fn source(&self, roster: &Roster, labels: &[(&'static str, &str); 3], now: Millis) {
@@ -187,7 +229,7 @@ impl Meters {
             self.recorder.gauge(names::SOURCE_AGE, labels).set(now.since(spoke).seconds());
         }
         let troubled = roster.trouble().is_some() || roster.doubted().is_some();
-        self.recorder.gauge(names::SOURCE_TROUBLED, labels).set(f64::from(u8::from(troubled)));
+        self.recorder.gauge(names::SOURCE_TROUBLED, labels).set(flag(troubled));
     }
 
     /// Counts what is announced.
@@ -198,11 +240,22 @@ impl Meters {
                 self.configuration_loaded.set(announcement.at_unix_ms as f64 / 1e3);
             }
             Happening::ConfigRefused => self.configuration_good.set(0.0),
+            // Not there where there are no rights.
+            Happening::RightsChanged => self.recorder.gauge(names::RIGHTS_GOOD, &[]).set(1.0),
+            Happening::RightsRefused => self.recorder.gauge(names::RIGHTS_GOOD, &[]).set(0.0),
             Happening::NotWritten => self.write_failures.increment(1),
             Happening::Reverted => {
                 let service = announcement.service.as_deref().unwrap_or_default();
-                let by = if announcement.by == Some(ActorRecord::Judge) { "judge" } else { "person" };
+                let by = match announcement.by {
+                    Some(ActorRecord::Judge) => "judge",
+                    Some(ActorRecord::Guard) => "guard",
+                    _ => "person",
+                };
                 self.recorder.counter(names::REVERTS, &[("service", service), ("by", by)]).increment(1);
+            }
+            Happening::PromiseBroken => {
+                let service = announcement.service.as_deref().unwrap_or_default();
+                self.recorder.counter(names::PROMISES_BROKEN, &[("service", service)]).increment(1);
             }
             Happening::Released
             | Happening::RampChanged
@@ -210,7 +263,6 @@ impl Meters {
             | Happening::RampEnded
             | Happening::ApprovalWanted
             | Happening::FleetGuard
-            | Happening::PromiseBroken
             | Happening::WeightChanged
             | Happening::Advised
             | Happening::Calibrated
@@ -256,6 +308,7 @@ impl ServiceMeters {
             hedged: rescues("hedged"),
             weight: recorder.gauge(names::WEIGHT, &[service]),
             held: recorder.gauge(names::HELD, &[service]),
+            calibrating: recorder.gauge(names::CALIBRATING, &[service]),
         }
     }
 
@@ -292,4 +345,8 @@ impl ServiceMeters {
         self.over_budget.increment(tally.over_budget);
         self.hedged.increment(tally.hedged);
     }
+}
+
+fn flag(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
 }
