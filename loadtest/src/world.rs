@@ -43,7 +43,7 @@ const LAST_PORT: u16 = 30_000;
 static NEXT_PORT: AtomicU16 = AtomicU16::new(FIRST_PORT);
 
 /// How long a proxy may take until it answers.
-const STARTING: Duration = Duration::from_secs(60);
+const STARTING: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(2);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// The large answer.

@@ -19,6 +19,7 @@ const FEWER: usize = 2_000;
 const ROUNDS: u64 = 3;
 
 /// Each round starts each proxy anew: memory that was let go of once is not always given back.
+#[expect(clippy::unnecessary_wraps, reason = "as every scenario is run")]
 pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()> {
     let connections = if setting.is_quick { FEWER } else { MANY };
     outcome.notes.push(format!(

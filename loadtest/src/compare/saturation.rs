@@ -120,7 +120,7 @@ fn saturate(world: &mut World, peer: Peer, load: &Load, seconds: u64) -> anyhow:
     let process = world.process(peer)?;
     let used = process.usage() - before;
     Ok(Run {
-        cpu_us: used.cpu_ns as f64 / 1e3 / answered.answered as f64,
+        cpu_us: used.cpu_ns as f64 / 1e3 / answered.requests as f64,
         user: used.user_share().unwrap_or(f64::NAN),
         memory_mib: process.rss_kib() as f64 / 1024.0,
         answered,
@@ -136,9 +136,9 @@ fn keep_as(outcome: &mut Outcome, who: &str, run: &Run) {
     outcome.add(who, Figure::Cpu, *cpu_us);
     outcome.add(who, Figure::User, cpu_us * user);
     outcome.add(who, Figure::System, cpu_us * (1.0 - user));
-    outcome.add(who, Figure::Requests, answered.answered as f64 / answered.seconds);
+    outcome.add(who, Figure::Requests, answered.requests as f64 / answered.seconds);
     outcome.add(who, Figure::Memory, *memory_mib);
-    if answered.failed > 0 || answered.answered == 0 {
+    if answered.failed > 0 || answered.requests == 0 {
         outcome.reject(who, format!("{} requests failed: {}", answered.failed, answered.said));
     }
 }

@@ -43,7 +43,8 @@ const fn own(
 }
 
 const TLS: Load = Load { speaks: Speaks::TlsHttp1, ..Load::PLAIN };
-const STREAMS: Load = Load { speaks: Speaks::TlsHttp2, connections: 16, streams: 8, ..Load::PLAIN };
+pub(super) const STREAMS: Load =
+    Load { speaks: Speaks::TlsHttp2, connections: 16, streams: 8, ..Load::PLAIN };
 
 /// Everything that is measured, in this order.
 pub(crate) const SCENARIOS: [Scenario; 15] = [

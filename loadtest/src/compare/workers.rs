@@ -37,7 +37,7 @@ pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()
             let before = world.process(Peer::Switchback)?.usage_of("worker-");
             let answered = LOAD.saturate(world, Peer::Switchback, setting.seconds)?;
             let process = world.process(Peer::Switchback)?;
-            let cost = (process.usage() - all_before).cpu_ns as f64 / 1e3 / answered.answered as f64;
+            let cost = (process.usage() - all_before).cpu_ns as f64 / 1e3 / answered.requests as f64;
             let after = process.usage_of("worker-");
             let used: Vec<u64> = after
                 .iter()
@@ -47,7 +47,7 @@ pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()
             busier = used.iter().copied().max().unwrap_or(0) as f64 / used.iter().sum::<u64>() as f64;
             let who = if workers == 1 { "one worker" } else { "two workers" };
             outcome.add(who, Figure::Cpu, cost);
-            outcome.add(who, Figure::Requests, answered.answered as f64 / answered.seconds);
+            outcome.add(who, Figure::Requests, answered.requests as f64 / answered.seconds);
             outcome.add(who, Figure::Busiest, busier * 100.0);
             if answered.failed > 0 {
                 outcome.reject(Peer::Switchback.name(), format!("{who}: {}", answered.said));

@@ -54,10 +54,10 @@ impl Schedule {
         }
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
         let period = Duration::from_secs_f64(1.0 / rate);
-        let each = Timespec { tv_sec: 0, tv_nsec: i64::from(period.subsec_nanos()).max(1) };
-        let each = Timespec { tv_sec: i64::try_from(period.as_secs()).unwrap_or(i64::MAX), ..each };
-        let times = Itimerspec { it_interval: each, it_value: each };
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
+        let whole_s = i64::try_from(period.as_secs()).unwrap_or(i64::MAX);
+        let each = Timespec { tv_sec: whole_s, tv_nsec: i64::from(period.subsec_nanos()).max(1) };
+        let due_at = Itimerspec { it_interval: each, it_value: each };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &due_at)?;
         // Not a pipe, but read as one: tokio takes other descriptors in unsafe code only.
         let (start, timer) = (Instant::now(), Receiver::from_owned_fd_unchecked(timer)?);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "requests of one run")]

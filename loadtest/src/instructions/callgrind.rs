@@ -57,7 +57,7 @@ impl Phase {
     /// The worker's thread: under load it does most.
     pub(super) fn worker(&self) -> &Profile {
         let most = self.threads.iter().max_by_key(|profile| profile.total());
-        most.map_or_else(|| unreachable!("a phase has threads"), |profile| profile)
+        most.unwrap_or_else(|| unreachable!("a phase has threads"))
     }
 
     pub(super) fn total(&self) -> u64 {

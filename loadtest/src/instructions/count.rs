@@ -29,7 +29,7 @@ pub(crate) struct Counted {
 }
 
 /// Valgrind takes its time.
-const STARTING: Duration = Duration::from_secs(180);
+const STARTING: Duration = Duration::from_mins(3);
 /// Until everything has been done that is done once.
 const WARM_UPS: u64 = 2;
 /// The pace of the second phase, as a part of the first's.
@@ -84,11 +84,11 @@ pub(crate) fn count(switchback: &Path, cores: &Cores, load: &Load, requests: u64
 
 /// `counted = requests × each + seconds × by the clock`, for both phases: what is `each`, and what `by the clock`.
 fn solve(counted: [u64; 2], requests: [u64; 2], seconds: [f64; 2]) -> (f64, f64) {
-    let [a, b] = counted.map(|counted| counted as f64);
-    let [m, n] = requests.map(|requests| requests as f64);
-    let [s, t] = seconds;
-    let by_the_clock = (b * m - a * n) / (t * m - s * n);
-    ((a - s * by_the_clock) / m, by_the_clock)
+    // For a request, with what is done meanwhile by the clock; and how long that took.
+    let all = [0, 1].map(|phase| counted[phase] as f64 / requests[phase] as f64);
+    let took = [0, 1].map(|phase| seconds[phase] / requests[phase] as f64);
+    let by_the_clock = (all[1] - all[0]) / (took[1] - took[0]);
+    (all[0] - took[0] * by_the_clock, by_the_clock)
 }
 
 /// Asks, and makes sure that nothing has failed.

@@ -30,12 +30,12 @@ impl Profile {
     /// Reads a file of callgrind's.
     pub(super) fn parse(text: &str) -> Self {
         let (mut profile, mut names) = (Self::default(), Names::default());
-        let (mut caller, mut callee, mut count) = (0, 0, None);
+        let (mut function, mut called, mut count) = (0, 0, None);
         for line in text.lines() {
             if let Some(word) = line.strip_prefix("fn=") {
-                caller = names.place(word, &mut profile);
+                function = names.place(word, &mut profile);
             } else if let Some(word) = line.strip_prefix("cfn=") {
-                callee = names.place(word, &mut profile);
+                called = names.place(word, &mut profile);
             } else if let Some(words) = line.strip_prefix("calls=") {
                 count = words.split(' ').next().and_then(|count| count.parse::<u64>().ok());
             } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
@@ -43,12 +43,12 @@ impl Profile {
                 let cost = line.split(' ').nth(1).and_then(|cost| cost.parse().ok()).unwrap_or(0);
                 match count.take() {
                     Some(count) => {
-                        let calls = profile.calls.entry((caller, callee)).or_default();
+                        let calls = profile.calls.entry((function, called)).or_default();
                         calls.count += count;
                         calls.cost += cost;
                     }
                     None if profile.own.is_empty() => {}
-                    None => profile.own[caller] += cost,
+                    None => profile.own[function] += cost,
                 }
             }
         }
