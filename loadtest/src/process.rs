@@ -111,12 +111,6 @@ impl Process {
         tree(self.id()).into_iter().map(|pid| field(&format!("/proc/{pid}/status"), "VmRSS:")).sum()
     }
 
-    /// How many files and sockets are open.
-    pub(crate) fn descriptors(&self) -> usize {
-        let folders = tree(self.id()).into_iter().map(|pid| fs::read_dir(format!("/proc/{pid}/fd")));
-        folders.flatten().map(Iterator::count).sum()
-    }
-
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.id()).ok().and_then(Pid::from_raw) {

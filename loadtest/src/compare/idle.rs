@@ -46,7 +46,7 @@ fn measure(setting: &Setting, peer: Peer, connections: usize) -> anyhow::Result<
     world.start(peer)?;
     // What it needs once, it has already.
     warm_up(&mut world, peer, &Load::PLAIN)?;
-    let (before, open) = (world.process(peer)?.rss_kib(), world.process(peer)?.descriptors());
+    let before = world.process(peer)?.rss_kib();
     let load = Load { connections, ..Load::PLAIN };
     let port = peer.port(&mut world, load.speaks);
     let ourselves = std::env::current_exe()?.display().to_string();
@@ -55,8 +55,34 @@ fn measure(setting: &Setting, peer: Peer, connections: usize) -> anyhow::Result<
     command.extend(arguments.iter().map(String::as_str));
     let (_clients, said) = Process::start_and_hear("idle clients", &world.cores.load, &command)?;
     ensure!(said == format!("open {connections}"), "not all connections could be opened");
-    let process = world.process(peer)?;
-    ensure!(process.descriptors() >= open + connections, "it has closed connections that should be idle");
-    let after = process.rss_kib();
+    let after = world.process(peer)?.rss_kib();
+    let open = established(port)?;
+    ensure!(open >= connections, "it has closed connections that should be idle: {open} are left");
     Ok((after as f64 / 1024.0, after.saturating_sub(before) as f64 / connections as f64))
+}
+
+/// How many connections somebody who listens on this port has.
+fn established(port: u16) -> anyhow::Result<usize> {
+    let table = std::fs::read_to_string("/proc/net/tcp")?;
+    let is_ours = |line: &&str| {
+        let mut words = line.split_whitespace().skip(1);
+        let local = words.next().and_then(|local| local.rsplit(':').next());
+        local.is_some_and(|local| u16::from_str_radix(local, 16) == Ok(port)) && words.nth(1) == Some("01")
+    };
+    Ok(table.lines().filter(is_ours).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_at_who_listens() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients = [(); 3].map(|()| TcpStream::connect(address).unwrap());
+        assert_eq!(established(address.port()).unwrap(), clients.len());
+    }
 }

@@ -54,13 +54,13 @@ pub(crate) use scenario::load_of;
 /// What is compared, and for how long.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Compare {
-    /// A look within two minutes: few short rounds, of the scenarios that are quick. Nothing is written.
+    /// A look within two minutes: one short round of each scenario but judge-cost. Nothing is written.
     #[arg(long)]
     quick: bool,
     /// Only these scenarios.
     #[arg(long, value_name = "SCENARIO", value_delimiter = ',')]
     only: Vec<String>,
-    /// Rounds of each scenario. Default: 15, or 2 with --quick.
+    /// Rounds of each scenario. Default: 15, or 1 with --quick.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     rounds: Option<u64>,
     /// Seconds of load on each proxy in a round. Default: 2, or 1 with --quick.
@@ -109,7 +109,7 @@ impl Compare {
         let mut outcomes = Vec::new();
         for scenario in scenarios {
             println!("{}: {}", scenario.name, scenario.about);
-            let outcome = scenario.run(&setting).with_context(|| scenario.name)?;
+            let outcome = scenario.run(&setting);
             print!("{}", report::figures(&outcome));
             outcomes.push(outcome);
         }
@@ -122,7 +122,7 @@ impl Compare {
         let invalid: Vec<String> = outcomes.iter().flat_map(Outcome::complaints).collect();
         ensure!(
             invalid.is_empty(),
-            "requests failed, and these figures are worth nothing:\n{}",
+            "these figures are worth nothing, as requests failed or it could not be measured:\n{}",
             invalid.join("\n")
         );
         Ok(())
@@ -174,7 +174,7 @@ impl Compare {
             switchback,
             without_judge: self.without_judge.clone(),
             cores,
-            rounds: self.rounds.unwrap_or(if self.quick { 2 } else { 15 }),
+            rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 15 }),
             seconds: self.seconds.unwrap_or(if self.quick { 1 } else { 2 }),
             peers,
             without,

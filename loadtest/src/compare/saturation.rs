@@ -151,10 +151,9 @@ fn steady(
     outcome: &mut Outcome,
 ) -> anyhow::Result<()> {
     let wanted = if setting.is_quick { 1 } else { setting.rounds.div_ceil(3) };
-    let seconds = if setting.is_quick { 1 } else { 2 * setting.seconds };
-    let rounds = rounds(setting, wanted, world, outcome, |world, peer| {
-        load.steady(world, peer, rate, seconds as f64)
-    })?;
+    let seconds = if setting.is_quick { 0.5 } else { 2.0 * setting.seconds as f64 };
+    let rounds =
+        rounds(setting, wanted, world, outcome, |world, peer| load.steady(world, peer, rate, seconds))?;
     for (peer, told) in rounds.into_iter().flat_map(|round| round.runs) {
         let who = peer.name();
         outcome.add(who, Figure::P50, told.latency.p50);

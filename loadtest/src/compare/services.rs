@@ -23,10 +23,11 @@ const ENDPOINTS: usize = 10;
 /// Services that are asked while the configuration changes.
 const ASKED: u64 = 64;
 const RATE: f64 = 1_000.0;
-/// The load goes on for so long; …
+/// The load goes on for so long, or so long in a hurry; …
 const SECONDS: f64 = 4.0;
+const FEWER_SECONDS: f64 = 2.0;
 /// … and this far in a file changes.
-const CHANGED_AFTER: Duration = Duration::from_millis(1_500);
+const CHANGED_AFTER: Duration = Duration::from_millis(750);
 const LOOK: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(30);
 const ROUNDS: u64 = 5;
@@ -41,6 +42,7 @@ pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()
     let mut many = World::new(&setting.switchback, &setting.cores, 1)?;
     let command = prepare(&mut many)?;
     let rounds = setting.rounds.min(ROUNDS);
+    let seconds = if setting.is_quick { FEWER_SECONDS } else { SECONDS };
     for _ in 0..rounds {
         many.end(Peer::Switchback);
         let begun = Instant::now();
@@ -49,14 +51,14 @@ pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()
         outcome.add(Peer::Switchback.name(), Figure::Start, begun.elapsed().as_secs_f64());
     }
     // Connections to their endpoints are made before anything is measured.
-    load_meanwhile(&mut many, || Ok(()))?;
+    load_meanwhile(&mut many, seconds, || Ok(()))?;
     for round in 0..rounds {
-        let (calm, ()) = load_meanwhile(&mut many, || Ok(()))?;
+        let (calm, ()) = load_meanwhile(&mut many, seconds, || Ok(()))?;
         keep(outcome, "left alone", &calm);
         let port = many.port("switchback-admin");
         let (path, weight) = (many.path("switchback/services/service-4999.toml"), 60 + round);
         let text = service(&mut many, 4_999, weight);
-        let (told, took) = load_meanwhile(&mut many, || {
+        let (told, took) = load_meanwhile(&mut many, seconds, || {
             thread::sleep(CHANGED_AFTER);
             change(port, &path, &text, weight)
         })?;
@@ -115,13 +117,14 @@ fn service(world: &mut World, place: usize, weight: u64) -> String {
 /// Does something while requests come at a steady rate.
 fn load_meanwhile<T>(
     world: &mut World,
+    seconds: f64,
     what: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<(Generated, T)> {
     let port = Peer::Switchback.port(world, Speaks::Http1);
     let child = Command::new(std::env::current_exe()?)
         .arg("generate")
         .args(Load::PLAIN.arguments(world, port))
-        .args(["--rate", &RATE.to_string(), "--seconds", &SECONDS.to_string(), "--hosts", &ASKED.to_string()])
+        .args(["--rate", &RATE.to_string(), "--seconds", &seconds.to_string(), "--hosts", &ASKED.to_string()])
         .stdout(Stdio::piped())
         .spawn()?;
     let done = what();

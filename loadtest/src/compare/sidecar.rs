@@ -22,7 +22,7 @@ pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()
         world.start(*peer)?;
     }
     std::thread::sleep(SETTLING);
-    let (rounds, seconds) = if setting.is_quick { (1, 3) } else { (setting.rounds.min(3), 10) };
+    let (rounds, seconds) = if setting.is_quick { (1, 2) } else { (setting.rounds.min(3), 10) };
     for _ in 0..rounds {
         // Without any requests, all at the same time: they hardly notice one another.
         let before = usages(&world, &setting.peers)?;

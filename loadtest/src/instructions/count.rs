@@ -13,6 +13,7 @@ use super::profile::Profile;
 use super::{allocations, system_calls};
 
 /// What a request takes.
+#[derive(Default)]
 pub(crate) struct Counted {
     /// Instructions of the worker's thread.
     pub(crate) each: f64,

@@ -17,6 +17,7 @@
 //! where a function has several callers, what it calls is dealt to them in proportion.
 
 mod allocations;
+mod bounds;
 mod callgrind;
 mod commits;
 mod count;
@@ -27,11 +28,13 @@ mod system_calls;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 
+use crate::compare::load::Load;
 use crate::compare::{Build, build, install_for_counting, load_of, split};
 
+use bounds::Bounds;
 pub(crate) use count::{Counted, count};
 
 /// What is counted, and of which programs.
@@ -55,9 +58,13 @@ pub(crate) struct Instructions {
     /// Draws a flame graph of each scenario into this folder.
     #[arg(long, value_name = "DIR")]
     flames: Option<PathBuf>,
-    /// Keeps the table in benches/instructions/results.md, and flame graphs beside it.
-    #[arg(long)]
+    /// Keeps the table in benches/instructions/results.md, flame graphs beside it, and bounds that are 3 % above what was
+    /// counted.
+    #[arg(long, conflicts_with = "scenarios")]
     write: bool,
+    /// Fails if a request takes more than benches/instructions/bounds.json allows.
+    #[arg(long, conflicts_with_all = ["write", "commits"])]
+    check: bool,
 }
 
 /// Everything whose cost is a request's.
@@ -65,6 +72,7 @@ const SCENARIOS: [&str; 8] =
     ["h1-64", "tls-h1", "tls-h2", "grpc", "connect", "connect-tls", "post-64k", "answers-1m"];
 /// Where results are kept.
 const RESULTS: &str = "benches/instructions";
+const BOUNDS: &str = "benches/instructions/bounds.json";
 
 impl Instructions {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
@@ -83,14 +91,21 @@ impl Instructions {
             Some(program) => program.clone(),
             None => build(Build::AsItShips)?,
         };
+        if self.check { self.check(&program, &loads) } else { self.tell(&program, &loads) }
+    }
+
+    /// Counts, and prints what was counted.
+    fn tell(&self, program: &Path, loads: &[(&str, Load)]) -> anyhow::Result<()> {
         let mut text = HEAD.to_owned();
         print!("{HEAD}");
+        let mut bounds = Bounds::default();
         let flames = self.flames.clone().or_else(|| self.write.then(|| PathBuf::from(RESULTS)));
         for (name, load) in loads {
-            let counted = count(&program, &split(), &load, self.requests).with_context(|| name.to_owned())?;
+            let counted = self.count(program, name, load)?;
             let row = row(name, &counted);
             print!("{row}");
             text += &row;
+            bounds.set(name, &counted);
             print!("{}", counted.profile.most_expensive(self.functions, counted.requests));
             if let Some(folder) = &flames {
                 fs::create_dir_all(folder)?;
@@ -100,8 +115,30 @@ impl Instructions {
         }
         if self.write {
             fs::write(Path::new(RESULTS).join("results.md"), format!("{ABOUT}{text}"))?;
+            bounds.write(Path::new(BOUNDS))?;
         }
         Ok(())
+    }
+
+    /// Counts, and fails where it is too much; all is told first.
+    fn check(&self, program: &Path, loads: &[(&str, Load)]) -> anyhow::Result<()> {
+        let bounds = Bounds::read(Path::new(BOUNDS))?;
+        let mut too_much = Vec::new();
+        print!("{HEAD}");
+        for (name, load) in loads {
+            let counted = self.count(program, name, load)?;
+            print!("{}", row(name, &counted));
+            match bounds.check(name, &counted) {
+                Ok(said) => said.into_iter().for_each(|said| println!("\n{said}\n")),
+                Err(error) => too_much.push(format!("{error:#}")),
+            }
+        }
+        ensure!(too_much.is_empty(), "requests take too much:\n{}", too_much.join("\n"));
+        Ok(())
+    }
+
+    fn count(&self, program: &Path, name: &str, load: &Load) -> anyhow::Result<Counted> {
+        count(program, &split(), load, self.requests).with_context(|| name.to_owned())
     }
 }
 

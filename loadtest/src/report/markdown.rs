@@ -123,6 +123,9 @@ pub(crate) fn figures(outcome: &Outcome) -> String {
     for (who, why) in &outcome.invalid {
         let _ = writeln!(text, "\n**{who} is not valid**: {}", why.replace('\n', " "));
     }
+    if let Some(why) = &outcome.broken_off {
+        let _ = writeln!(text, "\n**Not measured to its end**: {}", why.replace('\n', " "));
+    }
     if !outcome.notes.is_empty() {
         let _ = writeln!(text, "\n{}.", outcome.notes.join("; "));
     }

@@ -24,6 +24,8 @@ pub(crate) struct Outcome {
     pub(crate) figures: BTreeMap<String, BTreeMap<Figure, Vec<f64>>>,
     /// Why somebody's figures are worth nothing: by who it is.
     pub(crate) invalid: BTreeMap<String, String>,
+    /// Why it was not measured to its end.
+    pub(crate) broken_off: Option<String>,
     /// What a reader should know.
     pub(crate) notes: Vec<String>,
 }
@@ -105,7 +107,9 @@ impl Outcome {
     }
 
     pub(crate) fn complaints(&self) -> Vec<String> {
-        self.invalid.iter().map(|(who, why)| format!("{}, {who}: {why}", self.scenario)).collect()
+        let of = |(who, why): (&String, &String)| format!("{}, {who}: {why}", self.scenario);
+        let all = self.broken_off.iter().map(|why| format!("{}: {why}", self.scenario));
+        self.invalid.iter().map(of).chain(all).collect()
     }
 
     /// One's figure over another's, round by round.
