@@ -7,7 +7,7 @@ const WIDTH: f64 = 1_400.0;
 const ROW: f64 = 16.0;
 const TOP: f64 = 30.0;
 /// What is narrower than this share of all is left out, …
-const LEAST: f64 = 0.001;
+const LEAST: f64 = 0.003;
 /// … and so is what lies deeper.
 const DEEPEST: usize = 120;
 /// A letter's width.
