@@ -42,6 +42,7 @@
 //! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `history` (who did what), `watch` (files), `discovery` (what platforms say of endpoints), `roster` and `lineup` (what is believed of it), `ejection`, `capacity`, `shed`, `calibration` (Helios against itself), `guard`, `ledger` (pure), `webhooks` (who is told) |
 //! | 5 | [`admin`] | the HTTP API by which people look and steer, who they are, and the API's OpenAPI document |
 //! | 6 | [`app`] | build (every socket open, nothing spawned) · start · stop |
+//! | 7 | `parts` | what `benches/parts` measures by itself |
 //! | 7 | [`cli`] | one file a subcommand; the demo |
 //!
 //! # Invariants
@@ -164,6 +165,8 @@ mod dataplane;
 pub mod guide;
 pub mod jwt;
 pub mod model;
+#[doc(hidden)]
+pub mod parts;
 pub mod rehearsal;
 pub mod rollout;
 mod snapshot;

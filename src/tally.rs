@@ -26,6 +26,9 @@ const MOST_BLAMED: usize = 64;
 /// Failures on Kubernetes of which a report says which requests they were.
 const MOST_CITED: usize = 4;
 
+/// Whether requests are counted and judged. They always are, but in a build that measures what that costs.
+pub(crate) const IS_COUNTED: bool = !cfg!(feature = "measure-without-judge");
+
 /// What one worker counted since its last report.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -170,8 +173,10 @@ impl ServiceTally {
 
     /// Notes what a client got.
     pub(crate) fn answer(&mut self, status: http::StatusCode) {
-        let class = usize::from(status.as_u16() / 100).clamp(1, 5);
-        self.answers[class - 1] += 1;
+        if IS_COUNTED {
+            let class = usize::from(status.as_u16() / 100).clamp(1, 5);
+            self.answers[class - 1] += 1;
+        }
     }
 
     /// Whether nothing was counted.
@@ -214,7 +219,7 @@ impl EndpointTally {
 impl SideTally {
     /// Notes how long an answer took.
     pub(crate) fn answered_in(&mut self, stratum: Stratum, latency: Latency) {
-        if self.latencies.len() < MOST_LATENCIES {
+        if IS_COUNTED && self.latencies.len() < MOST_LATENCIES {
             self.latencies.push((stratum, latency));
         }
     }

@@ -38,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    ("parts", &["model", "splitter", "verdict", "config", "telemetry", "snapshot", "tally"]),
     ("admin", &["model", "clock", "rollout", "config", "control", "tls", "jwt"]),
     ("app", &["model", "clock", "config", "telemetry", "snapshot", "tally", "dataplane", "control", "admin"]),
     (

@@ -5,6 +5,7 @@ use http::HeaderMap;
 use crate::model::{Cause, Fault, Micros, Outcome, Side};
 use crate::snapshot::ServiceView;
 use crate::splitter::Half;
+use crate::tally::IS_COUNTED;
 use crate::verdict::{Latency, Question, Stratum, Thresholds, Ticket};
 
 use super::calibration::Labelled;
@@ -84,7 +85,7 @@ impl Try {
         let TryOf { side, counts, stratum, begun, turn, is_timed, half } = dealt;
         let unknown = Thresholds::default();
         let thresholds = if is_timed { view.groups.thresholds(stratum) } else { &unknown };
-        let ticket = (counts == Counts::AsEvidence && view.judged)
+        let ticket = (IS_COUNTED && counts == Counts::AsEvidence && view.judged)
             .then(|| service.ballot.borrow_mut().enter(stratum, side, begun, thresholds));
         let half = half.filter(|_| side == Side::Helios && ticket.is_some()).zip(view.calibrating);
         let labelled = half
@@ -240,7 +241,7 @@ impl Try {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        {
+        if IS_COUNTED {
             let mut tally = self.service.tally.borrow_mut();
             match outcome {
                 Outcome::Ok => tally.sides[self.side].ok += 1,

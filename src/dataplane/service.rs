@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{Cause, Dialect, Micros, Outcome, PerSide, Route, Side, Weight};
 use crate::snapshot::{ServiceId, ServiceView};
 use crate::splitter::{Choice, Dealer, Half, Halves, Point, choose};
-use crate::tally::{ServiceReport, ServiceTally};
+use crate::tally::{IS_COUNTED, ServiceReport, ServiceTally};
 use crate::verdict::{Ballot, Block, Stratum, Thresholds};
 
 use super::calibration::{Calibration, Labelled};
@@ -74,6 +74,9 @@ impl Service {
 
     /// The group in which a request of this route is compared.
     pub(super) fn stratum(&self, view: &ServiceView, route: Route<'_>) -> Stratum {
+        if !IS_COUNTED {
+            return Stratum::OTHER;
+        }
         let key = route.key();
         view.groups.of(key.0).unwrap_or_else(|| {
             self.routes.borrow_mut().count(key, route);
