@@ -226,8 +226,8 @@ mod tests {
         for bad in [
             String::new(),
             good[..good.len() / 2].to_owned(),
-            good.replace("\"version\": 2", "\"version\": 3"),
-            good.replace("\"version\": 2", "\"version\": 0"),
+            good.replace("\"version\": 1", "\"version\": 3"),
+            good.replace("\"version\": 1", "\"version\": 0"),
             good.replace("playlist", "search"),
             good.replace("\"revision\"", "\"extra\": 1, \"revision\""),
             good.replace("\"file\"", "\"held\""),
