@@ -251,13 +251,7 @@ impl Loop {
                 Some(looks) = looks.recv() => Event::Looked(looks),
                 Some(opinions) = opinions.recv() => Event::Checked(opinions),
                 _ = upkeep.tick() => {
-                    let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
-                    self.meters.sources(self.state.lineups(), now.mono);
-                    self.meters.fits(self.state.fits(now));
-                    self.told_of.get_or_insert(0);
-                    let records = self.state.unwritten();
-                    self.meters.process(self.state.guard.alarm().is_some(), records, self.writer.waiting_drafts());
-                    self.meters.recorded().upkeep();
+                    self.keep_up();
                     continue;
                 }
             };
@@ -314,6 +308,17 @@ impl Loop {
         for effect in step(&mut self.state, event, now) {
             self.perform(effect);
         }
+    }
+
+    /// Puts the metrics in order.
+    fn keep_up(&mut self) {
+        let now = Now { mono: self.clock.millis(), wall: self.clock.wall() };
+        self.meters.sources(self.state.lineups(), now.mono);
+        self.meters.fits(self.state.fits(now));
+        self.told_of.get_or_insert(0);
+        let records = self.state.unwritten();
+        self.meters.process(self.state.guard.alarm().is_some(), records, self.writer.waiting_drafts());
+        self.meters.recorded().upkeep();
     }
 
     /// Tells, in the metrics, of some more services how far their migration is.

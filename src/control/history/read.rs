@@ -109,9 +109,9 @@ impl Reader {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             if is_entry_but_for_its_end(&bytes[whole..]) {
-                let (file, line) =
+                let (file, number) =
                     (format!("{}/{}", super::FOLDER, name(&path)), text.lines().count() as u64);
-                verification.find(&file, Some(line), "has another end than it was written with".to_owned());
+                verification.find(&file, Some(number), "has another end than it was written with".to_owned());
             }
             for (line, number) in whole_lines(&text).zip(1..) {
                 verification.entries += 1;

@@ -142,12 +142,12 @@ pub(super) fn movement(entry: &Entry, wish: &Wish, note: &Note, now: Now) -> Res
     if let [rollout::Effect::Refuse(refusal)] = effects.as_slice() {
         return Err(Refused::NotNow { service: name.clone(), refusal: refusal.clone() });
     }
-    let (said, rises): (&Said, bool) = match next.state() {
+    let (said, at_once): (&Said, bool) = match next.state() {
         rollout::State::Settled(said) => (said, false),
         rollout::State::Rising { to, .. } => (to, true),
     };
     // A ramp that begins below the present weight raises it by and by.
-    let raises = rises || said.climbs() && !entry.rollout.said().climbs();
+    let raises = at_once || said.climbs() && !entry.rollout.said().climbs();
     let to = entry.weight_under(said);
     if raises {
         has_room(entry, to, room, now)?;

@@ -30,7 +30,7 @@ impl World {
         for row in &ledger.services {
             self.look_at_row(row);
         }
-        self.look_at_sums(&ledger);
+        Self::look_at_sums(&ledger);
         self.look_at_metrics(&ledger);
         self.look_at_steps();
     }
@@ -84,7 +84,7 @@ impl World {
         assert_eq!((noted(true), noted(false)), (told(true), told(false)), "{at}: the history");
     }
 
-    fn look_at_sums(&self, ledger: &MigrationStatus) {
+    fn look_at_sums(ledger: &MigrationStatus) {
         let mut teams: BTreeMap<&str, Vec<&MigrationRow>> = BTreeMap::new();
         let mut phases: BTreeMap<&str, Vec<&MigrationRow>> = BTreeMap::new();
         for row in &ledger.services {
@@ -174,7 +174,7 @@ impl World {
         assert!(of_alarm <= month.on_the_cluster && of_alarm > month.on_the_cluster / 2, "{of_alarm}");
 
         let Answer::Migration(ledger) = self.answer(admin(), Command::Migration) else { panic!() };
-        assert_eq!(ledger.all.kubernetes_only as usize, month.helios_off);
+        assert_eq!(ledger.all.kubernetes_only, month.helios_off);
         assert_eq!(ledger.services.iter().map(|row| row.false_reverts).sum::<u64>(), 1);
         assert!(ledger.all.at_full_weight > 120, "{:?}", ledger.all);
     }

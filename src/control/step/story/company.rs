@@ -26,7 +26,7 @@ pub(super) const HELIOS_OFF: usize = 29;
 
 /// How the month should come out, as far as it does not depend on chance.
 pub(super) struct Month {
-    pub(super) helios_off: usize,
+    pub(super) helios_off: u64,
     /// Services that the judge takes back because they do degrade, one by one.
     pub(super) degraded: usize,
     pub(super) on_the_cluster: usize,
@@ -35,7 +35,7 @@ pub(super) struct Month {
 impl Month {
     pub(super) fn expected() -> Self {
         Self {
-            helios_off: (0..SERVICES).filter(|service| ends(*service)).count(),
+            helios_off: (0..SERVICES).map(|service| u64::from(ends(service))).sum(),
             degraded: super::days::DEGRADED.len(),
             on_the_cluster: (0..SERVICES).filter(|service| cluster(*service) == "lon3").count(),
         }

@@ -96,9 +96,9 @@ impl World {
             if !early && !late {
                 continue;
             }
-            let ready = day == 7
-                || !(starts_on_helios(service) && day <= KUBERNETES_FOR_ALL)
-                    && !(is_orphan(service) && day <= OWNERS_FOR_ALL);
+            let lacks_a_side = starts_on_helios(service) && day <= KUBERNETES_FOR_ALL;
+            let lacks_an_owner = is_orphan(service) && day <= OWNERS_FOR_ALL;
+            let ready = !lacks_a_side && !lacks_an_owner;
             let is_on_its_way = self.has_ramp(service);
             let intent = Intent::Move(name(service), Wish::Migrate { room: RoomAsked::Needed });
             let done = self.ask(operator_of(service), intent);
