@@ -42,7 +42,7 @@
 //! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `history` (who did what), `watch` (files), `discovery` (what platforms say of endpoints), `roster` and `lineup` (what is believed of it), `ejection`, `capacity`, `shed`, `calibration` (Helios against itself), `guard`, `ledger` (pure), `webhooks` (who is told) |
 //! | 5 | [`admin`] | the HTTP API by which people look and steer, and who they are |
 //! | 6 | [`app`] | build (every socket open, nothing spawned) · start · stop |
-//! | 7 | [`cli`] | one file a subcommand; the demo |
+//! | 7 | [`cli`] | one file a subcommand; `print` (what fits a terminal, and its colours), `complete` (what shells ask); the demo |
 //!
 //! # Invariants
 //!

@@ -55,7 +55,8 @@ pub use steering::{
     ReadinessStatus, StepStatus, WaitStatus,
 };
 pub use views::{
-    DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
+    CalibratingStatus, DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus,
+    SideStatus, SourceStatus,
 };
 pub use webhooks::WebhookStatus;
 
