@@ -56,7 +56,8 @@ struct Arguments {
         global = true,
         env = "SWITCHBACK_ADMIN",
         default_value = "127.0.0.1:7070",
-        value_name = "ADDRESS"
+        value_name = "ADDRESS",
+        help_heading = "Everywhere"
     )]
     admin: Address,
 
@@ -67,7 +68,8 @@ struct Arguments {
         value_enum,
         default_value = "auto",
         hide_possible_values = true,
-        value_name = "auto|always|never"
+        value_name = "auto|always|never",
+        help_heading = "Everywhere"
     )]
     color: WhenColour,
 

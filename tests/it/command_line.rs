@@ -46,7 +46,12 @@ async fn a_night_with_the_command_line() {
 
     let weight = run(&proxy, &["weight", "a", "5", "--reason", "slowly", "--for", "2h"]).await;
     let text = out(&weight);
-    assert!(text.starts_with("a: weight 25.00 → 5.00; nobody asks for it at present\napplied on 2 of 2 workers in "), "{text}");
+    assert!(
+        text.starts_with(
+            "a: weight 25.00 → 5.00; nobody asks for it at present\napplied on 2 of 2 workers in "
+        ),
+        "{text}"
+    );
     assert!(text.contains("in 2h the ramp or the configuration file decides again"), "{text}");
     assert!(out(&run(&proxy, &["status"]).await).contains("override: "));
 
