@@ -61,7 +61,7 @@ struct Arguments {
     )]
     admin: Address,
 
-    /// When there is colour: `auto` is on a terminal, unless NO_COLOR is set or TERM is dumb.
+    /// When there is colour: `auto` is on a terminal, unless `NO_COLOR` is set or TERM is dumb.
     #[arg(
         long,
         global = true,

@@ -146,9 +146,9 @@ fn no_command_is_left_out() {
         typed.insert(path);
     }
     for (command, call) in ELSEWHERE {
-        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
         let mut texts = ["demo.rs", "command_line.rs"]
-            .map(|file| std::fs::read_to_string(Path::new(tests).join(file)).unwrap())
+            .map(|file| std::fs::read_to_string(Path::new(folder).join(file)).unwrap())
             .into_iter();
         assert!(texts.any(|text| text.contains(call)), "no test has {call}");
         typed.insert(vec![(*command).to_owned()]);

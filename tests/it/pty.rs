@@ -10,6 +10,9 @@ use crate::support::terminal::Terminal;
 const ESCAPE: &str = "\u{1b}[";
 const HELD: &str = "\u{1b}[31mheld ";
 
+/// Of the environment.
+type Variables = &'static [(&'static str, &'static str)];
+
 struct World {
     proxy: Proxy,
     load: Load,
@@ -41,7 +44,7 @@ impl World {
         &self,
         width: u16,
         arguments: &[&str],
-        variables: &'static [(&'static str, &'static str)],
+        variables: Variables,
         answer: Option<&'static str>,
     ) -> (Option<i32>, String) {
         let arguments = self.arguments(arguments);
@@ -58,7 +61,7 @@ impl World {
     }
 
     /// What a command writes that has no terminal.
-    async fn piped(&self, arguments: &[&str], variables: &'static [(&'static str, &'static str)]) -> String {
+    async fn piped(&self, arguments: &[&str], variables: Variables) -> String {
         let arguments = self.arguments(arguments);
         let run =
             move || Process::run_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), variables);
@@ -142,7 +145,7 @@ async fn there_is_colour_on_a_terminal_only_and_not_where_nobody_wants_it() {
     assert!(shown.contains(HELD), "{shown:?}");
     let (_, empty) = world.at_terminal(120, &["status"], &[("NO_COLOR", "")], None).await;
     assert!(empty.contains(HELD), "an empty NO_COLOR says nothing: {empty:?}");
-    let without: [(&[&str], &'static [(&str, &str)]); 3] = [
+    let without: [(&[&str], Variables); 3] = [
         (&["status"], &[("NO_COLOR", "1")]),
         (&["status"], &[("TERM", "dumb")]),
         (&["status", "--color", "never"], &[]),

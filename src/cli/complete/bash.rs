@@ -42,9 +42,9 @@ impl EnvCompleter for Bash {
         let variable = |name: &str| std::env::var(name).ok();
         let index = variable("_CLAP_COMPLETE_INDEX").and_then(|index| index.parse().ok()).unwrap_or_default();
         let between = variable("_CLAP_IFS").unwrap_or_else(|| "\n".to_owned());
-        let Words { words, index, before } = Words::joined(parts, index);
+        let Words { typed, index, before } = Words::joined(parts, index);
         let before = before.to_string_lossy();
-        let candidates = complete(command, words, index, here)?;
+        let candidates = complete(command, typed, index, here)?;
         let texts: Vec<String> = candidates
             .iter()
             .map(|candidate| {

@@ -97,7 +97,7 @@ fn asked<T: DeserializeOwned>(path: &str) -> Vec<T> {
 fn wanted_admin() -> Option<Address> {
     let shell: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
     let whole = shell.len();
-    admin_of(Words::joined(shell, whole).words)
+    admin_of(Words::joined(shell, whole).typed)
 }
 
 fn admin_of(words: Vec<OsString>) -> Option<Address> {

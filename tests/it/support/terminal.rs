@@ -56,7 +56,9 @@ impl Terminal {
         while !self.shown.contains(text) {
             match self.screen.recv_timeout(BOUND) {
                 Ok(part) => self.shows(&part),
-                Err(_) => panic!("{text:?} was not shown; there was:\n{}", self.shown),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("{text:?} was not shown; there was:\n{}", self.shown)
+                }
             }
         }
     }
