@@ -43,7 +43,7 @@
 //! | 5 | [`admin`] | the HTTP API by which people look and steer, who they are, and the API's OpenAPI document |
 //! | 6 | [`app`] | build (every socket open, nothing spawned) · start · stop |
 //! | 7 | `parts` | what `benches/parts` measures by itself |
-//! | 7 | [`cli`] | one file a subcommand; the demo |
+//! | 7 | [`cli`] | one file a subcommand; `print` (what fits a terminal, and its colours), `complete` (what shells ask); the demo |
 //!
 //! # Invariants
 //!

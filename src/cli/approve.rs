@@ -5,6 +5,7 @@ use crate::admin::client::{self, Address};
 use crate::admin::wire;
 
 use super::change::{Because, tell_change};
+use super::complete::services;
 use super::foresee::{Sure, foresee};
 use super::print::say;
 use super::{Failure, block_on};
@@ -13,6 +14,7 @@ use super::{Failure, block_on};
 #[derive(Args, Debug)]
 pub(super) struct Approve {
     /// The service.
+    #[arg(add = services())]
     service: String,
     /// Does not agree: what was wanted is wanted no more.
     #[arg(long)]

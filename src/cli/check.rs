@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,7 +8,8 @@ use crate::config::{Config, Fault, Loaded, LoadedRights, load, load_rights, rend
 use crate::model::{Scope, ServiceName};
 
 use super::Failure;
-use super::print::{complain, counted, say};
+use super::complete::services;
+use super::print::{complain, complaints_take_colour, counted, say};
 
 /// Arguments of `check`.
 #[derive(Args, Debug)]
@@ -18,9 +18,9 @@ pub(super) struct Check {
     #[arg(value_name = "DIR")]
     config: PathBuf,
     /// Prints this service's settings with every default written out.
-    #[arg(long, value_name = "SERVICE")]
+    #[arg(long, value_name = "SERVICE", add = services())]
     show: Option<String>,
-    /// Prints the faults as one JSON array.
+    /// Prints the faults as one JSON array; with --show, the settings as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -34,7 +34,8 @@ impl Check {
         if let Some(name) = &self.show {
             let service = ServiceName::parse(name).ok().and_then(|name| loaded.config.services.get(&name));
             let service = service.ok_or_else(|| Failure::Refused(format!("there is no service {name}")))?;
-            say(show(service).trim_end());
+            let settings = show(service);
+            say(&if self.json { in_json(&settings)? } else { settings.trim_end().to_owned() });
             return Ok(());
         }
         if self.json {
@@ -70,7 +71,11 @@ impl Check {
                 .collect();
             say(&serde_json::to_string_pretty(&list).map_err(anyhow::Error::from)?);
         } else {
-            complain(&format!("{}{}; nothing was changed", render(faults, colour()), count(faults.len())));
+            complain(&format!(
+                "{}{}; nothing was changed",
+                render(faults, complaints_take_colour()),
+                count(faults.len())
+            ));
         }
         Err(Failure::Said)
     }
@@ -97,9 +102,10 @@ fn unknown(loaded: &Loaded) -> Vec<String> {
     notes.into_iter().collect()
 }
 
-/// Whether standard error takes colour.
-pub(super) fn colour() -> bool {
-    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+/// Settings as programs read them, with the keys of a service's file.
+fn in_json(settings: &str) -> Result<String, Failure> {
+    let settings: serde_json::Value = toml::from_str(settings).map_err(anyhow::Error::from)?;
+    Ok(serde_json::to_string_pretty(&settings).map_err(anyhow::Error::from)?)
 }
 
 /// `1 fault`, `2 faults`.

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::config::{load, render};
@@ -9,7 +10,7 @@ use crate::model::Side;
 
 use super::Failure;
 use super::demo::{Behaviour, Endpoint as Server};
-use super::print::{complain, say};
+use super::print::{complain, complaints_take_colour, say};
 
 /// Arguments of `endpoint`.
 #[derive(Args, Debug)]
@@ -35,6 +36,9 @@ pub(super) struct Endpoint {
     /// Takes requests and never answers.
     #[arg(long)]
     hang: bool,
+    /// Prints where each listens as one JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Endpoint {
@@ -56,10 +60,17 @@ impl Endpoint {
                 let name = name.unwrap_or_else(|| address.to_string());
                 let server = Server::start(address, &name, behaviour)
                     .map_err(|error| Failure::Refused(format!("cannot listen on {address}: {error}")))?;
-                say(&format!("{name} listens on {}", server.address()));
+                let address = server.address();
+                if self.json {
+                    say(&json!({ "endpoint": name, "address": address }).to_string());
+                } else {
+                    say(&format!("{name} listens on {address}"));
+                }
                 servers.push(server);
             }
-            say("PUT /-/behave changes how they answer, as in {\"failures\": 0.1, \"delay_ms\": 20}");
+            if !self.json {
+                say("PUT /-/behave changes how they answer, as in {\"failures\": 0.1, \"delay_ms\": 20}");
+            }
             tokio::signal::ctrl_c().await.map_err(anyhow::Error::from)?;
             Ok(())
         })
@@ -69,7 +80,7 @@ impl Endpoint {
 /// The endpoints of a configuration that have a port on this machine, named after their service and side.
 fn configured(folder: &std::path::Path) -> Result<Vec<(Option<String>, SocketAddr)>, Failure> {
     let loaded = load(folder).map_err(|faults| {
-        complain(&render(&faults, super::check::colour()));
+        complain(&render(&faults, complaints_take_colour()));
         Failure::Said
     })?;
     let mut named = Vec::new();

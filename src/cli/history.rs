@@ -7,6 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::admin::client::{self, Address};
 use crate::control::{DeedOutcome, HistoryEntry, Page, Reader, Verification};
 
+use super::complete::services;
 use super::print::{counted, moment, say};
 use super::{Failure, block_on};
 
@@ -14,6 +15,7 @@ use super::{Failure, block_on};
 #[derive(Args, Debug)]
 pub(super) struct History {
     /// The service. Default: all that you may see.
+    #[arg(add = services())]
     service: Option<String>,
     /// Checks whether the history is as it was written, instead of showing it.
     #[arg(long, conflicts_with_all = ["service", "limit", "before"])]

@@ -6,8 +6,8 @@ use clap::Args;
 use crate::config::{JudgeConfig, load_service, parse_duration, render};
 
 use super::Failure;
-use super::check::{colour, count};
-use super::print::complain;
+use super::check::count;
+use super::print::{complain, complaints_take_colour};
 
 /// What requests are judged by, in `replay` and `simulate`.
 #[derive(Args, Debug)]
@@ -26,7 +26,7 @@ impl JudgedBy {
         let mut judge = match &self.service {
             None => JudgeConfig::default(),
             Some(path) => load_service(path).map(|service| service.judge).map_err(|faults| {
-                complain(&format!("{}{}", render(&faults, colour()), count(faults.len())));
+                complain(&format!("{}{}", render(&faults, complaints_take_colour()), count(faults.len())));
                 Failure::Said
             })?,
         };

@@ -6,14 +6,16 @@ use crate::admin::wire;
 use crate::control::{ReadinessCheck, ReadinessStatus};
 
 use super::change::tell_change;
+use super::complete::services;
 use super::foresee::{Sure, foresee};
-use super::print::{say, table};
+use super::print::{Screen, Tone, facts, say};
 use super::{Failure, block_on};
 
 /// Arguments of `migrate`.
 #[derive(Args, Debug)]
 pub(super) struct Migrate {
     /// The service.
+    #[arg(add = services())]
     service: String,
     /// Only says whether it is ready.
     #[arg(long)]
@@ -35,13 +37,13 @@ impl Migrate {
     pub(super) fn run(self, admin: &Address) -> Result<(), Failure> {
         let service = client::service(&self.service);
         let path = format!("{service}/readiness");
-        if self.check && self.json {
-            say(&block_on(client::ask_text(admin, Method::GET, &path, None::<&()>))?);
-            return Ok(());
+        let text = block_on(client::ask_text(admin, Method::GET, &path, None::<&()>))?;
+        let readiness: ReadinessStatus = serde_json::from_str(&text).map_err(anyhow::Error::from)?;
+        if self.json && (self.check || !readiness.ready) {
+            say(&text);
         }
-        let readiness: ReadinessStatus = block_on(client::ask(admin, Method::GET, &path, None::<&()>))?;
         if !self.json {
-            say(&describe(&readiness));
+            say(&describe(&readiness, &Screen::of_output()));
         }
         if !readiness.ready {
             return Err(Failure::Refused(format!("{} is not ready to be migrated", self.service)));
@@ -68,12 +70,13 @@ impl Migrate {
     }
 }
 
-fn describe(readiness: &ReadinessStatus) -> String {
+fn describe(readiness: &ReadinessStatus, screen: &Screen) -> String {
     let row = |check: &ReadinessCheck| {
         let mark = if check.ok { "✓" } else { "✗" };
-        vec![format!("  {mark} {}", check.what), check.details.clone()]
+        [format!("  {mark} {}", check.what), check.details.clone()]
     };
     let head = if readiness.ready { "is ready to be migrated" } else { "is not ready to be migrated" };
+    let head = screen.paint(if readiness.ready { Tone::Plain } else { Tone::Bad }, head);
     let rows: Vec<_> = readiness.checks.iter().map(row).collect();
-    format!("{} {head}:\n{}", readiness.service, table(&rows))
+    format!("{} {head}:\n{}", readiness.service, facts(&rows, screen))
 }

@@ -4,14 +4,15 @@ use http::Method;
 use crate::admin::client::{self, Address};
 use crate::control::{MigrationRow, MigrationStatus, MigrationSum};
 
-use super::print::{say, table};
+use super::complete::teams;
+use super::print::{Cell, Column, Screen, Tone, say, table};
 use super::{Failure, block_on};
 
 /// Arguments of `migration`.
 #[derive(Args, Debug)]
 pub(super) struct Migration {
     /// Only the services of this team.
-    #[arg(long)]
+    #[arg(long, add = teams())]
     team: Option<String>,
     /// Only the sums.
     #[arg(long)]
@@ -54,61 +55,60 @@ impl Migration {
             say(&serde_json::to_string_pretty(&status).map_err(anyhow::Error::from)?);
             return Ok(());
         }
-        say(&describe(&status, self.sums));
+        say(&describe(&status, self.sums, &Screen::of_output()));
         Ok(())
     }
 }
 
-fn describe(status: &MigrationStatus, sums_only: bool) -> String {
+fn describe(status: &MigrationStatus, sums_only: bool, screen: &Screen) -> String {
     let mut parts = Vec::new();
     if !sums_only {
-        let head = [
-            "SERVICE",
-            "TEAM",
-            "OWNER",
-            "PHASE",
-            "STAGE",
-            "DAYS",
-            "WEIGHT",
-            "REVERTS",
-            "VERDICT",
-            "NEXT STEP WAITS FOR",
+        let columns = [
+            Column::stays("SERVICE"),
+            Column::shortens(7, "TEAM"),
+            Column::goes(2, "OWNER"),
+            Column::goes(4, "PHASE"),
+            Column::stays("STAGE"),
+            Column::goes(3, "DAYS"),
+            Column::stays("WEIGHT"),
+            Column::goes(5, "REVERTS"),
+            Column::goes(6, "VERDICT"),
+            Column::shortens(1, "NEXT STEP WAITS FOR"),
         ];
-        let head = head.map(str::to_owned).to_vec();
-        let rows: Vec<_> = std::iter::once(head).chain(status.services.iter().map(row)).collect();
-        parts.push(table(&rows));
+        let rows: Vec<_> = status.services.iter().map(row).collect();
+        parts.push(table(&columns, &rows, screen));
     }
-    let head = [
-        "",
-        "SERVICES",
-        "HELIOS ONLY",
-        "DUAL RUN",
-        "KUBERNETES ONLY",
-        "RAMPING",
-        "HELD",
-        "AT 100",
-        "MEAN WEIGHT",
-        "REVERTS",
+    let columns = [
+        Column::stays(""),
+        Column::stays("SERVICES"),
+        Column::goes(5, "HELIOS ONLY"),
+        Column::goes(6, "DUAL RUN"),
+        Column::goes(7, "KUBERNETES ONLY"),
+        Column::goes(2, "RAMPING"),
+        Column::goes(4, "HELD"),
+        Column::goes(3, "AT 100"),
+        Column::stays("MEAN WEIGHT"),
+        Column::goes(1, "REVERTS"),
     ];
-    let head = head.map(str::to_owned).to_vec();
     let sums = status.phases.iter().chain(&status.teams).chain([&status.all]);
-    let rows: Vec<_> = std::iter::once(head).chain(sums.map(sum)).collect();
-    parts.push(table(&rows));
+    let rows: Vec<_> = sums.map(sum).map(Cell::row).collect();
+    parts.push(table(&columns, &rows, screen));
     parts.join("\n\n")
 }
 
-fn row(row: &MigrationRow) -> Vec<String> {
+fn row(row: &MigrationRow) -> Vec<Cell> {
+    let verdict_tone = if row.verdict == "worse" { Tone::Bad } else { Tone::Plain };
     vec![
-        row.service.clone(),
-        row.team.clone(),
-        row.owner.clone().unwrap_or_else(|| "–".to_owned()),
-        row.phase.clone(),
-        row.stage.clone(),
-        format!("{:.0}", row.days_at_stage),
-        format!("{:.2}", row.weight_percent),
-        (row.reverts_by_judge + row.reverts_by_others).to_string(),
-        row.verdict.clone(),
-        row.next_gate.clone(),
+        row.service.as_str().into(),
+        row.team.as_str().into(),
+        row.owner.as_deref().unwrap_or("–").into(),
+        row.phase.as_str().into(),
+        row.stage.as_str().into(),
+        format!("{:.0}", row.days_at_stage).into(),
+        format!("{:.2}", row.weight_percent).into(),
+        (row.reverts_by_judge + row.reverts_by_others).to_string().into(),
+        Cell::toned(verdict_tone, row.verdict.as_str()),
+        row.next_gate.as_str().into(),
     ]
 }
 

@@ -7,14 +7,17 @@ mod approve;
 mod calibrate;
 mod change;
 mod check;
+mod complete;
 mod credentials;
 mod demo;
 mod endpoint;
 mod events;
 mod explain;
 mod foresee;
+mod help;
 mod history;
 mod judged_by;
+mod man;
 mod migrate;
 mod migration;
 mod print;
@@ -34,17 +37,17 @@ mod whoami;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::admin::client::{Address, AskError};
 
 use credentials::Credentials;
-use print::complain;
+use print::{WhenColour, complain};
 
 /// Splits each service's requests between Helios and Kubernetes, compares the two sides, and goes back to
 /// Helios by itself.
 #[derive(Debug, Parser)]
-#[command(name = "switchback", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "switchback", version, after_help = help::after(), max_term_width = 100)]
 struct Arguments {
     /// Where the admin interface is: `127.0.0.1:7070`, `https://switchback.example.net:7070`, or
     /// `unix:/var/lib/switchback/admin.sock`.
@@ -53,9 +56,22 @@ struct Arguments {
         global = true,
         env = "SWITCHBACK_ADMIN",
         default_value = "127.0.0.1:7070",
-        value_name = "ADDRESS"
+        value_name = "ADDRESS",
+        help_heading = "Everywhere"
     )]
     admin: Address,
+
+    /// When there is colour: `auto` is on a terminal, unless `NO_COLOR` is set or TERM is dumb.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true,
+        value_name = "auto|always|never",
+        help_heading = "Everywhere"
+    )]
+    color: WhenColour,
 
     #[command(flatten)]
     credentials: Credentials,
@@ -63,10 +79,6 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
-
-const AFTER_HELP: &str =
-    "Exit codes: 0 done, 1 refused or at fault, 2 wrong usage, 3 Switchback cannot be reached.
-New here? `switchback demo` shows the whole story in a minute.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -114,6 +126,10 @@ enum Command {
     Demo(demo::Demo),
     /// Runs small endpoints that answer as they are told to, to try a configuration with.
     Endpoint(endpoint::Endpoint),
+    /// Prints what a shell sources to complete commands, and names of services from the running Switchback.
+    Completions(complete::Completions),
+    /// Prints the manual page, or writes one for each command.
+    Man(man::PrintManual),
 }
 
 /// Why a command did not do what it was asked to.
@@ -133,35 +149,19 @@ enum Failure {
     Other(#[from] anyhow::Error),
 }
 
+/// All that can be typed, for those who write of it: help, manual pages, tests.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs the command that the arguments ask for.
 pub fn main() -> ExitCode {
-    let Arguments { admin, credentials, command } = Arguments::parse();
-    let admin = admin.with(credentials.into());
-    let done = match command {
-        Command::Serve(serve) => serve.run(),
-        Command::Check(check) => check.run(),
-        Command::Schema(schema) => schema.run(),
-        Command::Status(status) => status.run(&admin),
-        Command::Weight(weight) => weight.run(&admin),
-        Command::Revert(revert) => revert.run(&admin),
-        Command::Release(release) => release.run(&admin),
-        Command::Ramp(ramp) => ramp.run(&admin),
-        Command::Approve(approve) => approve.run(&admin),
-        Command::Migrate(migrate) => migrate.run(&admin),
-        Command::Migration(migration) => migration.run(&admin),
-        Command::History(history) => history.run(&admin),
-        Command::Explain(explain) => explain.run(&admin),
-        Command::Calibrate(calibrate) => calibrate.run(&admin),
-        Command::Events(events) => events.run(&admin),
-        Command::Whoami(whoami) => whoami.run(&admin),
-        Command::Token(token) => token.run(),
-        Command::Webhooks(webhooks) => webhooks.run(&admin),
-        Command::Replay(replay) => replay.run(),
-        Command::Simulate(simulate) => simulate.run(),
-        Command::Demo(demo) => demo.run(),
-        Command::Endpoint(endpoint) => endpoint.run(),
-    };
-    match done {
+    if complete::complete() {
+        return ExitCode::SUCCESS;
+    }
+    WhenColour::among(std::env::args_os()).apply();
+    let Arguments { admin, credentials, color: _, command } = Arguments::parse();
+    match command.run(&admin.with(credentials.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !matches!(failure, Failure::Said) {
@@ -173,6 +173,37 @@ pub fn main() -> ExitCode {
                     ExitCode::FAILURE
                 }
             }
+        }
+    }
+}
+
+impl Command {
+    fn run(self, admin: &Address) -> Result<(), Failure> {
+        match self {
+            Self::Serve(serve) => serve.run(),
+            Self::Check(check) => check.run(),
+            Self::Schema(schema) => schema.run(),
+            Self::Status(status) => status.run(admin),
+            Self::Weight(weight) => weight.run(admin),
+            Self::Revert(revert) => revert.run(admin),
+            Self::Release(release) => release.run(admin),
+            Self::Ramp(ramp) => ramp.run(admin),
+            Self::Approve(approve) => approve.run(admin),
+            Self::Migrate(migrate) => migrate.run(admin),
+            Self::Migration(migration) => migration.run(admin),
+            Self::History(history) => history.run(admin),
+            Self::Explain(explain) => explain.run(admin),
+            Self::Calibrate(calibrate) => calibrate.run(admin),
+            Self::Events(events) => events.run(admin),
+            Self::Whoami(whoami) => whoami.run(admin),
+            Self::Token(token) => token.run(),
+            Self::Webhooks(webhooks) => webhooks.run(admin),
+            Self::Replay(replay) => replay.run(),
+            Self::Simulate(simulate) => simulate.run(),
+            Self::Demo(demo) => demo.run(),
+            Self::Endpoint(endpoint) => endpoint.run(),
+            Self::Completions(completions) => completions.run(),
+            Self::Man(man) => man.run(),
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::config::in_words;
 use crate::control::{RampStatus, ServiceStatus, StepStatus};
 
 use super::change::{Because, tell_change};
+use super::complete::services;
 use super::foresee::{Sure, foresee};
-use super::print::{ago, moment, say, table};
+use super::print::{Cell, Column, Screen, Tone, ago, moment, say, table};
 use super::scope::ScopeArguments;
 use super::weight::parse_percent;
 use super::{Failure, block_on};
@@ -41,6 +42,7 @@ enum Command {
 #[derive(Args, Debug)]
 struct Start {
     /// The service.
+    #[arg(add = services())]
     service: String,
     /// The step to begin at, in percent. After a revert it must be said.
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
@@ -83,6 +85,7 @@ struct Pause {
 #[derive(Args, Debug)]
 struct Stop {
     /// The service.
+    #[arg(add = services())]
     service: String,
     #[command(flatten)]
     because: Because,
@@ -93,6 +96,7 @@ struct Stop {
 #[derive(Args, Debug)]
 struct Show {
     /// The service.
+    #[arg(add = services())]
     service: String,
     /// Prints the ramp as the admin interface tells it; null if there is none.
     #[arg(long)]
@@ -192,7 +196,7 @@ impl Show {
             return Ok(());
         }
         say(&match &status.ramp {
-            Some(ramp) => describe(&status.service, ramp),
+            Some(ramp) => describe(&status.service, ramp, &Screen::of_output()),
             None => describe_none(&status),
         });
         Ok(())
@@ -215,7 +219,7 @@ fn describe_none(status: &ServiceStatus) -> String {
 }
 
 /// A ramp as people read it.
-fn describe(service: &str, ramp: &RampStatus) -> String {
+fn describe(service: &str, ramp: &RampStatus, screen: &Screen) -> String {
     let head = format!(
         "{service} is at {:.2}, step {} of {}, since {}; {} started its ramp on {}: {}",
         ramp.weight_percent,
@@ -228,15 +232,16 @@ fn describe(service: &str, ramp: &RampStatus) -> String {
     );
     let step = |(number, step): (usize, &StepStatus)| {
         let mark = if number == ramp.step { "▶" } else { " " };
-        vec![
+        Cell::row(vec![
             format!(" {mark} {:.2}", step.to_percent),
             format!("at least {}", in_words(Duration::from_secs_f64(step.hold_s))),
             format!("{} requests", step.requests),
             format!("{}% sure", step.certainty_percent),
-        ]
+        ])
     };
     let rows: Vec<_> = (1..).zip(&ramp.steps).map(step).collect();
-    let mut lines = vec![head, table(&rows)];
+    let columns = [Column::stays(""), Column::stays(""), Column::goes(2, ""), Column::goes(1, "")];
+    let mut lines = vec![head, table(&columns, &rows, screen)];
     match (ramp.going.as_str(), ramp.next_percent) {
         ("done", _) | (_, None) => {
             lines.push(format!("it is done: write {:.2} into the service's file", ramp.weight_percent));
@@ -250,7 +255,8 @@ fn describe(service: &str, ramp: &RampStatus) -> String {
                 let left = wait
                     .left_s
                     .map(|left_s| format!(" ({} more)", in_words(Duration::from_secs_f64(left_s))));
-                lines.push(format!("  - {}{}", wait.text, left.unwrap_or_default()));
+                let line = format!("  - {}{}", wait.text, left.unwrap_or_default());
+                lines.push(screen.paint(Tone::Waiting, &line));
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::admin::client::{self, Address};
 use crate::admin::wire;
 
 use super::change::{Because, tell_change};
+use super::complete::services;
 use super::foresee::{Sure, foresee};
 use super::weight::parse_percent;
 use super::{Failure, block_on};
@@ -13,6 +14,7 @@ use super::{Failure, block_on};
 #[derive(Args, Debug)]
 pub(super) struct Release {
     /// The service.
+    #[arg(add = services())]
     service: String,
     /// The weight from here on, in percent.
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]

@@ -16,6 +16,7 @@ use crate::rehearsal::{
 use crate::verdict::{Rule, Verdict};
 
 use super::Failure;
+use super::complete::services;
 use super::judged_by::JudgedBy;
 use super::print::{Lines, complain, counted, is_standard};
 
@@ -38,7 +39,7 @@ pub(super) struct ReplayTrace {
     #[arg(long)]
     from_log: bool,
     /// The service whose requests are judged, if the log has several.
-    #[arg(long, value_name = "NAME", requires = "from_log")]
+    #[arg(long, value_name = "NAME", requires = "from_log", add = services())]
     service_name: Option<String>,
     /// Writes the log's requests as a trace, and judges nothing; `-` writes to standard output.
     #[arg(long, value_name = "FILE.csv", requires = "from_log", conflicts_with = "plot")]

@@ -2,17 +2,20 @@ use clap::Args;
 
 use crate::admin::wire;
 
+use super::complete::{clusters, services, teams};
+
 /// Which services a command is about.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false, id = "scope")]
 pub(super) struct ScopeArguments {
     /// The services.
+    #[arg(add = services())]
     services: Vec<String>,
     /// The services of this team.
-    #[arg(long)]
+    #[arg(long, add = teams())]
     team: Option<String>,
     /// The services that are on this cluster.
-    #[arg(long)]
+    #[arg(long, add = clusters())]
     cluster: Option<String>,
     /// Every service.
     #[arg(long)]

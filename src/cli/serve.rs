@@ -11,7 +11,7 @@ use crate::config::render;
 use crate::telemetry::{LogFormat, init_log};
 
 use super::Failure;
-use super::print::complain;
+use super::print::{complain, complaints_take_colour};
 
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
@@ -114,7 +114,7 @@ async fn watch(running: &Running, signals: &mut Signals) {
 fn explain(error: BuildError) -> Failure {
     match error {
         BuildError::Config(faults) => {
-            complain(&render(&faults, super::check::colour()));
+            complain(&render(&faults, complaints_take_colour()));
             Failure::Refused(format!(
                 "not started: {} in the configuration",
                 super::check::count(faults.len())

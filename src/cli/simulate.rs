@@ -14,14 +14,15 @@ use crate::rehearsal::{
 use crate::verdict::{Hindrance, Rule};
 
 use super::Failure;
+use super::complete;
 use super::judged_by::JudgedBy;
-use super::print::{Lines, say, table};
+use super::print::{Cell, Column, Lines, Screen, say, table};
 
 /// Arguments of `simulate`.
 #[derive(Args, Debug)]
 pub(super) struct Simulate {
     /// Scenarios by name, or `all`. Without any, they are listed.
-    #[arg(value_name = "SCENARIO")]
+    #[arg(value_name = "SCENARIO", add = complete::scenarios())]
     names: Vec<String>,
     /// Lists the scenarios, each with what happens in it.
     #[arg(long, conflicts_with_all = ["names", "write"])]
@@ -103,17 +104,23 @@ impl Simulate {
             let mut out = Lines::to_standard_output();
             return all.iter().try_for_each(|scenario| out.json(&ScenarioRecord::new(scenario)));
         }
-        let heads = ["SCENARIO", "REQUESTS", "WEIGHT", "WHAT HAPPENS", "WHAT MUST FOLLOW"].map(str::to_owned);
-        let rows = all.iter().map(|scenario| {
-            vec![
+        let columns = [
+            Column::stays("SCENARIO"),
+            Column::goes(3, "REQUESTS"),
+            Column::goes(4, "WEIGHT"),
+            Column::shortens(1, "WHAT HAPPENS"),
+            Column::shortens(2, "WHAT MUST FOLLOW"),
+        ];
+        let row = |scenario: &Scenario| {
+            Cell::row(vec![
                 scenario.name.clone(),
                 format!("{}/s", scenario.per_second),
                 format!("{}", percent(scenario)),
                 scenario.about.clone(),
                 must(scenario),
-            ]
-        });
-        say(&table(&std::iter::once(heads.to_vec()).chain(rows).collect::<Vec<_>>()));
+            ])
+        };
+        say(&table(&columns, &all.iter().map(row).collect::<Vec<_>>(), &Screen::of_output()));
         say("\n`switchback simulate SCENARIO…` judges them, `switchback simulate all` every one");
         Ok(())
     }
@@ -133,19 +140,23 @@ impl Simulate {
             }
             return Ok(());
         }
-        let heads = ["SCENARIO", "WHAT HAPPENS", "WHAT MUST FOLLOW", "WHAT WAS FOUND", "AFTER"];
-        let mut rows = vec![heads.map(str::to_owned).to_vec()];
-        for (scenario, runs) in by_scenario {
-            let name = scenario.name.clone();
-            rows.push(vec![
-                name,
+        let columns = [
+            Column::stays("SCENARIO"),
+            Column::shortens(1, "WHAT HAPPENS"),
+            Column::shortens(2, "WHAT MUST FOLLOW"),
+            Column::shortens(3, "WHAT WAS FOUND"),
+            Column::stays("AFTER"),
+        ];
+        let row = |(scenario, runs): (&Scenario, &[Played])| {
+            Cell::row(vec![
+                scenario.name.clone(),
                 scenario.about.clone(),
                 must(scenario),
                 found(runs, scenario),
                 after(runs, scenario),
-            ]);
-        }
-        say(&table(&rows));
+            ])
+        };
+        say(&table(&columns, &by_scenario.map(row).collect::<Vec<_>>(), &Screen::of_output()));
         Ok(())
     }
 }

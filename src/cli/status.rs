@@ -7,14 +7,17 @@ use crate::admin::client::{self, Address};
 use crate::config::in_words;
 use crate::control::{ActorRecord, FitStatus, ProcessStatus, ServiceStatus, SideStatus, SourceStatus};
 
+use super::calibrate::in_a_word;
+use super::complete::services;
 use super::explain::{how_sure, on_helios, what};
-use super::print::{ago, ahead, clock, percent, say, table};
+use super::print::{Cell, Column, Screen, Tone, ago, ahead, clock, percent, say, table};
 use super::{Failure, block_on};
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
 pub(super) struct Status {
     /// Only this service, in full.
+    #[arg(add = services())]
     service: Option<String>,
     /// Prints what the admin interface answers.
     #[arg(long)]
@@ -39,13 +42,15 @@ impl Status {
             None => block_on(client::ask(admin, Method::GET, &path, None::<&()>))?,
         };
         let process: ProcessStatus = block_on(client::ask(admin, Method::GET, "/v1/process", None::<&()>))?;
+        let screen = Screen::of_output();
         for line in warnings(&process).into_iter().chain(services.iter().flat_map(source_warnings)) {
+            say(&screen.paint(Tone::Waiting, &line));
+        }
+        let rows: Vec<_> = services.iter().map(row).collect();
+        say(&table(&columns(), &rows, &screen));
+        for line in services.iter().filter_map(calibrating) {
             say(&line);
         }
-        let heads = ["SERVICE", "WEIGHT", "WHY", "HELIOS", "KUBERNETES", "VERDICT"];
-        let mut rows = vec![heads.map(str::to_owned).to_vec()];
-        rows.extend(services.iter().map(row));
-        say(&table(&rows));
         if let (Some(_), [service]) = (&self.service, services.as_slice()) {
             for line in details(service) {
                 say(&line);
@@ -141,15 +146,45 @@ fn source_warnings(service: &ServiceStatus) -> Vec<String> {
     warnings
 }
 
-fn row(service: &ServiceStatus) -> Vec<String> {
-    vec![
-        service.service.clone(),
-        format!("{:.2}", service.weight_percent),
-        why(service),
-        side(&service.helios),
-        side(&service.kubernetes),
-        verdict(service),
+/// At three in the morning: which service, at what weight, and is it worse?
+fn columns() -> [Column; 6] {
+    [
+        Column::stays("SERVICE"),
+        Column::stays("WEIGHT"),
+        Column::shortens(2, "WHY"),
+        Column::goes(3, "HELIOS"),
+        Column::goes(4, "KUBERNETES"),
+        Column::shortens(1, "VERDICT"),
     ]
+}
+
+fn row(service: &ServiceStatus) -> Vec<Cell> {
+    let why_tone = match &service.ramp {
+        _ if service.why == "held" => Tone::Bad,
+        _ if service.rising_to_percent.is_some() || service.approval.is_some() => Tone::Waiting,
+        Some(ramp) if service.why == "ramp" && ramp.going == "paused" => Tone::Waiting,
+        Some(_) | None => Tone::Plain,
+    };
+    let verdict_tone = if service.verdict == "worse" { Tone::Bad } else { Tone::Plain };
+    vec![
+        service.service.as_str().into(),
+        format!("{:.2}", service.weight_percent).into(),
+        Cell::toned(why_tone, why(service)),
+        side(&service.helios).into(),
+        side(&service.kubernetes).into(),
+        Cell::toned(verdict_tone, verdict(service)),
+    ]
+}
+
+/// How a calibration goes that is under way.
+fn calibrating(service: &ServiceStatus) -> Option<String> {
+    let calibrating = service.calibrating.as_ref()?;
+    let [ran, lasts] = [calibrating.ran_s, calibrating.lasts_s].map(|s| in_words(Duration::from_secs_f64(s)));
+    Some(format!(
+        "{} is being calibrated: Helios has been compared with itself for {ran} of {lasts}; {} so far",
+        service.service,
+        in_a_word(calibrating.judgement)
+    ))
 }
 
 fn why(service: &ServiceStatus) -> String {
@@ -354,6 +389,25 @@ mod tests {
             source_warnings(&service),
             ["! a: 3 of 4 endpoints on Helios are not known to helios any more since 5 s, and kept"]
         );
+    }
+
+    #[test]
+    fn a_calibration_that_runs_is_told_in_a_line() {
+        let side = serde_json::json!({"endpoints": 1, "per_second": 9.0, "failed": 0.0});
+        let status: ServiceStatus = serde_json::from_value(serde_json::json!({
+            "service": "a", "team": "t", "weight_percent": 25.0, "why": "file", "file_percent": 25.0,
+            "helios": side, "kubernetes": side, "judge": "revert", "verdict": "not worse", "evidence": 0.0,
+            "leading": "failure", "shared": false,
+            "calibrating": {"ran_s": 240.0, "lasts_s": 1800.0, "judgement": "within the promise"}
+        }))
+        .unwrap();
+        assert_eq!(
+            calibrating(&status).as_deref(),
+            Some(
+                "a is being calibrated: Helios has been compared with itself for 4 min of 30 min; within the promise so far"
+            )
+        );
+        assert_eq!(calibrating(&ServiceStatus { calibrating: None, ..status }), None);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::admin::client::{self, Address};
 use crate::admin::wire::{Reason, TestResult, Tested};
 use crate::control::WebhookStatus;
 
-use super::print::{ago, ahead, counted, say, table};
+use super::complete::webhooks;
+use super::print::{Cell, Column, Screen, Tone, ago, ahead, counted, say, table};
 use super::{Failure, block_on};
 
 /// Arguments of `webhooks`.
@@ -27,6 +28,7 @@ enum What {
 #[derive(Args, Debug)]
 struct Test {
     /// The webhook.
+    #[arg(add = webhooks())]
     webhook: String,
     /// Why: whoever is told will read it
     #[arg(long)]
@@ -53,27 +55,35 @@ fn list(admin: &Address, json: bool) -> Result<(), Failure> {
         say("nobody is told what happens: there are no [webhooks] in switchback.toml");
         return Ok(());
     }
-    let heads = ["WEBHOOK", "KIND", "TO", "WAITING", "DELIVERED", "LAST", "TROUBLE"];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    rows.extend(webhooks.iter().map(row));
-    say(&table(&rows));
+    let columns = [
+        Column::stays("WEBHOOK"),
+        Column::goes(3, "KIND"),
+        Column::shortens(1, "TO"),
+        Column::stays("WAITING"),
+        Column::goes(2, "DELIVERED"),
+        Column::goes(4, "LAST"),
+        Column::shortens(5, "TROUBLE"),
+    ];
+    let rows: Vec<_> = webhooks.iter().map(row).collect();
+    say(&table(&columns, &rows, &Screen::of_output()));
     Ok(())
 }
 
-fn row(webhook: &WebhookStatus) -> Vec<String> {
+fn row(webhook: &WebhookStatus) -> Vec<Cell> {
     let waiting = match webhook.oldest_unix_ms {
-        Some(oldest) => format!("{} for {}", webhook.waiting, ago(oldest)),
-        None => webhook.waiting.to_string(),
+        Some(oldest) => Cell::toned(Tone::Waiting, format!("{} for {}", webhook.waiting, ago(oldest))),
+        None => webhook.waiting.to_string().into(),
     };
     let last = webhook.delivered_unix_ms.map(|at| format!("{} ago", ago(at))).unwrap_or_default();
+    let tone = if webhook.troubled { Tone::Bad } else { Tone::Plain };
     vec![
-        webhook.webhook.clone(),
-        webhook.kind.clone(),
-        webhook.to.clone(),
+        webhook.webhook.as_str().into(),
+        webhook.kind.as_str().into(),
+        webhook.to.as_str().into(),
         waiting,
-        webhook.delivered.to_string(),
-        last,
-        trouble(webhook),
+        webhook.delivered.to_string().into(),
+        last.into(),
+        Cell::toned(tone, trouble(webhook)),
     ]
 }
 

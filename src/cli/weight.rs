@@ -6,6 +6,7 @@ use crate::admin::wire;
 use crate::config::parse_duration;
 
 use super::change::{Because, tell_change};
+use super::complete::services;
 use super::foresee::{Sure, foresee};
 use super::print::say;
 use super::{Failure, block_on};
@@ -14,6 +15,7 @@ use super::{Failure, block_on};
 #[derive(Args, Debug)]
 pub(super) struct SetWeight {
     /// The service.
+    #[arg(add = services())]
     service: String,
     /// The percentage that goes to Kubernetes: 0 to 100 in steps of 0.01.
     #[arg(value_parser = parse_percent, required_unless_present = "clear", conflicts_with = "clear")]

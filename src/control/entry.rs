@@ -523,6 +523,7 @@ impl Entry {
             ramp_cut_at_percent: self.rollout.said().cut.as_ref().map(|cut| cut.at.percent()),
             again_unix_ms: again.map(|again| again.0),
             approval: self.pending.as_ref().map(|pending| pending.status(&self.config.name)),
+            calibrating: self.calibrations.status(now),
         }
     }
 

@@ -57,7 +57,8 @@ pub use steering::{
     ReadinessStatus, StepStatus, WaitStatus,
 };
 pub use views::{
-    DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus,
+    CalibratingStatus, DegradationStatus, FitStatus, ProcessStatus, SensitivityStatus, ServiceStatus,
+    SideStatus, SourceStatus,
 };
 pub(crate) use vocabulary::Percent;
 pub use webhooks::WebhookStatus;

@@ -9,7 +9,7 @@ use crate::model::Millis;
 use crate::verdict::{Degradation, Hindrance, Question};
 
 use super::capacity::Fit;
-use super::journal::{ActorRecord, FindingRecord};
+use super::journal::{ActorRecord, FindingRecord, JudgementRecord};
 use super::lineup::{Lineup, PartState};
 use super::steering::{ApprovalStatus, RampStatus};
 use super::vocabulary::{DegradationKind, Percent, SourceKind, Verdict, WeightFrom};
@@ -87,6 +87,20 @@ pub struct ServiceStatus {
     /// What waits for a second person.
     #[serde(default)]
     pub approval: Option<ApprovalStatus>,
+    /// The calibration that runs.
+    #[serde(default)]
+    pub calibrating: Option<CalibratingStatus>,
+}
+
+/// A calibration that runs, in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CalibratingStatus {
+    /// How long it has run, in seconds.
+    pub ran_s: f64,
+    /// How long it is to last, in seconds.
+    pub lasts_s: f64,
+    /// What it says of the promise so far.
+    pub judgement: JudgementRecord,
 }
 
 /// Whether Helios can take everything back.

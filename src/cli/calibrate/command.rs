@@ -5,7 +5,8 @@ use crate::admin::client::{self, Address};
 use crate::admin::wire;
 use crate::control::{CalibrationRecord, CalibrationStatus};
 
-use super::super::print::{clock, say};
+use super::super::complete::services;
+use super::super::print::{Screen, clock, say};
 use super::super::weight::check_duration;
 use super::super::{Failure, block_on};
 use super::follow::{Followed, follow};
@@ -15,6 +16,7 @@ use super::report;
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Calibrate {
     /// The service.
+    #[arg(add = services())]
     service: String,
     /// How long, from 1s to 7d; 30m unless told. In less than ten minutes little can be said, and a service with few
     /// requests takes hours.
@@ -66,7 +68,7 @@ impl Calibrate {
         match &status.running {
             Some(begun) if self.detach => say(&going_on(begun)),
             Some(begun) if waits => return wait(admin, &path, begun, self.json),
-            Some(_) | None => say(&report::of(&status)),
+            Some(_) | None => say(&report::of(&status, &Screen::of_output())),
         }
         Ok(())
     }
@@ -79,7 +81,7 @@ fn wait(admin: &Address, path: &str, begun: &CalibrationRecord, json: bool) -> R
         Followed::Ended(record) if json => {
             say(&serde_json::to_string(&*record).map_err(anyhow::Error::from)?);
         }
-        Followed::Ended(record) => say(&report::tell(&record)),
+        Followed::Ended(record) => say(&report::tell(&record, &Screen::of_output())),
         Followed::Left => say(&going_on(begun)),
         Followed::Lost => {
             return Err(Failure::Refused(format!(

@@ -7,7 +7,7 @@ use crate::admin::client::{self, Address, AskError};
 use crate::config::in_words;
 use crate::control::{CalibrationRecord, CalibrationStatus};
 
-use super::super::print::say;
+use super::super::print::{Screen, one_line, say};
 
 /// How following a calibration ended.
 pub(super) enum Followed {
@@ -71,7 +71,9 @@ impl Manner {
         match self {
             // A terminal that is gone has nobody before it.
             Manner::Live => {
-                let _ = write!(stdout(), "\r{}\x1b[K", progress(record)).and_then(|()| stdout().flush());
+                // A line that went on below could not be written over.
+                let line = one_line(&progress(record), &Screen::of_output());
+                let _ = write!(stdout(), "\r{line}\x1b[K").and_then(|()| stdout().flush());
             }
             Manner::Lines => {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few tenths")]

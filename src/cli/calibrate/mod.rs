@@ -5,3 +5,4 @@ mod follow;
 mod report;
 
 pub(super) use command::Calibrate;
+pub(super) use report::in_a_word;

@@ -7,16 +7,16 @@ use crate::control::{
 };
 
 use super::super::explain::question_in_words;
-use super::super::print::{moment, percent, table};
+use super::super::print::{Cell, Column, Screen, Tone, facts, moment, percent, table};
 
 /// Noise that is worth a word: the judge needs half as much evidence again.
 const NOISY: f64 = 1.5;
 
 /// What there is to tell of a service's calibrations.
-pub(super) fn of(status: &CalibrationStatus) -> String {
+pub(super) fn of(status: &CalibrationStatus, screen: &Screen) -> String {
     let mut parts = Vec::new();
     match (&status.running, &status.last) {
-        (Some(record), _) | (None, Some(record)) => parts.push(tell(record)),
+        (Some(record), _) | (None, Some(record)) => parts.push(tell(record, screen)),
         (None, None) => parts.push(format!("{} has never been calibrated to an end", status.service)),
     }
     if let Some(begun) = &status.interrupted {
@@ -28,9 +28,9 @@ pub(super) fn of(status: &CalibrationStatus) -> String {
 }
 
 /// What a calibration came to, as people read it.
-pub(super) fn tell(record: &CalibrationRecord) -> String {
+pub(super) fn tell(record: &CalibrationRecord, screen: &Screen) -> String {
     let mut rows = Vec::new();
-    let mut add = |what: &str, text: String| rows.push(vec![format!("  {what}"), text]);
+    let mut add = |what: &str, text: String| rows.push([format!("  {what}"), text]);
     add("because", record.told.clone());
     add("promise", own(&record.own));
     add("halves", format!("A {}", half(&record.a)));
@@ -47,18 +47,24 @@ pub(super) fn tell(record: &CalibrationRecord) -> String {
     if record.judgement == JudgementRecord::Broken {
         add("then", advice(record));
     }
-    let soon = soon(&record.sensitivity);
-    format!("{}\n{}{soon}", head(record), table(&rows))
+    let soon = soon(&record.sensitivity, screen);
+    format!("{}\n{}{soon}", head(record, screen), facts(&rows, screen))
 }
 
-fn head(record: &CalibrationRecord) -> String {
-    let [ran, lasts] = [record.ran_s, record.lasts_s].map(|s| in_words(Duration::from_secs_f64(s)));
-    let (until, why) = (moment(record.ended_unix_ms), record.ending_why.as_deref().unwrap_or_default());
-    let word = match record.judgement {
+/// What it says of the promise.
+pub(in crate::cli) fn in_a_word(judgement: JudgementRecord) -> &'static str {
+    match judgement {
         JudgementRecord::Within => "within the promise",
         JudgementRecord::Broken => "the promise is broken",
         JudgementRecord::TooShort => "too short to say",
-    };
+    }
+}
+
+fn head(record: &CalibrationRecord, screen: &Screen) -> String {
+    let [ran, lasts] = [record.ran_s, record.lasts_s].map(|s| in_words(Duration::from_secs_f64(s)));
+    let (until, why) = (moment(record.ended_unix_ms), record.ending_why.as_deref().unwrap_or_default());
+    let tone = if record.judgement == JudgementRecord::Broken { Tone::Bad } else { Tone::Plain };
+    let word = screen.paint(tone, in_a_word(record.judgement));
     let how = match record.ending {
         EndingRecord::Running => {
             return format!(
@@ -144,20 +150,20 @@ fn advice(record: &CalibrationRecord) -> String {
 }
 
 /// How soon trouble would be seen, by weight.
-fn soon(sensitivity: &[SensitivityRecord]) -> String {
+fn soon(sensitivity: &[SensitivityRecord], screen: &Screen) -> String {
     let Some(first) = sensitivity.first() else { return String::new() };
     let weight = |row: &SensitivityRecord| {
         format!("{:.2}{}", row.weight_percent, if row.in_force { " (now)" } else { "" })
     };
-    let mut head = vec!["  weight".to_owned()];
-    head.extend(sensitivity.iter().map(weight));
-    let mut rows = vec![head];
+    let mut columns = vec![Column::shortens(0, "  weight")];
+    columns.extend(sensitivity.iter().map(|row| Column::stays(weight(row))));
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
     let mut never: Vec<(&str, Vec<String>)> = Vec::new();
     for (place, degradation) in first.degradations.iter().enumerate() {
-        let mut cells = vec![format!("  {}", degradation.text)];
+        let mut cells = vec![Cell::from(format!("  {}", degradation.text))];
         for row in sensitivity {
             let Some(here) = row.degradations.get(place) else { continue };
-            cells.push(match (here.seen_in_s, &here.why_never) {
+            let seen = match (here.seen_in_s, &here.why_never) {
                 (Some(s), _) => in_words(Duration::from_secs_f64(s)),
                 (None, why) => {
                     let why = why.as_deref().unwrap_or("as it is");
@@ -169,7 +175,8 @@ fn soon(sensitivity: &[SensitivityRecord]) -> String {
                     }
                     "never".to_owned()
                 }
-            });
+            };
+            cells.push(seen.into());
         }
         rows.push(cells);
     }
@@ -179,7 +186,7 @@ fn soon(sensitivity: &[SensitivityRecord]) -> String {
     format!(
         "\nAt {all:.1} requests a second, and with what is known of Helios now, this is how soon it would be seen if on \
          Kubernetes …\n{}{never}",
-        table(&rows)
+        table(&columns, &rows, screen)
     )
 }
 
@@ -258,7 +265,7 @@ mod tests {
     #[test]
     fn a_report_reads_as_people_read_it() {
         assert_eq!(
-            tell(&record()),
+            tell(&record(), &Screen::PAPER),
             "\
 playlist: within the promise. Helios was compared with itself for 30 min until 2026-11-22 03:14:07.312 UTC. Begun by ann: before the ramp.
   because  at one false revert in 1 min 30 s at most 20 are expected in 30 min, and 0 were found
@@ -286,7 +293,7 @@ At 25.0 requests a second, and with what is known of Helios now, this is how soo
         record.ending = EndingRecord::Stopped;
         record.ending_why = Some("bob: seen enough".to_owned());
         record.sensitivity.clear();
-        let told = tell(&record);
+        let told = tell(&record, &Screen::PAPER);
         for line in [
             "playlist: the promise is broken. Helios was compared with itself for 30 min until 2026-11-22 03:14:07.312 UTC, \
              when it was stopped by bob: seen enough. Begun by ann: before the ramp.",
@@ -304,19 +311,19 @@ At 25.0 requests a second, and with what is known of Helios now, this is how soo
     fn without_a_result_it_is_told_what_there_is() {
         let mut status =
             CalibrationStatus { service: "a".to_owned(), running: None, last: None, interrupted: None };
-        assert_eq!(of(&status), "a has never been calibrated to an end");
+        assert_eq!(of(&status, &Screen::PAPER), "a has never been calibrated to an end");
         status.interrupted = Some(BegunRecord {
             begun_unix_ms: 1_795_317_247_312,
             by: ActorRecord::Person("ann".to_owned()),
             reason: None,
             lasts_s: 7_200.0,
         });
-        assert!(of(&status).ends_with(
+        assert!(of(&status, &Screen::PAPER).ends_with(
             "\na calibration for 2 h that began on 2026-11-22 03:14:07.312 UTC was interrupted by a restart"
         ));
         let running = CalibrationRecord { ending: EndingRecord::Running, ran_s: 240.0, ..record() };
         status.running = Some(running);
-        assert!(of(&status).starts_with(
+        assert!(of(&status, &Screen::PAPER).starts_with(
             "playlist: within the promise so far. Helios has been compared with itself for 4 min of 30 min.\n"
         ));
     }

@@ -13,6 +13,7 @@ use crate::control::{ReceiptRecord, ServiceStatus};
 use crate::model::Side;
 
 use super::super::explain;
+use super::super::print::Screen;
 use super::endpoint::Behaviour;
 use super::live::{Counters, Second};
 use super::load::Load;
@@ -221,7 +222,7 @@ impl Teller {
         self.watch(2).await?;
         let path = format!("{path}/receipt");
         let receipt: ReceiptRecord = client::ask(&self.admin, Method::GET, &path, None::<&()>).await?;
-        self.show.quote(&explain::tell(&receipt, None), &serde_json::to_value(&receipt)?);
+        self.show.quote(&explain::tell(&receipt, None, &Screen::PAPER), &serde_json::to_value(&receipt)?);
         Ok(())
     }
 }

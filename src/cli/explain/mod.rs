@@ -9,7 +9,8 @@ use http::{Method, StatusCode};
 use crate::admin::client::{self, Address, AskError};
 use crate::control::{ReceiptRecord, ServiceStatus};
 
-use super::print::{moment, say, table};
+use super::complete::services;
+use super::print::{Column, Screen, facts, moment, say, table};
 use super::status::{evidence, word};
 use super::{Failure, block_on};
 
@@ -21,6 +22,7 @@ pub(super) use receipt::{how_sure, on_helios, question_in_words, tell, what};
 #[expect(clippy::struct_excessive_bools, reason = "each is an option that somebody types")]
 pub(super) struct Explain {
     /// The service.
+    #[arg(add = services())]
     service: String,
     /// Explains an earlier revert: its number of milliseconds since 1970, as `--reverts` lists it.
     #[arg(long, value_name = "UNIX_MS")]
@@ -52,14 +54,15 @@ impl Explain {
             say(&block_on(client::ask_text(admin, Method::GET, &path, None::<&()>))?);
             return Ok(());
         }
+        let screen = Screen::of_output();
         if self.sensitivity {
             let sensitivity = block_on(client::ask(admin, Method::GET, &path, None::<&()>))?;
-            say(&sensitivity::tell(&sensitivity));
+            say(&sensitivity::tell(&sensitivity, &screen));
             return Ok(());
         }
         if self.reverts {
             let receipts: Vec<ReceiptRecord> = block_on(client::ask(admin, Method::GET, &path, None::<&()>))?;
-            say(&tell_reverts(&self.service, &receipts));
+            say(&tell_reverts(&self.service, &receipts, &screen));
             return Ok(());
         }
         let receipt = match block_on(client::ask(admin, Method::GET, &path, None::<&()>)) {
@@ -74,20 +77,20 @@ impl Explain {
         };
         let status: ServiceStatus = block_on(client::ask(admin, Method::GET, &service, None::<&()>))?;
         let Some(receipt) = receipt else {
-            say(&tell_state(&status));
+            say(&tell_state(&status, &screen));
             return Ok(());
         };
         // What is now follows from the last revert only.
-        say(&tell(&receipt, Some(&status).filter(|_| self.at.is_none())));
+        say(&tell(&receipt, Some(&status).filter(|_| self.at.is_none()), &screen));
         if self.full {
-            say(&receipt::tell_more(&receipt));
+            say(&receipt::tell_more(&receipt, &screen));
         }
         Ok(())
     }
 }
 
 /// The reverts whose receipts are kept, the newest last, next to the prompt.
-fn tell_reverts(service: &str, receipts: &[ReceiptRecord]) -> String {
+fn tell_reverts(service: &str, receipts: &[ReceiptRecord], screen: &Screen) -> String {
     if receipts.is_empty() {
         return format!("{service} has no receipts");
     }
@@ -96,20 +99,21 @@ fn tell_reverts(service: &str, receipts: &[ReceiptRecord]) -> String {
         .rev()
         .map(|receipt| {
             vec![
-                receipt.reverted_unix_ms.to_string(),
-                moment(receipt.reverted_unix_ms),
-                receipt.by.to_string(),
-                receipt.reason.clone(),
+                receipt.reverted_unix_ms.to_string().into(),
+                moment(receipt.reverted_unix_ms).into(),
+                receipt.by.to_string().into(),
+                receipt.reason.as_str().into(),
             ]
         })
         .collect();
-    table(&rows)
+    let columns = [Column::stays(""), Column::stays(""), Column::shortens(2, ""), Column::shortens(1, "")];
+    table(&columns, &rows, screen)
 }
 
 /// What the judge has to say of a service that was never reverted.
-fn tell_state(status: &ServiceStatus) -> String {
+fn tell_state(status: &ServiceStatus, screen: &Screen) -> String {
     let mut rows = Vec::new();
-    let mut add = |what: &str, text: String| rows.push(vec![format!("  {what}"), text]);
+    let mut add = |what: &str, text: String| rows.push([format!("  {what}"), text]);
     add("weight", format!("{:.2} ({})", status.weight_percent, status.why));
     add("judge", status.judge.clone());
     if status.judge != "off" {
@@ -126,7 +130,7 @@ fn tell_state(status: &ServiceStatus) -> String {
             add("", course);
         }
     }
-    format!("{} has never been reverted.\n{}", status.service, table(&rows))
+    format!("{} has never been reverted.\n{}", status.service, facts(&rows, screen))
 }
 
 #[cfg(test)]
@@ -150,11 +154,14 @@ mod tests {
             "  evidence  34% (slower on GET /x)",
             "  gate      shut: Helios is degraded too",
         ];
-        assert_eq!(tell_state(&status), lines.join("\n"));
+        assert_eq!(tell_state(&status, &Screen::PAPER), lines.join("\n"));
         let quiet = ServiceStatus { evidence: 0.0, shared: false, ..status };
-        let told = tell_state(&quiet);
+        let told = tell_state(&quiet, &Screen::PAPER);
         assert!(told.contains("  evidence  none\n") && told.ends_with("  gate      not shut"), "{told}");
         let off = ServiceStatus { judge: "off".to_owned(), ..quiet };
-        assert_eq!(tell_state(&off), "a has never been reverted.\n  weight  25.00 (file)\n  judge   off");
+        assert_eq!(
+            tell_state(&off, &Screen::PAPER),
+            "a has never been reverted.\n  weight  25.00 (file)\n  judge   off"
+        );
     }
 }

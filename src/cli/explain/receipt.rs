@@ -8,10 +8,10 @@ use crate::control::{
 use crate::model::Cause;
 use crate::verdict::Question;
 
-use super::super::print::{ago, moment, percent, table};
+use super::super::print::{Cell, Column, Screen, ago, facts, moment, percent, table};
 
 /// A receipt as people read it.
-pub(in crate::cli) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>) -> String {
+pub(in crate::cli) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>, screen: &Screen) -> String {
     let by = match &receipt.by {
         ActorRecord::Judge => "the judge".to_owned(),
         ActorRecord::Guard => "the fleet guard".to_owned(),
@@ -27,7 +27,7 @@ pub(in crate::cli) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>)
         took.unwrap_or_default()
     );
     let mut rows = Vec::new();
-    let mut add = |what: &str, text: String| rows.push(vec![format!("  {what}"), text]);
+    let mut add = |what: &str, text: String| rows.push([format!("  {what}"), text]);
     match &receipt.finding {
         Some(finding) => {
             add("what", what(finding));
@@ -58,7 +58,7 @@ pub(in crate::cli) fn tell(receipt: &ReceiptRecord, now: Option<&ServiceStatus>)
     if let Some(status) = now {
         add("now", present(status, receipt));
     }
-    format!("{head}\n{}", table(&rows))
+    format!("{head}\n{}", facts(&rows, screen))
 }
 
 pub(in crate::cli) fn what(finding: &FindingRecord) -> String {
@@ -186,28 +186,40 @@ fn present(status: &ServiceStatus, receipt: &ReceiptRecord) -> String {
 }
 
 /// What else is in a receipt: what each question had to say, and each second.
-pub(super) fn tell_more(receipt: &ReceiptRecord) -> String {
+pub(super) fn tell_more(receipt: &ReceiptRecord, screen: &Screen) -> String {
     let mut parts = Vec::new();
     if !receipt.evidence.is_empty() {
-        let head = ["question", "kubernetes", "helios", "tolerated", "bad after", "evidence"];
-        let mut rows = vec![head.map(str::to_owned).to_vec()];
-        rows.extend(receipt.evidence.iter().map(asked));
-        parts.push(table(&rows));
+        let columns = [
+            Column::shortens(3, "question"),
+            Column::stays("kubernetes"),
+            Column::stays("helios"),
+            Column::goes(2, "tolerated"),
+            Column::goes(1, "bad after"),
+            Column::stays("evidence"),
+        ];
+        let rows: Vec<_> = receipt.evidence.iter().map(asked).map(Cell::row).collect();
+        parts.push(table(&columns, &rows, screen));
     }
     if !receipt.timeline.is_empty() {
-        let head = ["second", "helios failed", "kubernetes failed", "rescued", "told so"];
-        let mut rows = vec![head.map(str::to_owned).to_vec()];
-        rows.extend(receipt.timeline.iter().map(second));
-        parts.push(table(&rows));
+        let columns = [
+            Column::stays("second"),
+            Column::stays("helios failed"),
+            Column::stays("kubernetes failed"),
+            Column::goes(1, "rescued"),
+            Column::goes(2, "told so"),
+        ];
+        let rows: Vec<_> = receipt.timeline.iter().map(second).map(Cell::row).collect();
+        parts.push(table(&columns, &rows, screen));
     }
     if !receipt.cited.is_empty() {
-        let mut rows = vec![["request", "endpoint", "what"].map(str::to_owned).to_vec()];
-        let cited = receipt.cited.iter();
-        rows.extend(
-            cited
-                .map(|CitedRecord { id, endpoint, cause }| vec![id.clone(), endpoint.clone(), cause.clone()]),
-        );
-        parts.push(table(&rows));
+        // Whoever looks for a request in the access log needs its whole name.
+        let columns =
+            [Column::stays("request"), Column::shortens(2, "endpoint"), Column::shortens(1, "what")];
+        let row = |CitedRecord { id, endpoint, cause }: &CitedRecord| {
+            [id, endpoint, cause].map(Cell::from).to_vec()
+        };
+        let rows: Vec<_> = receipt.cited.iter().map(row).collect();
+        parts.push(table(&columns, &rows, screen));
     }
     if parts.is_empty() {
         return "\nthis receipt is of an earlier version, which kept no more".to_owned();

@@ -3,10 +3,10 @@ use std::time::Duration;
 use crate::config::in_words;
 use crate::control::{DegradationStatus, SensitivityStatus};
 
-use super::super::print::table;
+use super::super::print::{Screen, facts};
 
 /// How soon trouble would be seen, as people read it.
-pub(super) fn tell(sensitivity: &SensitivityStatus) -> String {
+pub(super) fn tell(sensitivity: &SensitivityStatus, screen: &Screen) -> String {
     let SensitivityStatus { service, helios_per_second: helios, kubernetes_per_second: kubernetes, .. } =
         sensitivity;
     let promise = in_words(Duration::from_secs_f64(sensitivity.promise_s));
@@ -23,7 +23,7 @@ pub(super) fn tell(sensitivity: &SensitivityStatus) -> String {
                 (None, Some(why)) => format!("never: {why}"),
                 (None, None) => "never, as it is".to_owned(),
             };
-            vec![format!("  {text}"), seen_in]
+            [format!("  {text}"), seen_in]
         })
         .collect();
     let off = match sensitivity.judge.as_str() {
@@ -31,5 +31,5 @@ pub(super) fn tell(sensitivity: &SensitivityStatus) -> String {
         "advise" => "\nthe judge of this service only advises",
         _ => "",
     };
-    format!("{head}\n{}{off}", table(&rows))
+    format!("{head}\n{}{off}", facts(&rows, screen))
 }

@@ -7,7 +7,7 @@ use crate::config::TokenEntry;
 use crate::model::{Scope, UnixMillis};
 
 use super::super::Failure;
-use super::super::print::{say, table};
+use super::super::print::{Cell, Column, Screen, Tone, say, table};
 use super::file::RightsFile;
 use super::{Place, is_good};
 
@@ -34,21 +34,33 @@ impl ListTokens {
             say(&Value::from(list).to_string());
             return Ok(());
         }
-        let mut rows = vec![["NAME", "ROLE", "OVER", "CREATED", "GOOD UNTIL"].map(str::to_owned).to_vec()];
-        rows.extend(rights.tokens.iter().map(|(name, entry)| row(name, entry, now)));
-        say(&table(&rows));
+        let columns = [
+            Column::stays("NAME"),
+            Column::stays("ROLE"),
+            Column::shortens(2, "OVER"),
+            Column::goes(1, "CREATED"),
+            Column::stays("GOOD UNTIL"),
+        ];
+        let rows: Vec<_> = rights.tokens.iter().map(|(name, entry)| row(name, entry, now)).collect();
+        say(&table(&columns, &rows, &Screen::of_output()));
         Ok(())
     }
 }
 
-fn row(name: &str, entry: &TokenEntry, now: UnixMillis) -> Vec<String> {
+fn row(name: &str, entry: &TokenEntry, now: UnixMillis) -> Vec<Cell> {
     let day = |day: Option<Date>| day.map_or_else(|| "–".to_owned(), |day| day.to_string());
     let expires = match entry.expires {
-        Some(last) if has_ended(entry, now) => format!("{last}, which is over"),
-        expires => day(expires),
+        Some(last) if has_ended(entry, now) => Cell::toned(Tone::Bad, format!("{last}, which is over")),
+        expires => day(expires).into(),
     };
     let grant = &entry.grant;
-    vec![name.to_owned(), grant.role.to_string(), grant.scope.to_string(), day(entry.created), expires]
+    vec![
+        name.into(),
+        grant.role.to_string().into(),
+        grant.scope.to_string().into(),
+        day(entry.created).into(),
+        expires,
+    ]
 }
 
 fn in_json(name: &str, entry: &TokenEntry, now: UnixMillis) -> Value {

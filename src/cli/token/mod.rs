@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use crate::config::{load_rights, render, rights_file};
 
 use super::Failure;
-use super::print::complain;
+use super::print::{complain, complaints_take_colour};
 
 use file::RightsFile;
 
@@ -62,7 +62,7 @@ impl Place {
         }
         let folder = self.config.as_deref().unwrap_or(std::path::Path::new("."));
         let named = rights_file(folder).map_err(|faults| {
-            complain(&render(&faults, super::check::colour()));
+            complain(&render(&faults, complaints_take_colour()));
             Failure::Refused("switchback.toml has faults".to_owned())
         })?;
         let none = || {
@@ -81,7 +81,7 @@ fn is_good(file: &RightsFile) -> Result<crate::config::RightsConfig, Failure> {
         return Ok(crate::config::RightsConfig::default());
     }
     load_rights(file.path()).map(|loaded| loaded.rights).map_err(|faults| {
-        complain(&render(&faults, super::check::colour()));
+        complain(&render(&faults, complaints_take_colour()));
         Failure::Refused(format!("{} has faults, and was not changed", file.path().display()))
     })
 }

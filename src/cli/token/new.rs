@@ -15,6 +15,7 @@ use crate::config::{TokenHash, is_entry_name, parse_day, parse_duration};
 use crate::model::Role;
 
 use super::super::Failure;
+use super::super::complete::{services, teams};
 use super::super::print::{complain, say};
 use super::file::RightsFile;
 use super::{Place, is_good};
@@ -28,10 +29,10 @@ pub(super) struct NewToken {
     #[arg(long, value_enum)]
     role: RoleArgument,
     /// Over the services of this team; without this and --service, over everything.
-    #[arg(long = "team", value_name = "TEAM")]
+    #[arg(long = "team", value_name = "TEAM", add = teams())]
     teams: Vec<String>,
     /// Over this service.
-    #[arg(long = "service", value_name = "SERVICE")]
+    #[arg(long = "service", value_name = "SERVICE", add = services())]
     services: Vec<String>,
     /// How long it is good, such as 90d, or the last day, such as 2027-11-22. Default: until it is revoked.
     #[arg(long, value_name = "DURATION|DAY", value_parser = expiry)]

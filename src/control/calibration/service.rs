@@ -1,10 +1,11 @@
 use crate::config::{JudgeMode, ServiceConfig};
-use crate::model::{ServiceName, Side};
+use crate::model::{Millis, ServiceName, Side};
 use crate::splitter::Halves;
 use crate::tally::HalvesReport;
 use crate::verdict::Strata;
 
 use super::super::journal::{BegunRecord, CalibrationRecord, CalibrationsRecord};
+use super::super::views::CalibratingStatus;
 use super::running::Running;
 
 /// What control knows of one service's calibrations.
@@ -67,6 +68,15 @@ impl Calibrations {
         if let Some(running) = &mut self.running {
             running.follow(strata);
         }
+    }
+
+    /// The one that runs, in short.
+    pub(in crate::control) fn status(&self, now: Millis) -> Option<CalibratingStatus> {
+        self.running.as_ref().map(|running| CalibratingStatus {
+            ran_s: running.ran(now).as_secs_f64(),
+            lasts_s: running.begun_record().lasts_s,
+            judgement: running.judgement(now).word,
+        })
     }
 
     /// The last that has ended.

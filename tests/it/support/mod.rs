@@ -13,6 +13,7 @@ pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod rights;
+pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod traffic;
 pub(crate) mod websocket;

@@ -129,9 +129,12 @@ impl Drop for Process {
     }
 }
 
-fn command(arguments: &[&str]) -> Command {
+/// The program with these arguments, and nothing of the environment that says how it is to be.
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchback"));
-    for variable in ["ADMIN", "TOKEN", "TOKEN_FILE", "AUTHORITIES", "CERTIFICATE", "KEY", "CONFIG"] {
+    for variable in
+        ["ADMIN", "TOKEN", "TOKEN_FILE", "AUTHORITIES", "CERTIFICATE", "KEY", "CONFIG", "COMPLETE"]
+    {
         command.env_remove(format!("SWITCHBACK_{variable}"));
     }
     command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
