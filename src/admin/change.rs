@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::control::{Answer, CauseOfRevert, Command, Intent, Why, Wish};
-use crate::model::Caller;
+use crate::model::{Caller, UnixMillis};
 use crate::rollout::Actor;
 
 use super::caller::Asker;
@@ -139,20 +139,22 @@ pub(super) async fn revert(
     operation_id = "approve",
     tag = "approvals",
     params(Named),
-    request_body(content = wire::Reason, example = json!({"reason": "seen the graphs"})),
+    request_body(content = wire::Approval, example = json!({"reason": "seen the graphs"})),
     responses(
         (status = 200, description = "What waited is in force on every worker.", body = wire::Changed),
         (status = 404, description = "There is no such service, or nothing waits."),
-        (status = 409, description = "What waited is not possible any more."),
+        (status = 409, description = "What waited is not possible any more, or something else was asked for meanwhile."),
     )
 )]
 pub(super) async fn approve(
     State(shared): State<Shared>,
     Asker(caller): Asker,
     Named(name): Named,
-    Sent(wanted): Sent<wire::Reason>,
+    Sent(wanted): Sent<wire::Approval>,
 ) -> Result<Response, Refusal> {
-    change(&shared, caller, Intent::Approve(name), why(&wanted)?).await
+    let wire::Approval { reason, ticket, asked_unix_ms } = wanted;
+    let why = why(&wire::Reason { reason, ticket })?;
+    change(&shared, caller, Intent::Approve(name, asked_unix_ms.map(UnixMillis)), why).await
 }
 
 /// Does not agree

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::tls::{ConnectSettings, Connector, Material, Trouble};
@@ -52,6 +54,12 @@ pub(crate) enum AskError {
     /// It said no, and why.
     #[error("{detail}")]
     Refused { status: StatusCode, detail: String },
+    /// It does not answer.
+    #[error(
+        "{place} has not answered within {} s; what was asked for may be in force all the same: switchback status",
+        after.as_secs()
+    )]
+    Slow { place: Place, after: Duration },
     /// The connection broke off.
     #[error("the connection to {place} broke off: {source}")]
     Broken { place: Place, source: hyper::Error },
@@ -59,6 +67,13 @@ pub(crate) enum AskError {
     #[error("{place} does not answer as Switchback's admin interface does: {detail}")]
     Strange { place: Place, detail: String },
 }
+
+/// How long it is tried to reach somebody, …
+const REACH: Duration = Duration::from_secs(5);
+/// … and how long an answer may take: a change is answered when it is in force and on disk.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The same where it goes on without one.
+const SOON: Duration = Duration::from_secs(2);
 
 /// The path of a service, whatever people typed for its name.
 pub(crate) fn service(name: &str) -> String {
@@ -89,10 +104,33 @@ pub(crate) async fn ask_text(
     body: Option<&impl Serialize>,
 ) -> Result<String, AskError> {
     let body = body.map(serde_json::to_vec).transpose().map_err(|error| strange(address, &error))?;
-    let (status, body) = send(address, method, path, body.unwrap_or_default()).await?;
-    let bytes = body.collect().await.map_err(|source| broken(address, source))?.to_bytes();
-    refuse_errors(address, status, &bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let answered = async {
+        let (status, body) = send(address, method, path, body.unwrap_or_default()).await?;
+        let bytes = body.collect().await.map_err(|source| broken(address, source))?.to_bytes();
+        refuse_errors(address, status, &bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    within(PATIENCE, address, answered).await
+}
+
+/// As [`ask`], for something without which it goes on too.
+pub(crate) async fn ask_soon<T: DeserializeOwned>(
+    address: &Address,
+    method: Method,
+    path: &str,
+    body: Option<&impl Serialize>,
+) -> Result<T, AskError> {
+    within(SOON, address, ask(address, method, path, body)).await
+}
+
+async fn within<T>(
+    after: Duration,
+    address: &Address,
+    answered: impl Future<Output = Result<T, AskError>>,
+) -> Result<T, AskError> {
+    timeout(after, answered)
+        .await
+        .unwrap_or_else(|_| Err(AskError::Slow { place: address.place.clone(), after }))
 }
 
 /// Asks, and hands each line of an answer that may never end to `line`.
@@ -135,7 +173,9 @@ async fn send(
     body: Vec<u8>,
 ) -> Result<(StatusCode, Incoming), AskError> {
     let token = token(&address.credentials)?;
-    let stream = connect(address, token.as_ref()).await?;
+    let late =
+        |_| AskError::Unreachable { place: address.place.clone(), source: io::ErrorKind::TimedOut.into() };
+    let stream = timeout(REACH, connect(address, token.as_ref())).await.map_err(late).flatten()?;
     let host = match &address.place {
         Place::Tcp(authority) | Place::Tls { authority, .. } => authority,
         Place::Unix(_) => "localhost",

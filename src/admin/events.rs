@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use utoipa::IntoParams;
 
 use crate::control::{Announcement, Happening, Looking};
-use crate::model::Role;
+use crate::model::{Role, ServiceName};
 
 use super::access::Known;
 use super::look::visible;
@@ -58,11 +58,17 @@ pub(super) async fn events(
 ) -> Result<Response, Refusal> {
     let (caller, gate) = (known.caller.clone(), shared.gate.clone());
     let sees_all = caller.rights.allow_everything(Role::Viewer);
-    let visible = visible(&shared, caller, Looking::Events).await?;
+    let rights_of = caller.rights.clone();
+    visible(&shared, caller, Looking::Events).await?;
     let sees = move |announcement: &Announcement| {
         // Who may do what is nobody's business but of those who see everything.
         let is_open = !matches!(announcement.happening, Happening::RightsChanged | Happening::RightsRefused);
-        sees_all || announcement.service.as_ref().map_or(is_open, |service| visible.contains(service))
+        // Whose a service is may change while somebody follows.
+        let team = announcement.team.as_deref().unwrap_or_default();
+        let of = |service: &String| {
+            ServiceName::parse(service).is_ok_and(|name| rights_of.allow(Role::Viewer, &name, team))
+        };
+        sees_all || announcement.service.as_ref().map_or(is_open, of)
     };
     let (recent, coming) = shared.control.news();
     let recent: Vec<_> = recent.iter().filter(|seen| sees(seen)).map(line).collect();

@@ -37,6 +37,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a request's head may take, and how long a connection is kept between two requests.
 const QUIET: Duration = Duration::from_mins(1);
 /// How long a connection is used for new requests. Whoever has shown a certificate when it began shows it anew.
+const LAST: Duration = Duration::from_mins(1);
 const LIFE: Duration = Duration::from_hours(1);
 /// The size of a request's head: more than the longest token.
 const HEAD_BYTES: usize = 64 << 10;
@@ -129,7 +130,11 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer
         served = connection.as_mut() => served,
         () = sleep(LIFE) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            // What is followed has no end of its own; who follows comes again.
+            match timeout(LAST, connection).await {
+                Ok(served) => served,
+                Err(_) => return,
+            }
         }
     };
     if let Err(error) = served {

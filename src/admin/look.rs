@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use crate::control::{
     Answer, Command, Looking, PreviewStatus, ProcessStatus, ReadinessStatus, SensitivityStatus, ServiceStatus,
 };
-use crate::model::{Caller, Scope};
+use crate::model::{Caller, Role, Scope};
 
 use super::caller::Asker;
 use super::problem::{Refusal, refused};
@@ -31,13 +31,31 @@ use super::wire;
     )
 )]
 pub(super) async fn process(State(shared): State<Shared>, Asker(caller): Asker) -> Handled<ProcessStatus> {
+    let sees_all = caller.rights.allow_everything(Role::Viewer);
     match shared.control.ask(caller, Command::Process).await {
         Answer::Process(mut status) => {
             status.rights_faults = shared.gate.trouble();
+            if !sees_all {
+                without_what_is_others(&mut status);
+            }
             Ok(Json(*status))
         }
         other => Err(refused(other)),
     }
+}
+
+/// That something is wrong is everybody's business; files, services and receivers of others are not.
+fn without_what_is_others(status: &mut ProcessStatus) {
+    for faults in [&mut status.configuration_faults, &mut status.rights_faults] {
+        if !faults.is_empty() {
+            *faults = vec![format!("there are {} faults", faults.len())];
+        }
+    }
+    if let Some(alarm) = &mut status.fleet_guard {
+        "several services were taken back at once".clone_into(alarm);
+    }
+    status.held_elsewhere.clear();
+    status.webhooks.clear();
 }
 
 /// Lists services

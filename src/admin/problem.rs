@@ -45,6 +45,7 @@ impl From<Refused> for Refusal {
             | Refused::NoRoom { .. }
             | Refused::NotReady { .. }
             | Refused::WaitsAlready { .. }
+            | Refused::AskedAnew { .. }
             | Refused::NotTheJudge { .. }
             | Refused::Calibration { .. }
             | Refused::Overtaken(_) => StatusCode::CONFLICT,

@@ -239,7 +239,7 @@ pub(super) fn preview(preview: &wire::Preview) -> Result<Intent, Refusal> {
         }
         wire::Preview::StopRamp { service } => moved(service, Wish::StopRamp),
         wire::Preview::Migrate { service } => moved(service, Wish::Migrate { room }),
-        wire::Preview::Approve { service } => Ok(Intent::Approve(name(service)?)),
+        wire::Preview::Approve { service } => Ok(Intent::Approve(name(service)?, None)),
         wire::Preview::Revert(scope) => Ok(Intent::Revert(reach(scope)?)),
     }
 }

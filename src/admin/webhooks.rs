@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::control::{Answer, Command, Intent, NotTested, TestResult, Tested, WebhookStatus};
+use crate::control::{Answer, Command, Intent, Looking, NotTested, TestResult, Tested, WebhookStatus};
 use crate::rollout::Actor;
 
 use super::caller::Asker;
 use super::change::why;
+use super::look::visible;
 use super::problem::{Refusal, refused};
 use super::read::{Segment, Sent};
 use super::routes::{Handled, Shared};
@@ -25,6 +26,8 @@ use super::wire;
     responses((status = 200, description = "Each, by name.", body = Vec<WebhookStatus>))
 )]
 pub(super) async fn list(State(shared): State<Shared>, Asker(caller): Asker) -> Handled<Vec<WebhookStatus>> {
+    // What others are told, and where, is for who sees everything.
+    visible(&shared, caller.clone(), Looking::Metrics).await?;
     match shared.control.ask(caller, Command::Process).await {
         Answer::Process(status) => Ok(Json(status.webhooks)),
         other => Err(refused(other)),

@@ -22,6 +22,22 @@ pub(crate) struct Reason {
     pub(crate) ticket: Option<String>,
 }
 
+/// Agrees to what another person wants.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approval {
+    /// One line of text.
+    #[schema(value_type = ReasonText)]
+    pub(crate) reason: String,
+    /// The ticket that it belongs to. Default: what looks like one in the reason, such as `INC-4711`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Ticket>)]
+    pub(crate) ticket: Option<String>,
+    /// To what was asked for at this moment, as the service's `approval` says, and to nothing else. Default: to what waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked_unix_ms: Option<u64>,
+}
+
 /// Sets a weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

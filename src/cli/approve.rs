@@ -3,6 +3,7 @@ use http::Method;
 
 use crate::admin::client::{self, Address};
 use crate::admin::wire;
+use crate::control::{ApprovalStatus, ServiceStatus};
 
 use super::change::{Because, tell_change};
 use super::complete::services;
@@ -35,8 +36,18 @@ impl Approve {
             say(&if json { text } else { format!("{}: rejected; nothing has changed", self.service) });
             return Ok(());
         }
+        // They agree to what they are shown, and to nothing that takes its place meanwhile.
+        let status: ServiceStatus =
+            block_on(client::ask(admin, Method::GET, &client::service(&self.service), None::<&()>))?;
+        let asked_unix_ms = status.approval.as_ref().map(|wanted| wanted.asked_unix_ms);
+        if let (Some(wanted), false) = (&status.approval, json) {
+            let ApprovalStatus { service, by, what, to_percent, reason, .. } = wanted;
+            say(&format!("{service}: {by} wants {what}, to {to_percent:.2}: {reason}"));
+        }
         let wanted = wire::Preview::Approve { service: self.service };
         let foreseen = foresee(admin, &wanted, &self.sure, json)?;
+        let wire::Reason { reason, ticket } = body;
+        let body = wire::Approval { reason, ticket, asked_unix_ms };
         tell_change(&block_on(client::ask_text(admin, Method::POST, &path, Some(&body)))?, &foreseen, json)
     }
 }

@@ -20,18 +20,23 @@ pub(super) struct Sure {
 
 /// What a change would bring, as people read it, before it is made. Who is at a terminal is asked once more if that is much.
 ///
-/// Whoever does not answer as people do, a script or a Switchback of another version, is not asked: the change itself will
-/// say what is wrong with it.
+/// Where the preview cannot be had, or not soon, nobody is asked: a revert waits for nothing, and the change itself will say what
+/// is wrong with it.
 pub(super) fn foresee(
     admin: &Address,
     wanted: &wire::Preview,
     sure: &Sure,
     json: bool,
 ) -> Result<Vec<PreviewStatus>, Failure> {
-    let foreseen = block_on(client::ask(admin, Method::POST, "/v1/preview", Some(wanted)));
+    let foreseen = block_on(client::ask_soon(admin, Method::POST, "/v1/preview", Some(wanted)));
     let foreseen: Vec<PreviewStatus> = match foreseen {
         Ok(foreseen) => foreseen,
-        Err(Failure::Admin(AskError::Refused { .. } | AskError::Strange { .. })) => return Ok(Vec::new()),
+        Err(Failure::Admin(
+            AskError::Refused { .. }
+            | AskError::Strange { .. }
+            | AskError::Slow { .. }
+            | AskError::Broken { .. },
+        )) => return Ok(Vec::new()),
         Err(failure) => return Err(failure),
     };
     let much: Vec<_> = foreseen.iter().filter(|one| one.much).collect();

@@ -25,6 +25,11 @@ pub fn load_rights(path: &Path) -> Result<LoadedRights, Vec<Fault>> {
     read_rights(path, Files::Read)
 }
 
+/// Reads a rights file, and none of the files that it names: they may be on another machine, or not be ours to read.
+pub(crate) fn load_rights_alone(path: &Path) -> Result<LoadedRights, Vec<Fault>> {
+    read_rights(path, Files::Leave)
+}
+
 /// Reads a rights file again. What its identity provider is asked by stays as it was, where it says the same.
 pub(crate) fn reload_rights(path: &Path, before: &RightsConfig) -> Result<LoadedRights, Vec<Fault>> {
     read_rights(path, Files::ReadUnless(&InForce::of_rights(before)))

@@ -40,6 +40,11 @@ impl Pending {
         Duration::from_millis(now.since(self.asked.mono).0) >= WAITS
     }
 
+    /// Whether it is what was asked for at this moment.
+    pub(super) fn is_of(&self, asked: UnixMillis) -> bool {
+        self.asked.wall == asked
+    }
+
     pub(super) fn status(&self, service: &ServiceName) -> ApprovalStatus {
         let asked: UnixMillis = self.asked.wall;
         ApprovalStatus {

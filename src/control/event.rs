@@ -111,8 +111,8 @@ pub(crate) enum Intent {
     Calibrate(ServiceName, Duration),
     /// End that before its time.
     StopCalibration(ServiceName),
-    /// Agree to what another person wants of a service.
-    Approve(ServiceName),
+    /// Agree to what another person wants of a service: to what they asked for at this moment, if it is said.
+    Approve(ServiceName, Option<UnixMillis>),
     /// Do not agree, or want it no more.
     Reject(ServiceName),
     /// Send somebody a message, to see whether it arrives.
@@ -263,6 +263,8 @@ pub(crate) enum Refused {
     NotReady { service: ServiceName, missing: Vec<String> },
     #[error("{0}: nothing waits for a second person")]
     NothingToApprove(ServiceName),
+    #[error("{service}: {name} has asked for something else meanwhile, {what}: look at it, and approve that")]
+    AskedAnew { service: ServiceName, name: Arc<str>, what: String },
     #[error("{service}: {name} has asked for it, and cannot agree to it too: it takes a second person")]
     SamePerson { service: ServiceName, name: Arc<str> },
     #[error(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::{load_rights, render};
+use crate::config::{load_rights_alone, render};
 
 use super::super::Failure;
 
@@ -75,6 +75,8 @@ impl RightsFile {
         aside.push(".new");
         let aside = PathBuf::from(aside);
         let written = self.write_aside(&aside, text).and_then(|()| fs::rename(&aside, &self.path));
+        // Else a token that was revoked might be back after a power cut.
+        let written = written.and_then(|()| sync_folder_of(&self.path));
         if let Err(error) = written {
             let _ = fs::remove_file(&aside);
             return Err(Failure::Refused(format!("{}: {error}; nothing was changed", self.path.display())));
@@ -96,8 +98,13 @@ impl RightsFile {
             file.set_permissions(before.permissions())?;
         }
         file.sync_all()?;
-        load_rights(aside).map(|_| ()).map_err(|faults| io::Error::other(render(&faults, false)))
+        load_rights_alone(aside).map(|_| ()).map_err(|faults| io::Error::other(render(&faults, false)))
     }
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// A file's text without the table of a token; `None` if that is not a table with a heading of its own.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::config::{load_rights, render, rights_file};
+use crate::config::{load_rights_alone, render, rights_file};
 
 use super::Failure;
 use super::print::{complain, complaints_take_colour};
@@ -80,7 +80,7 @@ fn is_good(file: &RightsFile) -> Result<crate::config::RightsConfig, Failure> {
     if !file.exists() {
         return Ok(crate::config::RightsConfig::default());
     }
-    load_rights(file.path()).map(|loaded| loaded.rights).map_err(|faults| {
+    load_rights_alone(file.path()).map(|loaded| loaded.rights).map_err(|faults| {
         complain(&render(&faults, complaints_take_colour()));
         Failure::Refused(format!("{} has faults, and was not changed", file.path().display()))
     })

@@ -1,4 +1,4 @@
-use crate::model::{Caller, ServiceName};
+use crate::model::{Caller, ServiceName, UnixMillis};
 
 use super::super::approval::Pending;
 use super::super::entry::Entry;
@@ -67,7 +67,13 @@ pub(super) fn wait_for_second(
 }
 
 /// A second person agrees.
-pub(super) fn approve(state: &mut State, asked: &Asked, name: &ServiceName, note: &Note, todo: &mut Todo) {
+pub(super) fn approve(
+    state: &mut State,
+    asked: &Asked,
+    (name, seen): (&ServiceName, Option<UnixMillis>),
+    note: &Note,
+    todo: &mut Todo,
+) {
     let found = state.slot(name).and_then(|slot| Some((slot, state.entry(slot)?)));
     let Some((slot, entry, pending)) =
         found.and_then(|(slot, entry)| Some((slot, &*entry, entry.pending.as_ref()?)))
@@ -79,6 +85,9 @@ pub(super) fn approve(state: &mut State, asked: &Asked, name: &ServiceName, note
         Some(Refused::Unproven(name.clone()))
     } else if pending.by.name == caller.name {
         Some(Refused::SamePerson { service: name.clone(), name: caller.name.clone() })
+    } else if seen.is_some_and(|seen| !pending.is_of(seen)) {
+        let (name, what) = (pending.by.name.clone(), pending.what.clone());
+        Some(Refused::AskedAnew { service: entry.config.name.clone(), name, what })
     } else {
         None
     };

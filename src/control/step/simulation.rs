@@ -416,7 +416,7 @@ impl World {
             9 => Intent::Revert(reach),
             10 => Intent::PauseRamps(reach),
             11 => Intent::ResumeRamps(reach),
-            12 => Intent::Approve(one),
+            12 => Intent::Approve(one, None),
             _ => Intent::Reject(one),
         }
     }

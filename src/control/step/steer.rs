@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::config::in_words;
 use crate::model::{Caller, PerSide, ServiceName, Weight};
 use crate::rollout::{self, Actor, Chosen, Plan, Said, Word};
 
@@ -51,7 +52,7 @@ pub(super) fn steer(state: &mut State, asked: &Asked, intent: Intent, todo: &mut
             todo.push(Effect::History(Draft { details, ..note.draft(None) }));
             todo.answer(asked.ask, Answer::Noted);
         }
-        Intent::Approve(name) => approve(state, asked, &name, &note, todo),
+        Intent::Approve(name, seen) => approve(state, asked, (&name, seen), &note, todo),
         Intent::Reject(name) => reject(state, asked.ask, &name, &note, todo),
         Intent::Revert(reach) => revert_reached(state, asked.ask, &reach, &note, todo),
         Intent::PauseRamps(reach) => {
@@ -115,7 +116,8 @@ pub(super) fn movement(entry: &Entry, wish: &Wish, note: &Note, now: Now) -> Res
             on_both_sides(entry, *weight)?;
             let until = lasts.map(|lasts| now.wall.after(lasts));
             let event = rollout::Event::SetWeight { weight: *weight, until, by, reason };
-            (event, format!("a weight of {weight}"), *room)
+            let lasts = lasts.map(|lasts| format!(" for {}", in_words(lasts))).unwrap_or_default();
+            (event, format!("a weight of {weight}{lasts}"), *room)
         }
         Wish::Release { to, room, cause } => {
             on_both_sides(entry, *to)?;
@@ -152,6 +154,8 @@ pub(super) fn movement(entry: &Entry, wish: &Wish, note: &Note, now: Now) -> Res
     if raises {
         has_room(entry, to, room, now)?;
     }
+    let fits = room == RoomAsked::Needed || has_room(entry, to, RoomAsked::Needed, now).is_ok();
+    let what = if fits { what } else { format!("{what}, although Helios could not take everything back") };
     Ok(Movement { event, to, raises, what })
 }
 
@@ -315,7 +319,7 @@ pub(super) fn preview(
         | Intent::Calibrate(..)
         | Intent::StopCalibration(_)
         | Intent::TestWebhook(_) => Ok(Vec::new()),
-        Intent::Approve(name) => {
+        Intent::Approve(name, _) => {
             let entry = state.named(name).ok_or_else(|| Refused::NoService(name.clone()))?;
             let pending = entry.pending.as_ref().ok_or_else(|| Refused::NothingToApprove(name.clone()))?;
             Ok(vec![foresee(entry, pending.to, false, now)])

@@ -71,7 +71,7 @@ fn looks() -> Vec<Row> {
         looked("/v1/services/{name}/receipts/{reverted_unix_ms}", There(Viewer)),
         looked("/v1/services/{name}/sensitivity", There(Viewer)),
         looked("/v1/services/{name}/calibration", There(Viewer)),
-        looked("/v1/webhooks", Anything(Viewer)),
+        looked("/v1/webhooks", Everything(Viewer)),
         looked("/v1/migration", Anything(Viewer)),
         looked("/v1/history", Anything(Viewer)),
         Row { query: "?service={name}", ..looked("/v1/history", There(Viewer)) },
