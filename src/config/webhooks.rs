@@ -156,6 +156,11 @@ impl WebhookKind {
         files.into_iter().flatten()
     }
 
+    /// Whether something secret is sent along, or the URL is a secret itself.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self, Self::Slack) || self.files().next().is_some()
+    }
+
     /// Whether it is told about a topic unless its section says otherwise. Nobody is to be woken by good news.
     pub(super) fn hears_of(&self, topic: Topic) -> bool {
         match topic {

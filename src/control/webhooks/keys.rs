@@ -40,10 +40,10 @@ impl Keys {
             WebhookKind::Slack => {}
             WebhookKind::PagerDuty { routing_key } => keys.routing_key = Some(read(routing_key)?),
         }
-        // As for one that is written in the configuration.
+        // One that is written in the configuration was looked at there. One in a file is a secret itself.
         match &config.target {
-            Target::File(path) if !keys.url.is_private() && config.kind.files().next().is_some() => {
-                Err(unfit(path, "says http, by which keys are not sent to another machine"))
+            Target::File(path) if !keys.url.is_private() => {
+                Err(unfit(path, "says http, by which secrets are not sent to another machine"))
             }
             Target::Url(_) | Target::File(_) => Ok(keys),
         }
@@ -81,6 +81,36 @@ fn unfit(path: &Path, what: &str) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_that_is_a_secret_is_not_shown_to_the_way_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("url");
+        let config = WebhookConfig {
+            name: "oncall".into(),
+            target: Target::File(path.clone()),
+            kind: WebhookKind::CloudEvents { secret: None, bearer: None },
+            topics: [crate::config::Topic::Reverted].into(),
+            teams: None,
+            tls: None,
+        };
+        for (url, is_used) in [
+            ("https://hooks.example.net/S3CRET", true),
+            ("http://127.0.0.1:9000/S3CRET", true),
+            ("http://hooks.example.net/S3CRET", false),
+        ] {
+            std::fs::write(&path, url).unwrap();
+            let read = Keys::read(&config);
+            assert_eq!(read.is_ok(), is_used, "{url}");
+            if let Err(trouble) = read {
+                let said = trouble.to_string();
+                assert!(
+                    said.ends_with("says http, by which secrets are not sent to another machine"),
+                    "{said}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn nothing_secret_that_a_receiver_sends_back_is_shown() {
