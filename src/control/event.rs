@@ -241,6 +241,8 @@ pub(crate) enum Refused {
     NoTeam(Arc<str>),
     #[error("no service is on cluster {0}")]
     NoCluster(Arc<str>),
+    #[error("there is no webhook {0}")]
+    NoWebhook(Arc<str>),
     #[error("that takes the role {role} over {over}, which {name} does not have")]
     NoRight { name: Arc<str>, role: Role, over: String },
     #[error("{service}: {refusal}")]

@@ -813,6 +813,13 @@ async fn webhooks_are_looked_at_and_tried_from_the_command_line() {
     assert!(complaint.contains("1 message waiting"), "{complaint}");
     let (code, _, complaint) = run(&["webhooks", "test", "nobody", "--reason", "x"]).await;
     assert_eq!((code, complaint.contains("there is no webhook nobody")), (Some(1), true), "{complaint}");
+    let past = ask(proxy.admin, Method::GET, "/v1/history?limit=1", &Value::Null).await.json();
+    let latest = ["deed", "outcome", "details"].map(|key| past[0][key].as_str());
+    assert_eq!(
+        latest,
+        [Some("webhook-tested"), Some("refused"), Some("there is no webhook nobody")],
+        "{past}"
+    );
     let (code, _, complaint) = run(&["webhooks", "test", "good", "--reason", " "]).await;
     assert_eq!((code, complaint.contains("a reason is needed")), (Some(1), true), "{complaint}");
 

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use crate::clock::Clock;
@@ -78,6 +79,8 @@ pub(crate) enum TestResult {
 pub(crate) enum NotTested {
     #[error("there is no webhook {0}")]
     NoWebhook(String),
+    #[error("the disk hangs: nothing is taken in that webhooks are to be told")]
+    Stuck,
     #[error("Switchback is stopping")]
     Stopping,
 }
@@ -214,14 +217,22 @@ impl Letterbox {
             reason: reason.to_owned(),
             asker,
         };
-        self.outbox.send(parcel).await.map_err(|_| NotTested::Stopping)?;
-        let result = match timeout(TEST_PATIENCE, ended).await {
-            Ok(Ok(Ended::Delivered(status))) => TestResult::Delivered(status),
-            Ok(Ok(Ended::GivenUp(why))) => TestResult::GivenUp(why),
-            Ok(Ok(Ended::Dropped)) => TestResult::GivenUp("it had to make room for others".to_owned()),
+        let mut patience = pin!(sleep(TEST_PATIENCE));
+        tokio::select! {
+            sent = self.outbox.send(parcel) => sent.map_err(|_| NotTested::Stopping)?,
+            () = &mut patience => return Err(NotTested::Stuck),
+        }
+        let ended = tokio::select! {
+            ended = ended => Some(ended),
+            () = patience => None,
+        };
+        let result = match ended {
+            Some(Ok(Ended::Delivered(status))) => TestResult::Delivered(status),
+            Some(Ok(Ended::GivenUp(why))) => TestResult::GivenUp(why),
+            Some(Ok(Ended::Dropped)) => TestResult::GivenUp("it had to make room for others".to_owned()),
             // It is not configured any more.
-            Ok(Err(_)) => return Err(NotTested::NoWebhook(webhook.to_owned())),
-            Err(_) => {
+            Some(Err(_)) => return Err(NotTested::NoWebhook(webhook.to_owned())),
+            None => {
                 let trouble = self.of(webhook, |status| status.troubled.then(|| status.trouble.clone()));
                 TestResult::Waiting(trouble.flatten().flatten())
             }
@@ -304,6 +315,22 @@ mod tests {
         post.follow(&FleetConfig { webhooks: vec![webhooks[1].clone()], ..FleetConfig::default() });
         assert_eq!(post.lost.len(), 1, "nothing is kept of who is not told any more");
         assert!(post.wanted.borrow().len() == 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_tries_a_webhook_while_the_disk_hangs_hears_so_and_does_not_wait_for_ever() {
+        let webhooks = [webhook("a", &[Topic::Reverted])];
+        let (mut post, mut parcels) = post(&webhooks, 1);
+        let (letterbox, by) = (post.letterbox(), Actor::Person("jo".into()));
+        let waits = letterbox.test("a", &by, "new key").await.unwrap();
+        assert_eq!(waits.result, TestResult::Waiting(None), "it was handed over, and not answered");
+        parcels.try_recv().unwrap();
+        post.tell(&announcement(Happening::Reverted, "s"), None);
+        assert_eq!(letterbox.test("a", &by, "new key").await, Err(NotTested::Stuck));
+        assert_eq!(parcels.len(), 1, "and is not told later");
+        assert_eq!(letterbox.test("b", &by, "x").await, Err(NotTested::NoWebhook("b".to_owned())));
+        drop(parcels);
+        assert_eq!(letterbox.test("a", &by, "x").await, Err(NotTested::Stopping));
     }
 
     #[test]
