@@ -20,6 +20,8 @@ pub(super) fn topic_of(happening: Happening) -> Option<Topic> {
         Happening::WeightChanged => Some(Topic::WeightChanged),
         Happening::ApprovalWanted => Some(Topic::ApprovalWanted),
         Happening::Unreadable => Some(Topic::Unreadable),
+        Happening::RightsRefused => Some(Topic::RightsRefused),
+        Happening::RightsChanged => Some(Topic::RightsChanged),
         Happening::Started
         | Happening::RampChanged
         | Happening::Calibrated
@@ -34,8 +36,6 @@ pub(super) fn topic_of(happening: Happening) -> Option<Topic> {
         | Happening::Well
         | Happening::Panicking
         | Happening::Room
-        | Happening::RightsChanged
-        | Happening::RightsRefused
         | Happening::Shedding => None,
     }
 }

@@ -88,15 +88,20 @@ pub(super) fn event<'a>(message: &'a Message, source: &'a str, routing_key: &'a 
 fn weigh(topic: Topic) -> (Action, Severity) {
     match topic {
         Topic::Reverted | Topic::FleetGuard | Topic::PromiseBroken => (Action::Trigger, Severity::Critical),
-        Topic::Advised | Topic::NotWritten | Topic::Unreadable | Topic::CertificateRefused => {
-            (Action::Trigger, Severity::Error)
-        }
+        Topic::Advised
+        | Topic::NotWritten
+        | Topic::Unreadable
+        | Topic::CertificateRefused
+        | Topic::RightsRefused => (Action::Trigger, Severity::Error),
         Topic::ConfigRefused | Topic::CertificateEnding | Topic::NoRoom => {
             (Action::Trigger, Severity::Warning)
         }
-        Topic::RampStep | Topic::RampEnded | Topic::ApprovalWanted | Topic::WeightChanged | Topic::Test => {
-            (Action::Trigger, Severity::Info)
-        }
+        Topic::RampStep
+        | Topic::RampEnded
+        | Topic::ApprovalWanted
+        | Topic::RightsChanged
+        | Topic::WeightChanged
+        | Topic::Test => (Action::Trigger, Severity::Info),
         Topic::Released => (Action::Resolve, Severity::Info),
     }
 }
