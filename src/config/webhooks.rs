@@ -160,6 +160,17 @@ impl WebhookKind {
         files.into_iter().flatten()
     }
 
+    /// Whether it is told also of each of several reverts that the fleet guard tells of in one: programs are, and people are not
+    /// woken once more.
+    pub(crate) fn hears_of_each(&self) -> bool {
+        matches!(self, Self::CloudEvents { .. })
+    }
+
+    /// Whether it is to know that a trouble has passed: it has incidents, which are open until then.
+    pub(crate) fn hears_of_the_end(&self) -> bool {
+        matches!(self, Self::PagerDuty { .. })
+    }
+
     /// Whether something secret is sent along, or the URL is a secret itself.
     pub(super) fn is_secret(&self) -> bool {
         matches!(self, Self::Slack) || self.files().next().is_some()

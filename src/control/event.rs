@@ -52,6 +52,8 @@ pub(super) enum CertificateNews {
     InUse(Expiry),
     /// Their files have changed, and new connections go by them.
     Renewed(Vec<PathBuf>),
+    /// What lay there could not be used, and the last good ones lie there again.
+    Restored,
     /// What lies there cannot be used; the last good ones stay in use.
     Refused(String),
     /// It ends in so many days, or has ended.

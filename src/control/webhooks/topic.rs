@@ -2,6 +2,16 @@ use crate::config::Topic;
 
 use super::super::event::Happening;
 
+/// What it is the end of, if it is the end of a trouble that people were told of.
+pub(super) fn ended_by(happening: Happening) -> Option<Topic> {
+    match happening {
+        Happening::ConfigLoaded => Some(Topic::ConfigRefused),
+        Happening::CertificateRenewed => Some(Topic::CertificateRefused),
+        Happening::RightsChanged => Some(Topic::RightsRefused),
+        _ => None,
+    }
+}
+
 /// Under which topic something that happens is told; `None` if it is not.
 pub(super) fn topic_of(happening: Happening) -> Option<Topic> {
     match happening {
