@@ -1,8 +1,14 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use crate::config::{Target, WebhookConfig, WebhookKind, WebhookUrl};
+use crate::tls::Signature;
 
 use super::send::Trouble;
 
@@ -16,6 +22,8 @@ pub(super) struct Keys {
 
 /// The longest key: more than any token has.
 const LONGEST: u64 = 64 << 10;
+/// How often it is looked whether a file with a key is another one, while a webhook waits for that.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A part of a path that is as long as this may be a secret.
 const LIKE_A_SECRET: usize = 12;
 
@@ -60,6 +68,23 @@ impl Keys {
             concealed = concealed.replace(secret, "…");
         }
         concealed
+    }
+}
+
+/// How the files of keys are now: by this it is seen whether they have changed.
+pub(super) async fn files(config: &Arc<WebhookConfig>) -> Signature {
+    let config = config.clone();
+    let looked = spawn_blocking(move || {
+        let files: Vec<&Path> = config.files().map(PathBuf::as_path).collect();
+        Signature::of(&files)
+    });
+    looked.await.unwrap_or_default()
+}
+
+/// Ends when the files of keys are others than they were.
+pub(super) async fn change(config: &Arc<WebhookConfig>, before: Signature) {
+    while files(config).await == before {
+        sleep(LOOK_EVERY).await;
     }
 }
 
