@@ -389,5 +389,6 @@ mod tests {
         let heard = |kind: &WebhookKind| Topic::ALL.into_iter().filter(|t| kind.hears_of(*t)).count();
         assert_eq!((heard(&WebhookKind::Slack), heard(&pagerduty)), (15, 12));
         assert!(pagerduty.hears_of(Topic::Released), "it ends what a revert began");
+        assert!(pagerduty.hears_of(Topic::RightsRefused), "a key that was to be revoked still opens");
     }
 }

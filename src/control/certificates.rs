@@ -235,7 +235,9 @@ mod tests {
         let mut look = || {
             let mut told = Vec::new();
             for _ in 0..2 * LOOKS_TO_BELIEVE {
-                known.iter_mut().for_each(|known| known.look(&mut told));
+                for known in &mut known {
+                    known.look(&mut told);
+                }
             }
             remind(&known, &mut told);
             told

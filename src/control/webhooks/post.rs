@@ -412,6 +412,14 @@ mod tests {
         let told: Vec<_> = told.iter().map(|(message, to)| (message.happening, to.as_str())).collect();
         let all = "cloudevents slack pagerduty";
         assert_eq!(told, [(Some(refused), all), (Some(refused), all), (Some(loaded), "pagerduty")]);
+        for happening in [Happening::RightsRefused, Happening::RightsChanged] {
+            post.tell(&announcement(happening, "s"), None);
+        }
+        let told: Vec<_> =
+            handed_over(&mut parcels).into_iter().map(|(message, to)| (message.topic, to)).collect();
+        let [refused, changed] = [Topic::RightsRefused, Topic::RightsChanged];
+        let [all, pages] = [all, "pagerduty"].map(str::to_owned);
+        assert_eq!(told, [(refused, all.clone()), (refused, pages), (changed, all)]);
     }
 
     #[test]

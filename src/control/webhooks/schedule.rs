@@ -77,7 +77,7 @@ pub(super) fn after(tried: &Tried, failures: u32, age: Duration, draw: f64) -> N
     } else {
         (Duration::ZERO, FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE))
     };
-    let pause = least + (bound - least).mul_f64(draw.clamp(0.0, 1.0));
+    let pause = least + bound.saturating_sub(least).mul_f64(draw.clamp(0.0, 1.0));
     let pause = pause.max(wish.unwrap_or_default().min(LONGEST_RETRY_AFTER));
     if is_too_old(age) { Next::TooOld(pause) } else { Next::Again(pause) }
 }
