@@ -37,6 +37,7 @@ impl From<Refused> for Refusal {
             Refused::NoService(_)
             | Refused::NoTeam(_)
             | Refused::NoCluster(_)
+            | Refused::NoWebhook(_)
             | Refused::NothingToApprove(_) => StatusCode::NOT_FOUND,
             Refused::NoRight { .. } | Refused::Unproven(_) | Refused::SamePerson { .. } => {
                 StatusCode::FORBIDDEN

@@ -67,7 +67,7 @@ pub(super) async fn test(
         shared.control.webhooks().test(&webhook, &by, &why.reason).await.map_err(|not| {
             let status = match not {
                 NotTested::NoWebhook(_) => StatusCode::NOT_FOUND,
-                NotTested::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+                NotTested::Stuck | NotTested::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             };
             Refusal::new(status, not.to_string())
         })?;

@@ -133,14 +133,16 @@ fn target(
 ) -> Option<Target> {
     match (url, file) {
         (Some(raw), None) => {
-            let url = url_in(&raw.value, &raw.span, kind, faults)?;
+            let secrets =
+                if kind.is_some_and(WebhookKind::is_secret) { Secrets::Some } else { Secrets::None };
+            let url = url_in(&raw.value, &raw.span, secrets, faults)?;
             Some(Target::Url(url))
         }
         (None, Some(raw)) => {
             let path = file_of(&raw, faults)?;
             if is_to_be_read(&path, files) {
                 let text = read(&path, &raw.span, faults)?;
-                url_in(&text, &raw.span, kind, faults)?;
+                url_in(&text, &raw.span, Secrets::Some, faults)?;
             }
             Some(Target::File(path))
         }
@@ -161,16 +163,18 @@ fn target(
     }
 }
 
-fn url_in(
-    text: &str,
-    span: &Range<usize>,
-    kind: Option<&WebhookKind>,
-    faults: &mut Faults<'_>,
-) -> Option<WebhookUrl> {
+/// Whether anything secret goes to a URL, be it the URL itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Secrets {
+    Some,
+    None,
+}
+
+fn url_in(text: &str, span: &Range<usize>, secrets: Secrets, faults: &mut Faults<'_>) -> Option<WebhookUrl> {
     match WebhookUrl::parse(text) {
-        Ok(url) if !url.is_private() && kind.is_some_and(|kind| kind.files().next().is_some()) => {
+        Ok(url) if !url.is_private() && secrets == Secrets::Some => {
             faults
-                .at(span, "keys over plain http", "whoever is on the way could read or use them")
+                .at(span, "secrets over plain http", "whoever is on the way could read or use them")
                 .help("write https, or send to a relay on this machine: 127.0.0.1, [::1] or localhost");
             None
         }

@@ -14,7 +14,8 @@ pub(super) struct RawWebhook {
     pub(super) url_file: Option<At<String>>,
     /// The shape of messages. Default: `cloudevents`.
     pub(super) kind: Option<At<RawWebhookKind>>,
-    /// What is told. Default: everything but `weight-changed`; with `pagerduty`, neither `ramp-step` nor `ramp-ended`.
+    /// What is told. Default: everything but `weight-changed` and `rights-changed`; with `pagerduty`, neither `ramp-step`, `ramp-ended` nor
+    /// `approval-wanted`.
     pub(super) events: Option<At<Vec<At<RawTopic>>>>,
     /// Only what concerns services of these teams. Default: what concerns any service, or none in particular.
     pub(super) teams: Option<At<Vec<At<String>>>>,
@@ -71,6 +72,10 @@ pub(super) enum RawTopic {
     NotWritten,
     /// A record could not be read: the service is held.
     Unreadable,
+    /// A new rights file has faults: whoever was to be kept out is not.
+    RightsRefused,
+    /// Who may do what is different now; told at each start too.
+    RightsChanged,
     /// A change waits for a second person.
     ApprovalWanted,
     /// A weight was changed by a person, or an override ended.
@@ -93,6 +98,8 @@ impl From<RawTopic> for Topic {
             RawTopic::NoRoom => Topic::NoRoom,
             RawTopic::NotWritten => Topic::NotWritten,
             RawTopic::Unreadable => Topic::Unreadable,
+            RawTopic::RightsRefused => Topic::RightsRefused,
+            RawTopic::RightsChanged => Topic::RightsChanged,
             RawTopic::ApprovalWanted => Topic::ApprovalWanted,
             RawTopic::WeightChanged => Topic::WeightChanged,
         }

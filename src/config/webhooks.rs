@@ -85,6 +85,10 @@ pub enum Topic {
     NotWritten,
     /// A record could not be read: the service is held.
     Unreadable,
+    /// A new rights file has faults: whoever was to be kept out is not.
+    RightsRefused,
+    /// Who may do what is different now.
+    RightsChanged,
     /// A change waits for a second person.
     ApprovalWanted,
     /// A weight was changed by a person, or an override ended.
@@ -156,10 +160,26 @@ impl WebhookKind {
         files.into_iter().flatten()
     }
 
+    /// Whether it is told also of each of several reverts that the fleet guard tells of in one: programs are, and people are not
+    /// woken once more.
+    pub(crate) fn hears_of_each(&self) -> bool {
+        matches!(self, Self::CloudEvents { .. })
+    }
+
+    /// Whether it is to know that a trouble has passed: it has incidents, which are open until then.
+    pub(crate) fn hears_of_the_end(&self) -> bool {
+        matches!(self, Self::PagerDuty { .. })
+    }
+
+    /// Whether something secret is sent along, or the URL is a secret itself.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self, Self::Slack) || self.files().next().is_some()
+    }
+
     /// Whether it is told about a topic unless its section says otherwise. Nobody is to be woken by good news.
     pub(super) fn hears_of(&self, topic: Topic) -> bool {
         match topic {
-            Topic::WeightChanged | Topic::Test => false,
+            Topic::WeightChanged | Topic::RightsChanged | Topic::Test => false,
             Topic::RampStep | Topic::RampEnded | Topic::ApprovalWanted => {
                 !matches!(self, Self::PagerDuty { .. })
             }
@@ -173,14 +193,16 @@ impl WebhookKind {
             | Topic::Advised
             | Topic::NoRoom
             | Topic::NotWritten
-            | Topic::Unreadable => true,
+            | Topic::Unreadable
+            // A key that was to be revoked still opens.
+            | Topic::RightsRefused => true,
         }
     }
 }
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Topic; 16] = [
+    pub const ALL: [Topic; 18] = [
         Topic::Reverted,
         Topic::Released,
         Topic::RampStep,
@@ -194,6 +216,8 @@ impl Topic {
         Topic::NoRoom,
         Topic::NotWritten,
         Topic::Unreadable,
+        Topic::RightsRefused,
+        Topic::RightsChanged,
         Topic::ApprovalWanted,
         Topic::WeightChanged,
         Topic::Test,
@@ -215,6 +239,8 @@ impl Topic {
             Topic::NoRoom => "no-room",
             Topic::NotWritten => "not-written",
             Topic::Unreadable => "unreadable",
+            Topic::RightsRefused => "rights-refused",
+            Topic::RightsChanged => "rights-changed",
             Topic::ApprovalWanted => "approval-wanted",
             Topic::WeightChanged => "weight-changed",
             Topic::Test => "test",
@@ -361,7 +387,8 @@ mod tests {
     fn nobody_is_woken_by_good_news() {
         let pagerduty = WebhookKind::PagerDuty { routing_key: "key".into() };
         let heard = |kind: &WebhookKind| Topic::ALL.into_iter().filter(|t| kind.hears_of(*t)).count();
-        assert_eq!((heard(&WebhookKind::Slack), heard(&pagerduty)), (12, 10));
+        assert_eq!((heard(&WebhookKind::Slack), heard(&pagerduty)), (15, 12));
         assert!(pagerduty.hears_of(Topic::Released), "it ends what a revert began");
+        assert!(pagerduty.hears_of(Topic::RightsRefused), "a key that was to be revoked still opens");
     }
 }

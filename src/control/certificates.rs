@@ -54,6 +54,7 @@ pub(super) async fn run(
             for known in &mut known {
                 known.look(&mut told);
             }
+            remind(&known, &mut told);
             (known, told)
         });
         let Ok((looked, mut told)) = looked.await else { return };
@@ -93,7 +94,8 @@ impl Known {
         let signature = Signature::of(&self.material.files());
         if self.seen == Some(signature) {
             // What was wrong meanwhile has been put right.
-            (self.bad_looks, self.told) = (0, None);
+            self.bad_looks = 0;
+            told.extend(self.told.take().map(|_| CertificateNews::Restored));
             return;
         }
         let is_first = self.seen.is_none() && self.bad_looks == 0;
@@ -116,6 +118,16 @@ impl Known {
                 }
             }
         }
+    }
+}
+
+/// Good news of some is not to be taken for the end of bad news of others: those are told again, behind it.
+fn remind(known: &[Known], told: &mut Vec<CertificateNews>) {
+    let is_good =
+        |news: &CertificateNews| matches!(news, CertificateNews::Renewed(_) | CertificateNews::Restored);
+    if told.iter().any(is_good) {
+        told.retain(|news| !matches!(news, CertificateNews::Refused(_)));
+        told.extend(known.iter().filter_map(|known| known.told.clone()).map(CertificateNews::Refused));
     }
 }
 
@@ -206,6 +218,42 @@ mod tests {
             // The same file is back, as it was.
             std::fs::rename(&away, &path).unwrap();
             look(&mut told);
+            let restored = told.iter().filter(|news| matches!(news, CertificateNews::Restored)).count();
+            assert_eq!(restored, times);
         }
+    }
+
+    #[test]
+    fn what_is_still_wrong_is_told_again_behind_what_was_put_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["a.pem", "b.pem"].map(|name| folder.path().join(name));
+        let material = |path: &PathBuf| {
+            std::fs::write(path, "x").unwrap();
+            Arc::new(There(path.clone())) as Arc<dyn Material>
+        };
+        let mut known = keep(Vec::new(), &paths.each_ref().map(material));
+        let mut look = || {
+            let mut told = Vec::new();
+            for _ in 0..2 * LOOKS_TO_BELIEVE {
+                for known in &mut known {
+                    known.look(&mut told);
+                }
+            }
+            remind(&known, &mut told);
+            told
+        };
+        look();
+        for path in &paths {
+            std::fs::remove_file(path).unwrap();
+        }
+        assert_eq!(look().len(), 2);
+        std::fs::write(&paths[0], "x").unwrap();
+        let told = look();
+        let [CertificateNews::Renewed(_), CertificateNews::Refused(why)] = told.as_slice() else {
+            panic!("{told:?}")
+        };
+        assert!(why.contains("b.pem"), "{why}");
+        std::fs::write(&paths[1], "x").unwrap();
+        assert!(matches!(look().as_slice(), [CertificateNews::Renewed(_)]), "and all is well");
     }
 }

@@ -54,6 +54,8 @@ pub(super) enum CertificateNews {
     InUse(Expiry),
     /// Their files have changed, and new connections go by them.
     Renewed(Vec<PathBuf>),
+    /// What lay there could not be used, and the last good ones lie there again.
+    Restored,
     /// What lies there cannot be used; the last good ones stay in use.
     Refused(String),
     /// It ends in so many days, or has ended.
@@ -249,6 +251,8 @@ pub(crate) enum Refused {
     NoTeam(Arc<str>),
     #[error("no service is on cluster {0}")]
     NoCluster(Arc<str>),
+    #[error("there is no webhook {0}")]
+    NoWebhook(Arc<str>),
     #[error("that takes the role {role} over {over}, which {name} does not have")]
     NoRight { name: Arc<str>, role: Role, over: String },
     #[error("{service}: {refusal}")]

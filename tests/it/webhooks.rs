@@ -643,7 +643,7 @@ async fn what_a_receiver_refuses_is_given_up_and_a_redirect_is_not_followed() {
     let (world, elsewhere) = (World::new().await, Receiver::content().await);
     let target = elsewhere.url();
     let receiver = Receiver::start(move |before| {
-        let mut answer = answer([302, 400, 404, 200][before.min(3)], "no such thing");
+        let mut answer = answer([302, 400, 413, 200][before.min(3)], "no such thing");
         answer.headers_mut().insert("location", target.parse().unwrap());
         answer
     })
@@ -655,7 +655,7 @@ async fn what_a_receiver_refuses_is_given_up_and_a_redirect_is_not_followed() {
     release(admin, "a").await;
     process.after("a webhook refuses a message, which is given up: it answers 400: no such thing");
     revert(admin, "b").await;
-    process.after("its URL or key is most likely wrong: it answers 404: no such thing");
+    process.after("a webhook refuses a message, which is given up: it answers 413: no such thing");
     release(admin, "b").await;
     let status = becomes(admin, "hook", "delivered", 1).await;
     assert_eq!(
@@ -665,6 +665,77 @@ async fn what_a_receiver_refuses_is_given_up_and_a_redirect_is_not_followed() {
     assert_eq!(receiver.told().len(), 4, "each was tried once");
     assert!(elsewhere.told().is_empty());
     assert!(kept(&folder, "hook").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_key_is_changed_nothing_is_lost_and_the_new_one_is_used_at_once() {
+    let world = World::new().await;
+    let receiver = Endpoint::start(|seen: Seen| async move {
+        answer(if header(&seen, "authorization") == "Bearer new" { 200 } else { 401 }, "who are you?")
+    })
+    .await;
+    let folder = world.folder(&format!(
+        "[webhooks.hook]\nurl = \"http://{}/\"\nbearer = \"secrets/token\"\n",
+        receiver.address
+    ));
+    secret(&folder, "token", "old");
+    let (mut process, _, admin) = Process::serve(folder.path());
+    revert(admin, "a").await;
+    process.after("its URL or key is most likely wrong: it answers 401: who are you?");
+    release(admin, "a").await;
+    let status = becomes(admin, "hook", "waiting", 2).await;
+    assert_eq!((&status["given_up"], &status["troubled"]), (&json!(0), &json!(true)));
+    let [tried, next] = ["trouble_unix_ms", "next_try_unix_ms"].map(|key| status[key].as_u64().unwrap());
+    assert!((60_000..=300_000).contains(&(next - tried)), "{status}");
+    secret(&folder, "token", "new");
+    becomes(admin, "hook", "delivered", 2).await;
+    assert_eq!(receiver.hits(), 3);
+}
+
+/// As a receiver has it that chokes on something in one message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_its_receiver_cannot_take_keeps_no_others_back() {
+    let world = World::new().await;
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = told.clone();
+    let receiver = Endpoint::start(move |seen: Seen| {
+        let event = body(&seen);
+        let what = format!("{} {}", event["subject"].as_str().unwrap(), event["type"].as_str().unwrap());
+        let chokes = what == "a net.switchback.reverted";
+        log.lock().unwrap().push(what);
+        async move { answer(if chokes { 500 } else { 200 }, "") }
+    })
+    .await;
+    // Nobody waits for pauses: each change of the section is a reason to try at once.
+    let folder = world.folder("");
+    let plain = std::fs::read_to_string(folder.path().join("switchback.toml")).unwrap();
+    let section = |more: &str| {
+        format!(
+            "{plain}[webhooks.hook]\nurl = \"http://{}/\"\nevents = [\"reverted\", \"released\"{more}]\n",
+            receiver.address
+        )
+    };
+    folder.write_process(&section(""));
+    let (mut process, _, admin) = Process::serve(folder.path());
+    revert(admin, "a").await;
+    revert(admin, "b").await;
+    let mut more = String::new();
+    for tries in 1..=8 {
+        eventually(&format!("try {tries}"), async || {
+            status(admin, "hook").await["failed_tries"].as_u64().unwrap() >= tries
+        })
+        .await;
+        more = if more.is_empty() { ", \"advised\"".to_owned() } else { String::new() };
+        folder.write_process(&section(&more));
+    }
+    process.after("a webhook takes others, and not this message, which is set aside: it answers 500");
+    let status = becomes(admin, "hook", "given_up", 1).await;
+    assert_eq!((&status["waiting"], &status["delivered"]), (&json!(0), &json!(1)));
+    release(admin, "a").await;
+    becomes(admin, "hook", "delivered", 2).await;
+    let told = told.lock().unwrap();
+    assert_eq!(told.last().unwrap(), "a net.switchback.released");
+    assert_eq!(told.iter().filter(|what| *what == "b net.switchback.reverted").count(), 1);
 }
 
 /// What an answer is stands in its head: whoever sends half of a body, or one without end, is not asked all day.
@@ -813,6 +884,13 @@ async fn webhooks_are_looked_at_and_tried_from_the_command_line() {
     assert!(complaint.contains("1 message waiting"), "{complaint}");
     let (code, _, complaint) = run(&["webhooks", "test", "nobody", "--reason", "x"]).await;
     assert_eq!((code, complaint.contains("there is no webhook nobody")), (Some(1), true), "{complaint}");
+    let past = ask(proxy.admin, Method::GET, "/v1/history?limit=1", &Value::Null).await.json();
+    let latest = ["deed", "outcome", "details"].map(|key| past[0][key].as_str());
+    assert_eq!(
+        latest,
+        [Some("webhook-tested"), Some("refused"), Some("there is no webhook nobody")],
+        "{past}"
+    );
     let (code, _, complaint) = run(&["webhooks", "test", "good", "--reason", " "]).await;
     assert_eq!((code, complaint.contains("a reason is needed")), (Some(1), true), "{complaint}");
 

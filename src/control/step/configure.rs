@@ -126,6 +126,10 @@ pub(super) fn follow_certificates(news: CertificateNews, todo: &mut Todo) {
             };
             todo.announce(Happening::CertificateRenewed, None, text);
         }
+        CertificateNews::Restored => {
+            let text = "the certificates are the last good ones again".to_owned();
+            todo.announce(Happening::CertificateRenewed, None, text);
+        }
         CertificateNews::Refused(why) => {
             let text = format!("changed certificates cannot be used, the last good ones stay: {why}");
             todo.announce(Happening::CertificateRefused, None, text);

@@ -47,6 +47,11 @@ pub(super) fn steer(state: &mut State, asked: &Asked, intent: Intent, todo: &mut
         Intent::Move(name, wish) => move_one(state, asked, &name, wish, note, todo),
         Intent::Calibrate(name, lasts) => calibration::begin(state, asked.ask, &name, lasts, &note, todo),
         Intent::StopCalibration(name) => calibration::stop(state, asked.ask, &name, &note, todo),
+        Intent::TestWebhook(webhook)
+            if !state.config.fleet.webhooks.iter().any(|config| config.name == webhook) =>
+        {
+            todo.refuse(asked.ask, note.draft(None), Refused::NoWebhook(webhook));
+        }
         Intent::TestWebhook(webhook) => {
             let details = Some(webhook.to_string());
             todo.push(Effect::History(Draft { details, ..note.draft(None) }));

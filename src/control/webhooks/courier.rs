@@ -5,7 +5,9 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 
+use super::super::event::Now;
 use super::desk::Desk;
+use super::keys;
 use super::send::send;
 
 /// Sends what one webhook is to be told, one message after the other, until it is told to stop. A message under way is finished.
@@ -22,12 +24,16 @@ pub(super) async fn run(clock: Clock, desk: Rc<Desk>, source: Rc<str>, mut stop:
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         };
+        let files = keys::files(&config).await;
         let sent = send(&config, &message, &source, clock.wall()).await;
-        let Some(pause) = desk.end(&message, sent, fastrand::f64()) else { continue };
+        let is_of_keys = sent.is_of_keys();
+        let now = Now { mono: clock.millis(), wall: clock.wall() };
+        let Some(pause) = desk.end(&message, sent, now, fastrand::f64()) else { continue };
         // What could not be written before may be by now.
         desk.keep();
         tokio::select! {
             () = sleep(pause) => {}
+            () = keys::change(&config, files), if is_of_keys => desk.begin_anew(),
             // It cannot end: the desk has the other end.
             _ = configured.changed() => configured.mark_changed(),
             _ = stop.wait_for(|stop| *stop) => return,

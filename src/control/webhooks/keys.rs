@@ -1,8 +1,14 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use crate::config::{Target, WebhookConfig, WebhookKind, WebhookUrl};
+use crate::tls::Signature;
 
 use super::send::Trouble;
 
@@ -16,6 +22,8 @@ pub(super) struct Keys {
 
 /// The longest key: more than any token has.
 const LONGEST: u64 = 64 << 10;
+/// How often it is looked whether a file with a key is another one, while a webhook waits for that.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A part of a path that is as long as this may be a secret.
 const LIKE_A_SECRET: usize = 12;
 
@@ -40,10 +48,10 @@ impl Keys {
             WebhookKind::Slack => {}
             WebhookKind::PagerDuty { routing_key } => keys.routing_key = Some(read(routing_key)?),
         }
-        // As for one that is written in the configuration.
+        // One that is written in the configuration was looked at there. One in a file is a secret itself.
         match &config.target {
-            Target::File(path) if !keys.url.is_private() && config.kind.files().next().is_some() => {
-                Err(unfit(path, "says http, by which keys are not sent to another machine"))
+            Target::File(path) if !keys.url.is_private() => {
+                Err(unfit(path, "says http, by which secrets are not sent to another machine"))
             }
             Target::Url(_) | Target::File(_) => Ok(keys),
         }
@@ -60,6 +68,23 @@ impl Keys {
             concealed = concealed.replace(secret, "…");
         }
         concealed
+    }
+}
+
+/// How the files of keys are now: by this it is seen whether they have changed.
+pub(super) async fn files(config: &Arc<WebhookConfig>) -> Signature {
+    let config = config.clone();
+    let looked = spawn_blocking(move || {
+        let files: Vec<&Path> = config.files().map(PathBuf::as_path).collect();
+        Signature::of(&files)
+    });
+    looked.await.unwrap_or_default()
+}
+
+/// Ends when the files of keys are others than they were.
+pub(super) async fn change(config: &Arc<WebhookConfig>, before: Signature) {
+    while files(config).await == before {
+        sleep(LOOK_EVERY).await;
     }
 }
 
@@ -81,6 +106,36 @@ fn unfit(path: &Path, what: &str) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_that_is_a_secret_is_not_shown_to_the_way_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("url");
+        let config = WebhookConfig {
+            name: "oncall".into(),
+            target: Target::File(path.clone()),
+            kind: WebhookKind::CloudEvents { secret: None, bearer: None },
+            topics: [crate::config::Topic::Reverted].into(),
+            teams: None,
+            tls: None,
+        };
+        for (url, is_used) in [
+            ("https://hooks.example.net/S3CRET", true),
+            ("http://127.0.0.1:9000/S3CRET", true),
+            ("http://hooks.example.net/S3CRET", false),
+        ] {
+            std::fs::write(&path, url).unwrap();
+            let read = Keys::read(&config);
+            assert_eq!(read.is_ok(), is_used, "{url}");
+            if let Err(trouble) = read {
+                let said = trouble.to_string();
+                assert!(
+                    said.ends_with("says http, by which secrets are not sent to another machine"),
+                    "{said}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn nothing_secret_that_a_receiver_sends_back_is_shown() {

@@ -19,6 +19,8 @@ pub(super) struct Message {
     pub(super) team: Option<String>,
     pub(super) by: Option<ActorRecord>,
     pub(super) text: String,
+    /// The fleet guard tells of it too.
+    pub(super) of_alarm: bool,
     pub(super) revert: Option<RevertRecord>,
 }
 
@@ -62,6 +64,8 @@ struct Kept {
     team: Option<String>,
     by: Option<ActorRecord>,
     text: String,
+    #[serde(default)]
+    of_alarm: bool,
     revert: Option<RevertRecord>,
 }
 
@@ -98,6 +102,7 @@ impl Message {
             team: announcement.team.clone(),
             by: announcement.by.clone(),
             text: cut(&announcement.text, LONGEST_TEXT),
+            of_alarm: announcement.of_alarm,
             revert: receipt.map(RevertRecord::of),
         }
     }
@@ -113,6 +118,7 @@ impl Message {
             team: None,
             text: cut(&format!("{by} tries the webhook {webhook}: {reason}"), LONGEST_TEXT),
             by: Some(by),
+            of_alarm: false,
             revert: None,
         }
     }
@@ -129,6 +135,7 @@ impl Message {
             team: self.team.clone(),
             by: self.by.clone(),
             text: self.text.clone(),
+            of_alarm: self.of_alarm,
             revert: self.revert.clone(),
         };
         // Texts and numbers: serde_json has nothing to refuse here.
@@ -151,6 +158,7 @@ impl Message {
             team: kept.team,
             by: kept.by,
             text: kept.text,
+            of_alarm: kept.of_alarm,
             revert: kept.revert,
         })
     }
@@ -209,6 +217,7 @@ pub(super) mod tests {
             text: "search was reverted by judge: weight 25.00 → 0.00, held; failures on Kubernetes, \
                    GET /v1/a&b<c>: 61 of 118 in 1.0 s, on Helios 0 of 121"
                 .to_owned(),
+            of_alarm: false,
             revert: Some(RevertRecord {
                 weight_before_percent: 25.0,
                 weight_after_percent: 0.0,
@@ -248,7 +257,28 @@ pub(super) mod tests {
             text:
                 "the new configuration is refused, the last good one stays: b.toml:3:14: weight is over 100"
                     .to_owned(),
+            of_alarm: false,
             revert: None,
+        }
+    }
+
+    pub(in super::super) fn loaded() -> Message {
+        Message {
+            at: UnixMillis(1_795_317_300_000),
+            happening: Some(Happening::ConfigLoaded),
+            text: "configuration loaded: 0 services added, 1 changed, 0 removed".to_owned(),
+            ..refused()
+        }
+    }
+
+    pub(in super::super) fn guarded() -> Message {
+        Message {
+            topic: Topic::FleetGuard,
+            happening: Some(Happening::FleetGuard),
+            by: Some(ActorRecord::Guard),
+            text: "3 services were taken back at once, a, b, c: look at cluster gew1 and the way to it; 0 ramps are paused"
+                .to_owned(),
+            ..refused()
         }
     }
 
@@ -259,7 +289,8 @@ pub(super) mod tests {
 
     #[test]
     fn every_message_reads_back() {
-        for message in [reverted(), released(), refused(), test()] {
+        let of_alarm = Message { of_alarm: true, ..reverted() };
+        for message in [reverted(), of_alarm, released(), refused(), loaded(), test()] {
             assert_eq!(Message::decode(&message.encode()).unwrap(), message);
         }
     }

@@ -11,7 +11,8 @@
 //!
 //! - *A message is kept before it has a shape.* What its receiver is, and which key is good, is looked up anew for each try.
 //! - *At least once*: a process that ends between an answer and the disk sends the message again, with the same id.
-//! - *In order, one at a time*: a release that overtook its revert would leave an incident open for ever.
+//! - *One at a time, those of one service in order*: a release that overtook its revert would leave an incident open for ever. One that
+//!   its receiver cannot take, and others that it can, is set aside.
 //! - *The disk is written on the thread that sends.* It serves nobody; while a disk hangs nothing is told, and control loses no time.
 //! - *What is lost is the oldest*: what is true now is worth more than what was.
 
@@ -30,6 +31,7 @@ mod shape;
 mod sign;
 mod status;
 mod topic;
+mod turn;
 
 pub(crate) use post::{Letterbox, NotTested, TestResult, Tested};
 pub(super) use post::{Post, start};

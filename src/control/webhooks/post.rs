@@ -1,16 +1,17 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, FleetConfig, Topic};
+use crate::config::{Config, FleetConfig, Topic, WebhookKind};
 use crate::model::Millis;
 use crate::rollout::Actor;
 use crate::telemetry::Recorder;
@@ -22,7 +23,7 @@ use super::message::Message;
 use super::meters::Meters;
 use super::run::{self, Seed, Standing, Wanted};
 use super::status::{Ended, WebhookStatus};
-use super::topic::topic_of;
+use super::topic::{ended_by, topic_of};
 
 /// Control's end: what is announced is handed over here. Never waits.
 pub(in super::super) struct Post {
@@ -37,6 +38,8 @@ pub(in super::super) struct Post {
     losses: Complaint,
     /// When it was told last that a service's record cannot be written: it is tried twice a second.
     unwritten: BTreeMap<String, Millis>,
+    /// What has happened since its end was announced, if that is: nobody is told of the end of what they were not told of.
+    going_on: BTreeSet<Topic>,
     meters: Meters,
 }
 
@@ -78,6 +81,8 @@ pub(crate) enum TestResult {
 pub(crate) enum NotTested {
     #[error("there is no webhook {0}")]
     NoWebhook(String),
+    #[error("the disk hangs: nothing is taken in that webhooks are to be told")]
+    Stuck,
     #[error("Switchback is stopping")]
     Stopping,
 }
@@ -123,6 +128,7 @@ pub(in super::super) fn start(clock: Clock, config: &Config) -> io::Result<Post>
         lost: BTreeMap::new(),
         losses: Complaint::default(),
         unwritten: BTreeMap::new(),
+        going_on: BTreeSet::new(),
         meters: Meters::default(),
     })
 }
@@ -130,19 +136,19 @@ pub(in super::super) fn start(clock: Clock, config: &Config) -> io::Result<Post>
 impl Post {
     /// Tells of an announcement, to whoever wants to know of it; of a revert with its receipt.
     pub(in super::super) fn tell(&mut self, announcement: &Announcement, receipt: Option<&ReceiptRecord>) {
+        let ended = ended_by(announcement.happening).filter(|topic| self.going_on.remove(topic));
+        if let Some(topic) = ended {
+            let to = self.who(topic, announcement, WebhookKind::hears_of_the_end);
+            self.send(topic, announcement, None, to);
+        }
+        let Some(topic) = topic_of(announcement.happening) else { return };
+        self.going_on.insert(topic);
         // Of several at once people are told once.
-        let Some(topic) = topic_of(announcement.happening).filter(|_| !announcement.of_alarm) else { return };
-        let wanted = self.wanted.borrow().clone();
-        let to = wanted.iter().filter(|config| config.wants(topic, announcement.team.as_deref()));
-        let to: Vec<Arc<str>> = to.map(|config| config.name.clone()).collect();
+        let to = self.who(topic, announcement, |kind| !announcement.of_alarm || kind.hears_of_each());
         if to.is_empty() || self.is_repeated(topic, announcement) {
             return;
         }
-        let receipt = receipt.filter(|_| topic == Topic::Reverted);
-        let message = Box::new(Message::of(id(), topic, announcement, receipt));
-        if let Err(error) = self.outbox.try_send(Parcel::Told { message, to }) {
-            self.lose(error.into_inner());
-        }
+        self.send(topic, announcement, receipt.filter(|_| topic == Topic::Reverted), to);
     }
 
     /// Has those told that are configured now.
@@ -176,6 +182,36 @@ impl Post {
         drop(self.wanted);
         if timeout(LAST_PARCELS, self.ended).await.is_err() {
             error!("some messages to webhooks could not be written before the end");
+        }
+    }
+
+    /// Who wants to know of this, of those kinds that it is for.
+    fn who(
+        &self,
+        topic: Topic,
+        announcement: &Announcement,
+        is_for: impl Fn(&WebhookKind) -> bool,
+    ) -> Vec<Arc<str>> {
+        let wanted = self.wanted.borrow();
+        let to = wanted
+            .iter()
+            .filter(|config| config.wants(topic, announcement.team.as_deref()) && is_for(&config.kind));
+        to.map(|config| config.name.clone()).collect()
+    }
+
+    fn send(
+        &mut self,
+        topic: Topic,
+        announcement: &Announcement,
+        receipt: Option<&ReceiptRecord>,
+        to: Vec<Arc<str>>,
+    ) {
+        if to.is_empty() {
+            return;
+        }
+        let message = Box::new(Message::of(id(), topic, announcement, receipt));
+        if let Err(error) = self.outbox.try_send(Parcel::Told { message, to }) {
+            self.lose(error.into_inner());
         }
     }
 
@@ -214,14 +250,22 @@ impl Letterbox {
             reason: reason.to_owned(),
             asker,
         };
-        self.outbox.send(parcel).await.map_err(|_| NotTested::Stopping)?;
-        let result = match timeout(TEST_PATIENCE, ended).await {
-            Ok(Ok(Ended::Delivered(status))) => TestResult::Delivered(status),
-            Ok(Ok(Ended::GivenUp(why))) => TestResult::GivenUp(why),
-            Ok(Ok(Ended::Dropped)) => TestResult::GivenUp("it had to make room for others".to_owned()),
+        let mut patience = pin!(sleep(TEST_PATIENCE));
+        tokio::select! {
+            sent = self.outbox.send(parcel) => sent.map_err(|_| NotTested::Stopping)?,
+            () = &mut patience => return Err(NotTested::Stuck),
+        }
+        let ended = tokio::select! {
+            ended = ended => Some(ended),
+            () = patience => None,
+        };
+        let result = match ended {
+            Some(Ok(Ended::Delivered(status))) => TestResult::Delivered(status),
+            Some(Ok(Ended::GivenUp(why))) => TestResult::GivenUp(why),
+            Some(Ok(Ended::Dropped)) => TestResult::GivenUp("it had to make room for others".to_owned()),
             // It is not configured any more.
-            Ok(Err(_)) => return Err(NotTested::NoWebhook(webhook.to_owned())),
-            Err(_) => {
+            Some(Err(_)) => return Err(NotTested::NoWebhook(webhook.to_owned())),
+            None => {
                 let trouble = self.of(webhook, |status| status.troubled.then(|| status.trouble.clone()));
                 TestResult::Waiting(trouble.flatten().flatten())
             }
@@ -242,7 +286,7 @@ fn id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Target, WebhookConfig, WebhookKind, WebhookUrl};
+    use crate::config::{Target, WebhookConfig, WebhookUrl};
     use crate::control::event::Happening;
     use crate::model::UnixMillis;
 
@@ -273,6 +317,7 @@ mod tests {
             lost: BTreeMap::new(),
             losses: Complaint::default(),
             unwritten: BTreeMap::new(),
+            going_on: BTreeSet::new(),
             meters: Meters::default(),
         };
         (post, parcels)
@@ -304,6 +349,77 @@ mod tests {
         post.follow(&FleetConfig { webhooks: vec![webhooks[1].clone()], ..FleetConfig::default() });
         assert_eq!(post.lost.len(), 1, "nothing is kept of who is not told any more");
         assert!(post.wanted.borrow().len() == 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_tries_a_webhook_while_the_disk_hangs_hears_so_and_does_not_wait_for_ever() {
+        let webhooks = [webhook("a", &[Topic::Reverted])];
+        let (mut post, mut parcels) = post(&webhooks, 1);
+        let (letterbox, by) = (post.letterbox(), Actor::Person("jo".into()));
+        let waits = letterbox.test("a", &by, "new key").await.unwrap();
+        assert_eq!(waits.result, TestResult::Waiting(None), "it was handed over, and not answered");
+        parcels.try_recv().unwrap();
+        post.tell(&announcement(Happening::Reverted, "s"), None);
+        assert_eq!(letterbox.test("a", &by, "new key").await, Err(NotTested::Stuck));
+        assert_eq!(parcels.len(), 1, "and is not told later");
+        assert_eq!(letterbox.test("b", &by, "x").await, Err(NotTested::NoWebhook("b".to_owned())));
+        drop(parcels);
+        assert_eq!(letterbox.test("a", &by, "x").await, Err(NotTested::Stopping));
+    }
+
+    /// Webhooks of all kinds, which want to know of everything.
+    fn of_each_kind() -> Vec<Arc<WebhookConfig>> {
+        let kinds = [
+            WebhookKind::CloudEvents { secret: None, bearer: None },
+            WebhookKind::Slack,
+            WebhookKind::PagerDuty { routing_key: "key".into() },
+        ];
+        kinds
+            .into_iter()
+            .map(|kind| {
+                let name = kind.as_str();
+                Arc::new(WebhookConfig { kind, ..WebhookConfig::clone(&webhook(name, &Topic::ALL)) })
+            })
+            .collect()
+    }
+
+    fn handed_over(parcels: &mut mpsc::Receiver<Parcel>) -> Vec<(Message, String)> {
+        let mut all = Vec::new();
+        while let Ok(Parcel::Told { message, to }) = parcels.try_recv() {
+            all.push((*message, to.join(" ")));
+        }
+        all
+    }
+
+    #[test]
+    fn of_each_revert_of_an_alarm_programs_are_told_and_people_are_not() {
+        let (mut post, mut parcels) = post(&of_each_kind(), 16);
+        post.tell(&Announcement { of_alarm: true, ..announcement(Happening::Reverted, "s") }, None);
+        post.tell(&announcement(Happening::FleetGuard, "s"), None);
+        let told = handed_over(&mut parcels);
+        assert_eq!((told[0].1.as_str(), told[0].0.of_alarm), ("cloudevents", true));
+        assert_eq!((told[1].1.as_str(), told[1].0.of_alarm), ("cloudevents slack pagerduty", false));
+    }
+
+    #[test]
+    fn who_has_incidents_is_told_of_the_end_of_what_was_told() {
+        let (mut post, mut parcels) = post(&of_each_kind(), 16);
+        let [refused, loaded] = [Happening::ConfigRefused, Happening::ConfigLoaded];
+        for happening in [loaded, Happening::CertificateRenewed, refused, refused, loaded, loaded] {
+            post.tell(&announcement(happening, "s"), None);
+        }
+        let told = handed_over(&mut parcels);
+        let told: Vec<_> = told.iter().map(|(message, to)| (message.happening, to.as_str())).collect();
+        let all = "cloudevents slack pagerduty";
+        assert_eq!(told, [(Some(refused), all), (Some(refused), all), (Some(loaded), "pagerduty")]);
+        for happening in [Happening::RightsRefused, Happening::RightsChanged] {
+            post.tell(&announcement(happening, "s"), None);
+        }
+        let told: Vec<_> =
+            handed_over(&mut parcels).into_iter().map(|(message, to)| (message.topic, to)).collect();
+        let [refused, changed] = [Topic::RightsRefused, Topic::RightsChanged];
+        let [all, pages] = [all, "pagerduty"].map(str::to_owned);
+        assert_eq!(told, [(refused, all.clone()), (refused, pages), (changed, all)]);
     }
 
     #[test]

@@ -3,7 +3,9 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::model::UnixMillis;
+use crate::model::{Millis, UnixMillis};
+
+use super::super::event::Now;
 
 /// What has become of a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,22 @@ pub(super) enum Tried {
     Answered { status: u16, retry_after: Option<Duration> },
     /// There was none, for reasons that may pass.
     Failed,
+}
+
+/// Since when a message waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// This process has taken it in at that time of its own.
+    Here(Millis),
+    /// An earlier process has, at that time as clocks on walls had it.
+    Earlier(UnixMillis),
+}
+
+impl Tried {
+    /// It is most likely not the message that is refused, but the URL or key that it was sent with.
+    pub(super) fn is_of_wrong_key(&self) -> bool {
+        matches!(self, Tried::Answered { status: 401 | 403 | 404, .. })
+    }
 }
 
 /// What is to be done about it.
@@ -33,8 +51,15 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// So long at most a receiver may ask not to be asked.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
+/// A URL or key that is wrong is tried again after this time at least …
+const LEAST_KEY_PAUSE: Duration = Duration::from_mins(1);
+/// … and this at most: it takes people to put it right, and a file that has changed is seen at once.
+const LONGEST_KEY_PAUSE: Duration = Duration::from_mins(5);
 /// A message is given up when it is as old as this and could not be delivered.
 const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
+/// What an earlier process has taken in is given up after so long at least: a clock that is wrong, or was put right meanwhile,
+/// makes everything old, or nothing.
+const TRY_FOR: Duration = Duration::from_hours(1);
 
 /// What is to be done after a try that followed so many failed ones. `draw` is a number from 0 to 1.
 ///
@@ -43,14 +68,31 @@ const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 pub(super) fn after(tried: &Tried, failures: u32, age: Duration, draw: f64) -> Next {
     let wish = match tried {
         Tried::Answered { status: 200..=299, .. } => return Next::Delivered,
-        Tried::Answered { status: 408 | 429 | 500..=599, retry_after } => *retry_after,
+        Tried::Answered { status: 401 | 403 | 404 | 408 | 429 | 500..=599, retry_after } => *retry_after,
         Tried::Answered { .. } => return Next::Refused,
         Tried::Failed => None,
     };
-    let bound = FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE);
-    let pause = bound.mul_f64(draw.clamp(0.0, 1.0));
+    let (least, bound) = if tried.is_of_wrong_key() {
+        (LEAST_KEY_PAUSE, LONGEST_KEY_PAUSE)
+    } else {
+        (Duration::ZERO, FIRST_PAUSE.saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE))
+    };
+    let pause = least + bound.saturating_sub(least).mul_f64(draw.clamp(0.0, 1.0));
     let pause = pause.max(wish.unwrap_or_default().min(LONGEST_RETRY_AFTER));
     if is_too_old(age) { Next::TooOld(pause) } else { Next::Again(pause) }
+}
+
+/// How old a message is, to a process that tries since `opened`.
+pub(super) fn age(since: Since, opened: Millis, now: Now) -> Duration {
+    let ms = match since {
+        Since::Here(at) => now.mono.since(at).0,
+        Since::Earlier(at) => {
+            let here = now.mono.since(opened).0;
+            let in_all = now.wall.0.saturating_sub(at.0);
+            if u128::from(here) < TRY_FOR.as_millis() { here } else { here.max(in_all) }
+        }
+    };
+    Duration::from_millis(ms)
 }
 
 /// Whether a message of this age is told to nobody who cannot be told it now.
@@ -98,10 +140,10 @@ mod tests {
         for status in [200, 201, 202, 204, 299] {
             assert_eq!(next(&answered(status)), Next::Delivered, "{status}");
         }
-        for status in [408, 429, 500, 502, 503, 504, 599] {
+        for status in [401, 403, 404, 408, 429, 500, 502, 503, 504, 599] {
             assert!(matches!(next(&answered(status)), Next::Again(_)), "{status}");
         }
-        for status in [300, 301, 302, 307, 308, 400, 401, 403, 404, 410, 413, 422] {
+        for status in [300, 301, 302, 307, 308, 400, 402, 405, 410, 413, 422] {
             assert_eq!(next(&answered(status)), Next::Refused, "{status}");
         }
         assert!(matches!(next(&Tried::Failed), Next::Again(_)));
@@ -116,6 +158,39 @@ mod tests {
         assert_eq!(pause(after(&Tried::Failed, u32::MAX, Duration::ZERO, 1.0)).as_secs(), 300);
         assert_eq!(pause(after(&Tried::Failed, 3, Duration::ZERO, 0.25)).as_secs(), 2);
         assert_eq!(pause(after(&Tried::Failed, 3, Duration::ZERO, 0.0)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_key_that_is_wrong_is_tried_again_after_one_to_five_minutes() {
+        for failures in [0, 3, u32::MAX] {
+            for (draw, seconds) in [(0.0, 60), (0.5, 180), (1.0, 300)] {
+                let next = after(&answered(403), failures, Duration::ZERO, draw);
+                assert_eq!(pause(next).as_secs(), seconds, "{failures} {draw}");
+            }
+        }
+        assert!(matches!(after(&answered(404), 0, GIVE_UP_AFTER, 0.5), Next::TooOld(_)));
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_makes_nothing_old() {
+        const HOUR: u64 = 3_600_000;
+        let age = |since, mono, wall| {
+            let now = Now { mono: Millis(mono), wall: UnixMillis(wall) };
+            age(since, Millis(1_000), now).as_secs() / 3_600
+        };
+        // Taken in in 1970, or years ahead: what counts is how long it has been tried.
+        let here = Since::Here(Millis(1_000));
+        assert_eq!(age(here, 1_000 + 2 * HOUR, 1_795_317_247_000), 2);
+        assert_eq!(age(here, 1_000 + 24 * HOUR, 0), 24);
+        // Of an earlier process' it is believed after an hour.
+        let earlier = Since::Earlier(UnixMillis(5));
+        assert_eq!(age(earlier, 1_000 + HOUR - 1, 1_795_317_247_000), 0);
+        assert_eq!(age(earlier, 1_000 + HOUR, 30 * HOUR + 5), 30);
+        assert_eq!(
+            age(Since::Earlier(UnixMillis(100 * HOUR)), 1_000 + 25 * HOUR, 0),
+            25,
+            "the clock was set back"
+        );
     }
 
     #[test]

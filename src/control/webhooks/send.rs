@@ -55,6 +55,13 @@ pub(super) struct Sent {
     pub(super) trouble: Option<Trouble>,
 }
 
+impl Sent {
+    /// Another key, or another URL in a file, may change what comes of it.
+    pub(super) fn is_of_keys(&self) -> bool {
+        self.tried.is_of_wrong_key() || matches!(self.trouble, Some(Trouble::Key { .. }))
+    }
+}
+
 /// How long a try may take: files, names, connection, TLS and the head of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long connecting may take, all addresses of a name together: each has its share of it.

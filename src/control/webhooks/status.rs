@@ -31,7 +31,8 @@ pub struct WebhookStatus {
     pub delivered: u64,
     /// Tries that have failed, since the start.
     pub failed_tries: u64,
-    /// Messages that were given up, since the start: the receiver refused them, or they were a day old.
+    /// Messages that were given up, since the start: the receiver refused them, or could not take them while it
+    /// took others, or they were a day old.
     pub given_up: u64,
     /// Messages that there was no room for, or that could not be read, since the start.
     pub dropped: u64,

@@ -2,6 +2,16 @@ use crate::config::Topic;
 
 use super::super::event::Happening;
 
+/// What it is the end of, if it is the end of a trouble that people were told of.
+pub(super) fn ended_by(happening: Happening) -> Option<Topic> {
+    match happening {
+        Happening::ConfigLoaded => Some(Topic::ConfigRefused),
+        Happening::CertificateRenewed => Some(Topic::CertificateRefused),
+        Happening::RightsChanged => Some(Topic::RightsRefused),
+        _ => None,
+    }
+}
+
 /// Under which topic something that happens is told; `None` if it is not.
 pub(super) fn topic_of(happening: Happening) -> Option<Topic> {
     match happening {
@@ -20,6 +30,8 @@ pub(super) fn topic_of(happening: Happening) -> Option<Topic> {
         Happening::WeightChanged => Some(Topic::WeightChanged),
         Happening::ApprovalWanted => Some(Topic::ApprovalWanted),
         Happening::Unreadable => Some(Topic::Unreadable),
+        Happening::RightsRefused => Some(Topic::RightsRefused),
+        Happening::RightsChanged => Some(Topic::RightsChanged),
         Happening::Started
         | Happening::RampChanged
         | Happening::Calibrated
@@ -34,8 +46,6 @@ pub(super) fn topic_of(happening: Happening) -> Option<Topic> {
         | Happening::Well
         | Happening::Panicking
         | Happening::Room
-        | Happening::RightsChanged
-        | Happening::RightsRefused
         | Happening::Shedding => None,
     }
 }

@@ -31,6 +31,8 @@ struct Data<'a> {
     team: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<&'a ActorRecord>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    of_alarm: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     revert: Option<&'a RevertRecord>,
 }
@@ -53,6 +55,7 @@ pub(super) fn event<'a>(message: &'a Message, source: &'a str) -> Event<'a> {
             service: message.service.as_deref(),
             team: message.team.as_deref(),
             by: message.by.as_ref(),
+            of_alarm: message.of_alarm,
             revert: message.revert.as_ref(),
         },
     }

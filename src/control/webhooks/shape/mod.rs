@@ -55,15 +55,24 @@ impl<'a> Shape<'a> {
 
 /// As RFC 3339 has it.
 fn moment(at: UnixMillis) -> String {
+    timestamp(at).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// The same without seconds.
+fn minute(at: UnixMillis) -> String {
+    timestamp(at).strftime("%Y-%m-%dT%H:%MZ").to_string()
+}
+
+fn timestamp(at: UnixMillis) -> Timestamp {
     let ms = i64::try_from(at.0).unwrap_or(i64::MAX);
-    let at = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
-    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::tests::{refused, released, reverted, test};
+    use super::super::message::tests::{guarded, loaded, refused, released, reverted, test};
     use super::*;
+    use crate::control::journal::ActorRecord;
     use std::path::Path;
 
     const SHAPES: [(&str, Shape<'_>); 3] = [
@@ -76,13 +85,26 @@ mod tests {
     #[test]
     fn messages_look_to_each_receiver_as_they_always_did() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webhooks");
+        let of_alarm = Message { of_alarm: true, by: Some(ActorRecord::Guard), revert: None, ..reverted() };
         for (name, message) in [
             ("reverted", reverted()),
+            ("reverted-of-alarm", of_alarm),
+            ("fleet-guard", guarded()),
+            ("config-loaded", loaded()),
             ("released", released()),
             ("config-refused", refused()),
             ("test", test()),
         ] {
             for (kind, shape) in SHAPES {
+                // What only one kind is told.
+                let is_told = match name {
+                    "reverted-of-alarm" => kind == "cloudevents",
+                    "config-loaded" => kind == "pagerduty",
+                    _ => true,
+                };
+                if !is_told {
+                    continue;
+                }
                 let body = shape.body(&message, "switchback/edge-1");
                 let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
                 let text = format!("{value:#}\n");
