@@ -71,7 +71,7 @@ pub(crate) enum AskError {
 /// How long it is tried to reach somebody, …
 const REACH: Duration = Duration::from_secs(5);
 /// … and how long an answer may take: a change is answered when it is in force and on disk.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The same where it goes on without one.
 const SOON: Duration = Duration::from_secs(2);
 

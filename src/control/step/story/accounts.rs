@@ -26,7 +26,7 @@ impl World {
             panic!("the ledger is not answered")
         };
         let names: Vec<_> = ledger.services.iter().map(|row| row.service.as_str()).collect();
-        assert!(self.names().iter().map(ServiceName::as_str).eq(names), "each service has its row");
+        assert!(Self::names().iter().map(ServiceName::as_str).eq(names), "each service has its row");
         for row in &ledger.services {
             self.look_at_row(row);
         }

@@ -219,9 +219,11 @@ impl World {
         self.meters.announce(&announcement);
         let service = announcement.service.as_deref().map(number);
         match (announcement.happening, service) {
-            (Happening::Reverted, Some(service)) => _ = self.held_on.insert(service, self.day),
+            (Happening::Reverted, Some(service)) => {
+                self.held_on.insert(service, self.day);
+            }
             (Happening::Released | Happening::RampChanged, Some(service)) => {
-                _ = self.held_on.remove(&service)
+                self.held_on.remove(&service);
             }
             _ => {}
         }
@@ -247,7 +249,7 @@ impl World {
         self.announced.iter().filter(|told| told.happening == happening).collect()
     }
 
-    pub(super) fn names(&self) -> BTreeSet<ServiceName> {
+    pub(super) fn names() -> BTreeSet<ServiceName> {
         (0..SERVICES).map(company::name).collect()
     }
 }
