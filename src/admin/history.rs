@@ -1,5 +1,7 @@
 //! Handlers of the history.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -63,13 +65,33 @@ pub(super) async fn history(
     let sees_all = caller.rights.allow_everything(Role::Viewer);
     let visible = visible(&shared, caller, Looking::History(service.clone())).await?;
     let page = page(limit, before)?;
-    let wanted = move |entry: &HistoryEntry| match (&service, &entry.what.service) {
+    let (of, seen) = (service.clone(), visible.clone());
+    let wanted = move |entry: &HistoryEntry| match (&of, &entry.what.service) {
         (Some(wanted), of) => of.as_deref() == Some(wanted.as_str()),
-        (None, Some(of)) => sees_all || visible.contains(of),
+        (None, Some(of)) => sees_all || seen.contains(of),
         (None, None) => sees_all,
     };
     let entries = from_disk(&shared, move |reader| reader.read(&page, wanted)).await?;
-    entries.map(Json).map_err(|error| unreadable(&error))
+    let entries = entries.map_err(|error| unreadable(&error))?;
+    match &service {
+        Some(name) if before.is_none() => of_somebody(&visible, name, entries).map(Json),
+        Some(_) | None => Ok(Json(entries)),
+    }
+}
+
+/// What is kept of a service that is gone is told; of one that never was there is nothing.
+pub(super) fn of_somebody<T>(
+    visible: &BTreeSet<String>,
+    name: &ServiceName,
+    kept: Vec<T>,
+) -> Result<Vec<T>, Refusal> {
+    if kept.is_empty() && !visible.contains(name.as_str()) {
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no service {name}, and never was"),
+        ));
+    }
+    Ok(kept)
 }
 
 fn page(limit: Option<usize>, before: Option<u64>) -> Result<Page, Refusal> {

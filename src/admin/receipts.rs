@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use crate::control::{Answer, Command, Looking, ReceiptRecord};
 
 use super::caller::Asker;
-use super::history::from_disk;
+use super::history::{from_disk, of_somebody};
 use super::look::visible;
 use super::problem::{Refusal, refused};
 use super::read::{Named, Reverted};
@@ -60,8 +60,10 @@ pub(super) async fn list(
     Asker(caller): Asker,
     Named(name): Named,
 ) -> Handled<Vec<ReceiptRecord>> {
-    visible(&shared, caller, Looking::History(Some(name.clone()))).await?;
-    from_disk(&shared, move |reader| reader.receipts(&name)).await.map(Json)
+    let visible = visible(&shared, caller, Looking::History(Some(name.clone()))).await?;
+    let service = name.clone();
+    let receipts = from_disk(&shared, move |reader| reader.receipts(&service)).await?;
+    of_somebody(&visible, &name, receipts).map(Json)
 }
 
 /// Shows the receipt of one revert

@@ -42,7 +42,9 @@ impl Approve {
         let asked_unix_ms = status.approval.as_ref().map(|wanted| wanted.asked_unix_ms);
         if let (Some(wanted), false) = (&status.approval, json) {
             let ApprovalStatus { service, by, what, to_percent, reason, .. } = wanted;
-            say(&format!("{service}: {by} wants {what}, to {to_percent:.2}: {reason}"));
+            let to = format!("{to_percent:.2}");
+            let to = if what.contains(&to) { String::new() } else { format!(", to {to}") };
+            say(&format!("{service}: {by} wants {what}{to}: {reason}"));
         }
         let wanted = wire::Preview::Approve { service: self.service };
         let foreseen = foresee(admin, &wanted, &self.sure, json)?;

@@ -171,6 +171,7 @@ fn start(
     by: Actor,
     reason: Arc<str>,
 ) -> Result<rollout::Event, Refused> {
+    let own = own.map(|own| within_the_files(&own, &entry.config.plan));
     let plan = own.as_deref().unwrap_or(&entry.config.plan);
     let (at, chosen) = match from {
         Some(from) => {
@@ -187,6 +188,16 @@ fn start(
     on_both_sides(entry, at)?;
     let climbs = plan.next(at).is_some();
     Ok(rollout::Event::StartRamp { plan: own, at, chosen, climbs, by, reason })
+}
+
+/// A plan that somebody has typed: what the service's file forbids stays forbidden.
+fn within_the_files(own: &Plan, files: &Plan) -> Arc<Plan> {
+    let mut plan = own.clone();
+    if plan.hours.spans.is_empty() {
+        plan.hours = files.hours.clone();
+    }
+    plan.freezes.extend(files.freezes.iter().cloned());
+    Arc::new(plan)
 }
 
 fn on_both_sides(entry: &Entry, weight: Weight) -> Result<(), Refused> {

@@ -188,7 +188,7 @@ async fn what_is_toward_helios_takes_nobody_else_and_overtakes_what_waits() {
     assert_eq!(office.status().await["why"], "held");
     let (code, said) = run_as(&office.proxy, &office.bob, &["approve", "a", "--reason", "yes"]).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.starts_with("a: weight 0.00 → 5.00"), "{said}");
+    assert!(said.starts_with("a: ann wants a release to 5.00: mended\na: weight 0.00 → 5.00"), "{said}");
     let status = office.status().await;
     assert_eq!(json!([status["why"], status["by"]["person"]]), json!(["override", "ann"]), "{status:#}");
 }

@@ -65,6 +65,33 @@ async fn steps_are_taken_within_the_hours_of_the_week_and_not_outside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_typed_plan_lifts_neither_the_hours_nor_the_freezes_of_the_file() {
+    let world = World::new().await;
+    let outside = format!("hours = [\"{} 09:00-16:00\"]\n", weekday(3));
+    let frozen = format!("freezes = [\"{} to {}\"]\n", day(-2), day(2));
+    let proxy = Proxy::start(&[service(&world, "outside", &outside), service(&world, "frozen", &frozen)]);
+    for (name, kind) in [("outside", "hours"), ("frozen", "freeze")] {
+        let typed = [
+            "ramp",
+            "start",
+            name,
+            "--steps",
+            "20,40",
+            "--hold",
+            "1s",
+            "--requests",
+            "0",
+            "--certainty",
+            "0",
+        ];
+        let (status, said) = run(&proxy, &[typed.as_slice(), &["--reason", "by hand"]].concat()).await;
+        assert_eq!(status, Some(0), "{said}");
+        waits_for(&proxy, name, kind).await;
+        assert!((proxy.weight(name).await - 20.0).abs() < 1e-9);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_step_is_taken_in_a_freeze_of_the_service_and_those_that_are_over_or_to_come_keep_nobody_back() {
     let world = World::new().await;
     let freezes = |spans: &[String]| format!("freezes = {spans:?}\n");
