@@ -39,7 +39,7 @@
 //! | 3 | [`snapshot`] | DOWN: the one value that control publishes and workers read |
 //! | 3 | [`tally`] | UP: the counts that workers report each tick |
 //! | 4 | [`dataplane`] | what happens to a request; once per worker, sharing nothing |
-//! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `history` (who did what), `watch` (files), `discovery` (what platforms say of endpoints), `roster` and `lineup` (what is believed of it), `ejection`, `capacity`, `shed`, `calibration` (Helios against itself), `guard`, `ledger` (pure), `webhooks` (who is told) |
+//! | 4 | [`control`] | `event`, `state`, `step` (pure), `run`, `journal` (the state directory), `history` (who did what), `watch` (files), `discovery` (what platforms say of endpoints), `roster` and `lineup` (what is believed of it), `ejection`, `capacity`, `shed`, `calibration` (Helios against itself), `guard`, `ledger`, `refusals` (pure), `webhooks` (who is told) |
 //! | 5 | [`admin`] | the HTTP API by which people look and steer, who they are, and the API's OpenAPI document |
 //! | 6 | [`app`] | build (every socket open, nothing spawned) · start · stop |
 //! | 7 | `parts` | what `benches/parts` measures by itself |

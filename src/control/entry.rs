@@ -22,6 +22,7 @@ use super::lineup::{Ejected, Lineup, PartState};
 use super::receipt::{Heard, finding_record};
 use super::roster::Change;
 use super::shed::{Shedder, Usually};
+use super::steering::MigrationRow;
 use super::traffic::Traffic;
 use super::views::{FitStatus, SensitivityStatus, ServiceStatus, SideStatus, SourceStatus};
 
@@ -525,6 +526,13 @@ impl Entry {
             approval: self.pending.as_ref().map(|pending| pending.status(&self.config.name)),
             calibrating: self.calibrations.status(now),
         }
+    }
+
+    /// The same, and its row in the ledger of migrations.
+    pub(super) fn row(&mut self, fleet: &FleetConfig, now: Now) -> (ServiceStatus, MigrationRow) {
+        let status = self.status(fleet, now);
+        let row = self.ledger.row(&self.config, &status, now.wall);
+        (status, row)
     }
 
     /// How soon trouble would be seen.

@@ -357,12 +357,7 @@ impl State {
         let (entries, fleet) = (&mut self.entries, &self.config.fleet);
         let slots = slots.start.min(entries.len())..slots.end.min(entries.len());
         let entries = entries[slots].iter_mut().flatten();
-        let rows = entries.map(|entry| {
-            let status = entry.status(fleet, now);
-            let row = entry.ledger.row(&entry.config, &status, now.wall);
-            (status, row)
-        });
-        rows.collect()
+        entries.map(|entry| entry.row(fleet, now)).collect()
     }
 
     /// How many slots there are.
@@ -381,9 +376,7 @@ impl State {
         for slot in slots.values() {
             let Some(Some(entry)) = entries.get_mut(*slot) else { continue };
             if of(entry) {
-                let status = entry.status(fleet, now);
-                let row = entry.ledger.row(&entry.config, &status, now.wall);
-                rows.push((status, row));
+                rows.push(entry.row(fleet, now));
             }
         }
         rows
