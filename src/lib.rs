@@ -87,8 +87,11 @@
 //! - *A certificate's files belong to whoever uses them*: an [`Acceptor`](tls::Acceptor) or [`Connector`](tls::Connector) is made with the
 //!   configuration, equal to another by its settings, and renews itself in place. So a new certificate is no new
 //!   configuration, and a configuration that says the same keeps connections and pools.
-//! - *`writev` is off* on both sides of HTTP/1.1: for heads and bodies of common size one copy into one buffer
-//!   costs less than the kernel's gathering.
+//! - *A head and a small body are copied together, and large bodies go out from where they were read*: for common sizes one copy
+//!   costs less than the kernel's gathering, and copying what is large costs a quarter of its CPU.
+//! - *A connection whose client is silent for a second is taken apart* (`connection.rs`): its socket is all that is kept. What hyper
+//!   reads and writes with takes twenty times as much, and comes back within microseconds when it is needed.
+//! - *No huge pages*: they made a quiet proxy five times as large, and requests no cheaper that could be measured.
 //! - *A stall is a question of its own*, and evidence that a tick's cap has kept back counts while requests hang.
 //!   As a kind of failure it was seen after the header timeout only, when clients with a bounded number of
 //!   connections all waited: then nobody asks, no vote is cast, and Helios' votes of the same moments are long

@@ -13,6 +13,7 @@ mod peers;
 mod process;
 mod report;
 mod statistics;
+mod train;
 mod world;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Compare(compare::Compare),
     /// Counts instructions, allocations and system calls a request.
     Instructions(instructions::Instructions),
+    /// Builds Switchback by what it does under load: the program that is meant to be shipped.
+    Train(train::Train),
     /// Asks for something, at a steady rate or so many times, and tells how long answers took.
     #[command(hide = true)]
     Generate(generate::Generate),
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Compare(compare) => compare.run(),
         Command::Instructions(instructions) => instructions.run(),
+        Command::Train(train) => train.run(),
         Command::Generate(generate) => generate.run(),
         Command::Idle(idle) => idle.run(),
         Command::Endpoint(endpoint) => endpoint.run(),

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::interval;
+use tokio::time::sleep;
 use tracing::{error, info};
 
 use crate::app::{BuildError, Ending, Running, build};
@@ -30,10 +30,12 @@ enum Log {
     Json,
 }
 
-/// How often it is looked whether every thread is alive.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often it is looked whether every thread is alive, …
+const LOOK: Duration = Duration::from_secs(3);
+/// … and whether all have ended that were told to.
+const LOOK_FOR_THE_END: Duration = Duration::from_millis(50);
 /// Looks between two complaints about one that is not.
-const LOOKS_BETWEEN_COMPLAINTS: u32 = 300;
+const LOOKS_BETWEEN_COMPLAINTS: u32 = 10;
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
@@ -75,7 +77,6 @@ impl Signals {
 
 /// Waits for the end. The first signal asks for it gracefully; a second SIGINT ends at once.
 async fn watch(running: &Running, signals: &mut Signals) {
-    let mut look = interval(LOOK);
     let (mut stopping, mut looks) = (false, 0);
     loop {
         tokio::select! {
@@ -95,7 +96,7 @@ async fn watch(running: &Running, signals: &mut Signals) {
                 stopping = true;
             }
             _ = signals.hangup.recv() => running.reload(),
-            _ = look.tick() => {
+            () = sleep(if stopping { LOOK_FOR_THE_END } else { LOOK }) => {
                 if stopping && running.has_ended() {
                     return;
                 }

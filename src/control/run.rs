@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch as signal};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -81,6 +81,9 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 const COMPLAIN_EVERY: Millis = Millis(60_000);
 /// In so many parts metrics tell of the migration, a part each tick: the judge is not to wait for thousands of services.
 const PARTS_OF_MIGRATION: usize = 40;
+/// How often it is looked at the time while nothing else happens: what has come is judged at the next tick, and what comes
+/// when it is its time is not in such a hurry.
+const QUIET_TICK: Millis = Millis(1_000);
 /// How often metrics are put in order.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -156,6 +159,13 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
     Ok((thread, handle))
 }
 
+/// Lets so much time pass, if any.
+async fn pass(pause: Duration) {
+    if !pause.is_zero() {
+        sleep(pause).await;
+    }
+}
+
 struct Inputs {
     reports: mpsc::Receiver<Report>,
     written: mpsc::UnboundedReceiver<Written>,
@@ -223,15 +233,17 @@ impl Loop {
         let (own_events, materials) = (self.own.clone(), self.materials.subscribe());
         tokio::task::spawn_local(certificates::run(self.clock, materials, own_events));
         self.follow_certificates();
-        let mut tick = interval(Duration::from_millis(TICK_MS));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut upkeep = interval(UPKEEP);
+        let (mut ticked, mut is_quiet) = (self.clock.millis(), false);
         loop {
+            let every = if is_quiet && self.told_of.is_none() { QUIET_TICK } else { Millis(TICK_MS) };
+            let pause = Duration::from_millis(every.0.saturating_sub(self.clock.millis().since(ticked).0));
             let event = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 // Before people: however many ask, the judge looks.
-                _ = tick.tick() => {
+                () = pass(pause) => {
+                    ticked = self.clock.millis();
                     self.follow_access_log();
                     self.webhooks.measure(self.meters.recorder());
                     self.tell_of_migration();
@@ -255,6 +267,7 @@ impl Loop {
                     continue;
                 }
             };
+            is_quiet = matches!(event, Event::Tick);
             let configured = matches!(event, Event::Config(_));
             self.take_in(event);
             if configured {

@@ -1,3 +1,4 @@
+use std::hint::black_box;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ const STANDSTILL: Micros = Micros(1_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 /// How often idle connections are looked through.
 const TIDY: Duration = Duration::from_secs(5);
+/// The allocator gives the system back what has been free for a while when something of such a size is freed: on a worker that
+/// has become quiet nothing else is.
+const LARGE: usize = 1 << 20;
 
 /// A worker's pulse: ends waits that are over, and once a tick reports what was counted. It rests while there
 /// is nothing to do.
@@ -28,7 +32,13 @@ pub(super) async fn run(core: Rc<Core>) {
             core.rest().await;
             last = core.now();
         }
-        tokio::time::sleep(BEAT).await;
+        if core.waits.is_empty() {
+            // Nobody's wait could be over before somebody waits, or before what was counted is to be told.
+            core.rest_for(Duration::from_micros(next_report.since(core.now()).0).max(BEAT)).await;
+        }
+        if !core.waits.is_empty() {
+            tokio::time::sleep(BEAT).await;
+        }
         let now = core.now();
         let passed = now.since(last);
         if passed >= STANDSTILL {
@@ -74,6 +84,7 @@ pub(super) async fn tidy(core: Rc<Core>) {
     loop {
         tokio::time::sleep(TIDY).await;
         core.tidy();
+        drop(black_box(Vec::<u8>::with_capacity(LARGE)));
     }
 }
 

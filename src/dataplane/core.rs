@@ -2,8 +2,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::model::{Cause, Micros};
@@ -263,6 +265,14 @@ impl Core {
     pub(super) async fn rest(&self) {
         self.beating.set(false);
         self.pulse.notified().await;
+    }
+
+    /// The same for so long at most.
+    pub(super) async fn rest_for(&self, pause: Duration) {
+        self.beating.set(false);
+        // Whether it was called or has waited, it goes on.
+        let _ = timeout(pause, self.pulse.notified()).await;
+        self.beating.set(true);
     }
 }
 

@@ -3,7 +3,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::server::conn::auto;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::warn;
@@ -12,12 +11,12 @@ use crate::config::{ListenerLimits, Peers};
 use crate::model::Cause;
 use crate::tls::Acceptor;
 
+use super::connection::Protocols;
 use super::core::Core;
 use super::crowd::{Admitted, Crowd};
 use super::listening::Accepting;
 use super::origin::{self, Origin};
 use super::serve::{Client, Tls};
-use super::streams::Streams;
 use super::wire::{Socket, Wire};
 use super::{connection, handshake};
 
@@ -33,7 +32,7 @@ const LAST_CALL_AT_MOST: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) core: Rc<Core>,
-    pub(super) protocols: Rc<auto::Builder<Streams>>,
+    pub(super) protocols: Rc<Protocols>,
     /// The listener's place in the configuration.
     pub(super) index: usize,
     /// How TLS is spoken, if it is.

@@ -1,5 +1,7 @@
 use std::io;
+use std::net::SocketAddr;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::origin::Origin;
@@ -13,14 +15,23 @@ pub(crate) enum Listening {
 
 /// The same, on a worker's runtime.
 pub(super) enum Accepting {
-    Tcp(TcpListener),
+    Tcp {
+        listener: TcpListener,
+        /// Where clients connect to; `None` where that may be any address of the machine.
+        local: Option<SocketAddr>,
+    },
     Unix(UnixListener),
 }
 
 impl Accepting {
     pub(super) fn new(listening: Listening) -> io::Result<Self> {
         match listening {
-            Listening::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+            Listening::Tcp(listener) => {
+                // An answer goes out as it comes. Linux hands this on to whom it accepts, and so it is asked for once.
+                SockRef::from(&listener).set_tcp_nodelay(true)?;
+                let local = listener.local_addr().ok().filter(|local| !local.ip().is_unspecified());
+                Ok(Self::Tcp { listener: TcpListener::from_std(listener)?, local })
+            }
             Listening::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix),
         }
     }
@@ -28,11 +39,10 @@ impl Accepting {
     /// The next connection, and where it comes from.
     pub(super) async fn accept(&self) -> io::Result<(Socket, Origin)> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp { listener, local } => {
                 let (stream, peer) = listener.accept().await?;
-                // An answer goes out as it comes. A peer that is gone already is noticed by the first read.
-                let _ = stream.set_nodelay(true);
-                let local = stream.local_addr().unwrap_or(peer);
+                // A peer that is gone already is noticed by the first read.
+                let local = local.or_else(|| stream.local_addr().ok()).unwrap_or(peer);
                 Ok((Socket::Tcp(stream), Origin::Known { client: peer, local }))
             }
             Self::Unix(listener) => {

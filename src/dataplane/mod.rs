@@ -43,6 +43,7 @@ mod routes;
 mod rules;
 mod serve;
 mod service;
+mod serving;
 mod streams;
 mod told;
 mod trace;

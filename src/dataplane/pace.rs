@@ -40,9 +40,14 @@ pub(super) struct Pace {
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\
     proxy-status: switchback; error=http_request_error\r\n\r\n";
 
+/// What is read to know what a client speaks: a common head, whole.
+const AHEAD: usize = 4 << 10;
+
 /// A wire that notes its pace.
 pub(super) struct Paced {
     wire: Wire,
+    /// What has been read, and is to be read again.
+    ahead: Vec<u8>,
     pace: Arc<Pace>,
     /// Requests that have no whole answer yet.
     in_flight: Arc<AtomicU32>,
@@ -79,6 +84,15 @@ pub(super) struct Vigil {
     /// How much longer the client has taken for what it took than it might.
     behind: Duration,
     was_busy: bool,
+}
+
+/// In which version of HTTP a client begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http1,
+    Http2,
+    /// It has left without a word.
+    Nothing,
 }
 
 /// What a client is to do next.
@@ -136,7 +150,36 @@ impl Pace {
 impl Paced {
     pub(super) fn new(wire: Wire, in_flight: Arc<AtomicU32>) -> (Self, Arc<Pace>) {
         let pace = Arc::<Pace>::default();
-        (Self { wire, pace: pace.clone(), in_flight }, pace)
+        (Self { wire, ahead: Vec::new(), pace: pace.clone(), in_flight }, pace)
+    }
+
+    /// Reads as far as it takes to know what the client speaks.
+    pub(super) fn poll_begin(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Speaks> {
+        loop {
+            match self.pace.preface.load(Relaxed) {
+                usize::MAX => return Poll::Ready(Speaks::Http1),
+                all if all == PREFACE.len() => return Poll::Ready(Speaks::Http2),
+                _ => {}
+            }
+            let mut buffer = ReadBuf::new(&mut scratch[..AHEAD]);
+            let read = ready!(Pin::new(&mut self.wire).poll_read(cx, &mut buffer));
+            let came = buffer.filled();
+            if read.is_err() || came.is_empty() {
+                return Poll::Ready(if self.ahead.is_empty() { Speaks::Nothing } else { Speaks::Http1 });
+            }
+            self.pace.came(came);
+            self.ahead.extend_from_slice(came);
+        }
+    }
+
+    /// Waits until there may be something to read.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ahead.is_empty() { self.wire.poll_readable(cx) } else { Poll::Ready(()) }
+    }
+
+    /// These bytes have been read, and nobody has looked at them.
+    pub(super) fn give_back(&mut self, bytes: &[u8]) {
+        self.ahead = bytes.to_vec();
     }
 
     /// Keeps the client's end to itself while an answer is under way: hyper would take it for the end of all. Over HTTP/2
@@ -181,6 +224,11 @@ impl Vigil {
             behind: Duration::ZERO,
             was_busy: false,
         }
+    }
+
+    /// Since when it is waited for what is waited for.
+    pub(super) const fn since(&self) -> Micros {
+        self.since
     }
 
     /// What is waited for now, and until when. Looks at what has happened since the last time.
@@ -234,6 +282,15 @@ impl Vigil {
 impl AsyncRead for Paced {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            let taken = this.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&this.ahead[..taken]);
+            this.ahead.drain(..taken);
+            if this.ahead.is_empty() {
+                this.ahead = Vec::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.wire).poll_read(cx, buffer);
         let came = &buffer.filled()[before..];

@@ -1,10 +1,14 @@
 use std::io::{IoSlice, Result};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
+
+/// Pieces of up to so many bytes are copied together.
+const SMALL: usize = 4 << 10;
 
 /// What bytes go over, to a client or to an endpoint.
 pub(super) enum Wire {
@@ -16,6 +20,21 @@ pub(super) enum Wire {
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Wire {
+    /// Waits until something has come. That may be nothing but what TLS says to itself.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let socket = match self {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(stream) => stream.get_ref().0,
+        };
+        // An error is for who reads.
+        match socket {
+            Socket::Tcp(stream) => stream.poll_read_ready(cx).map(|_| ()),
+            Socket::Unix(stream) => stream.poll_read_ready(cx).map(|_| ()),
+        }
+    }
 }
 
 impl AsyncRead for Wire {
@@ -41,7 +60,7 @@ impl AsyncWrite for Wire {
         pieces: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         match self.get_mut() {
-            Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Wire::Plain(stream) => poll_write_pieces(stream, cx, pieces),
             Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
         }
     }
@@ -66,6 +85,27 @@ impl AsyncWrite for Wire {
             Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
+}
+
+/// Writes a head and a body: small ones as one, which costs less than the kernel's gathering, and large ones from where they
+/// are.
+fn poll_write_pieces(
+    stream: &mut Socket,
+    cx: &mut Context<'_>,
+    pieces: &[IoSlice<'_>],
+) -> Poll<Result<usize>> {
+    if let [piece] = pieces {
+        return Pin::new(stream).poll_write(cx, piece);
+    }
+    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > SMALL {
+        return Pin::new(stream).poll_write_vectored(cx, pieces);
+    }
+    let mut joined = [MaybeUninit::uninit(); SMALL];
+    let mut joined = ReadBuf::uninit(&mut joined);
+    for piece in pieces {
+        joined.put_slice(piece);
+    }
+    Pin::new(stream).poll_write(cx, joined.filled())
 }
 
 impl AsyncRead for Socket {

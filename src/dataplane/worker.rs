@@ -15,11 +15,12 @@ use crate::snapshot::Subscription;
 use crate::tally::Report;
 use crate::telemetry::AccessLog;
 
+use super::connection::Protocols;
 use super::core::Core;
 use super::crowd::Crowd;
 use super::listener::Door;
 use super::listening::{Accepting, Listening};
-use super::{beat, connection, listener};
+use super::{beat, listener};
 
 /// What a worker is made from.
 pub(crate) struct WorkerSeed {
@@ -90,7 +91,7 @@ async fn run(seed: WorkerSeed) {
             Ok(socket) => {
                 let door = Door {
                     core: core.clone(),
-                    protocols: Rc::new(connection::protocols(&core, &config.limits)),
+                    protocols: Rc::new(Protocols::new(&core, &config.limits)),
                     index: place,
                     limits: config.limits,
                     acceptor: config.tls.clone(),

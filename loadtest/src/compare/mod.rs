@@ -35,6 +35,7 @@ mod sidecar;
 mod workers;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,9 +48,10 @@ use crate::world::Cores;
 
 use scenario::{SCENARIOS, Scenario};
 
-pub(crate) use install::{Build, build, build_commit, install_for_counting};
+pub(crate) use install::{Build, build, build_commit, checked, install, install_for_counting};
 pub(crate) use machine::{Machine, split};
-pub(crate) use scenario::load_of;
+pub(crate) use saturation::warm_up;
+pub(crate) use scenario::{load_of, loads};
 
 /// What is compared, and for how long.
 #[derive(Args, Clone, Debug)]
@@ -157,7 +159,7 @@ impl Compare {
         // Switchback is measured whatever is asked for.
         let is_wanted = |peer: &Peer| *peer == Peer::Switchback || asked.contains(peer);
         let peers: Vec<Peer> = needed.into_iter().filter(is_wanted).collect();
-        let missing = install::install(&peers)?;
+        let missing = install(&peers)?;
         if let Some(why) = &missing {
             eprintln!("Envoy is left out: {why:#}");
         }
@@ -190,6 +192,9 @@ impl Compare {
             folder.unwrap_or_else(|| PathBuf::from(format!("loadtest/results/{today}-{}", machine.slug())));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut versions = install::versions(&setting.peers, &setting.switchback);
+        if let Some(program) = &self.switchback {
+            let _ = write!(versions[0], ", the program {}", program.display());
+        }
         versions.extend(setting.without.clone());
         let about = report::About {
             date: today.to_string(),

@@ -65,7 +65,7 @@ pub(super) fn saturate_and_keep(
 }
 
 /// What a proxy needs once is done before it is measured.
-pub(super) fn warm_up(world: &mut World, peer: Peer, load: &Load) -> anyhow::Result<()> {
+pub(crate) fn warm_up(world: &mut World, peer: Peer, load: &Load) -> anyhow::Result<()> {
     let port = peer.port(world, load.speaks);
     let requests =
         WARM_UP.min(WARM_UP * 4_096 / (load.body + if load.path == "/" { 4_096 } else { 1 << 20 }));

@@ -89,6 +89,14 @@ pub(crate) const SCENARIOS: [Scenario; 15] = [
     },
 ];
 
+/// What all scenarios ask that are about what a request takes.
+pub(crate) fn loads() -> impl Iterator<Item = (&'static str, Load)> {
+    SCENARIOS.iter().filter_map(|scenario| match &scenario.how {
+        How::Load(load) => Some((scenario.name, *load)),
+        How::Other(_) => None,
+    })
+}
+
 /// What a scenario asks, if it is one that asks.
 pub(crate) fn load_of(name: &str) -> anyhow::Result<Load> {
     let found = SCENARIOS.iter().find(|scenario| scenario.name == name);

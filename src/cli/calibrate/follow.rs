@@ -2,6 +2,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
 use http::Method;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::client::{self, Address, AskError};
 use crate::config::in_words;
@@ -42,11 +43,19 @@ pub(super) async fn follow(
     };
     let pause = Duration::from_secs_f64((begun.lasts_s / 50.0).clamp(0.1, 1.0));
     let mut tenths = 0;
+    // Whoever reads the first line may leave: the signal is heard before.
+    let mut interrupts = signal(SignalKind::interrupt()).ok();
     manner.show(begun, &mut tenths);
     loop {
+        let interrupted = async {
+            match &mut interrupts {
+                Some(interrupts) => interrupts.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             // Without the signal there is nobody to leave.
-            Ok(()) = tokio::signal::ctrl_c() => {
+            Some(()) = interrupted => {
                 manner.end();
                 return Ok(Followed::Left);
             }

@@ -27,8 +27,9 @@ use crate::tls::Connector;
 const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
 /// Room for every stream's: clients that do not read must not keep others from reading.
 const HTTP2_CONNECTION_WINDOW: u32 = HTTP2_STREAM_WINDOW * 100;
-/// The most that the head of an answer may have; over HTTP/1.1 also what is read of its body at once.
-const HEAD: u32 = 128 << 10;
+/// The most that the head of an answer may have; over HTTP/1.1 also what is read of its body at once. More at once costs more
+/// CPU, and not less: what many connections carry would not fit the core's own cache.
+const HEAD: u32 = 64 << 10;
 
 /// A connection over which nothing came for so long is probed.
 const PROBED: Duration = Duration::from_secs(15);
@@ -44,7 +45,7 @@ pub(super) async fn http1(
 ) -> Result<http1::SendRequest<RequestBody>, Cause> {
     let stream = wire(core, endpoint, limit, origin).await?;
     let handshake =
-        http1::Builder::new().writev(false).max_buf_size(HEAD as usize).handshake(TokioIo::new(stream)).await;
+        http1::Builder::new().writev(true).max_buf_size(HEAD as usize).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
     tokio::task::spawn_local(async move {
         // Whatever ends it is seen by the request in flight, or by nobody.
