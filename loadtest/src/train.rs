@@ -2,8 +2,7 @@
 //!
 //! The compiler does not know which of two ways a request takes, and lays out, inlines and keeps in registers by guess. Here it
 //! is told: a program that counts its own branches is put under the load of every scenario, and is built once more by what it
-//! has counted. What comes of it does the same, and is a third program only: nothing of it is kept in the repository, as a profile
-//! is of one compiler and one state of the code.
+//! has counted. Nothing of it is kept in the repository: a profile is of one compiler and one state of the code.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hasher as _};
@@ -46,12 +45,12 @@ impl Train {
             Some(program) => program.clone(),
             None => build(host, &folder, &format!("-Cprofile-generate={}", counts.display()))?,
         };
-        if counts.exists() {
-            fs::remove_dir_all(&counts)?;
-        }
+        forget(&folder, &counts)?;
         for (name, load) in loads() {
             eprintln!("training: {name}");
+            let before = how_many(&counts);
             self.put_under(&counting, &load)?;
+            ensure!(how_many(&counts) > before, "{} has not told what it has counted", counting.display());
         }
         checked(Command::new(merge).arg("merge").arg("-o").arg(&merged).arg(&counts))?;
         // Cargo looks at what the compiler is told, and not into the profile: another one has another name.
@@ -86,6 +85,25 @@ fn fingerprint(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()
+}
+
+/// Of earlier trainings nothing is left to be taken for this one's.
+fn forget(folder: &Path, counts: &Path) -> anyhow::Result<()> {
+    if counts.exists() {
+        fs::remove_dir_all(counts)?;
+    }
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "profdata") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many programs have told what they have counted.
+fn how_many(counts: &Path) -> usize {
+    fs::read_dir(counts).map_or(0, Iterator::count)
 }
 
 /// The program that merges counts: it has to be of the compiler's own LLVM.

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::sleep;
+use tokio::time::interval;
 use tracing::{error, info};
 
 use crate::app::{BuildError, Ending, Running, build};
@@ -77,13 +77,14 @@ impl Signals {
 
 /// Waits for the end. The first signal asks for it gracefully; a second SIGINT ends at once.
 async fn watch(running: &Running, signals: &mut Signals) {
+    let mut look = interval(LOOK);
     let (mut stopping, mut looks) = (false, 0);
     loop {
         tokio::select! {
             _ = signals.terminate.recv(), if !stopping => {
                 info!("SIGTERM: accepting nothing more, finishing what is in flight");
                 running.stop(Ending::Graceful);
-                stopping = true;
+                (stopping, look) = (true, interval(LOOK_FOR_THE_END));
             }
             _ = signals.interrupt.recv() => {
                 if stopping {
@@ -93,10 +94,10 @@ async fn watch(running: &Running, signals: &mut Signals) {
                     info!("SIGINT: finishing what is in flight; once more ends at once");
                     running.stop(Ending::Graceful);
                 }
-                stopping = true;
+                (stopping, look) = (true, interval(LOOK_FOR_THE_END));
             }
             _ = signals.hangup.recv() => running.reload(),
-            () = sleep(if stopping { LOOK_FOR_THE_END } else { LOOK }) => {
+            _ = look.tick() => {
                 if stopping && running.has_ended() {
                     return;
                 }

@@ -81,9 +81,9 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 const COMPLAIN_EVERY: Millis = Millis(60_000);
 /// In so many parts metrics tell of the migration, a part each tick: the judge is not to wait for thousands of services.
 const PARTS_OF_MIGRATION: usize = 40;
-/// How often it is looked at the time while nothing else happens: what has come is judged at the next tick, and what comes
-/// when it is its time is not in such a hurry.
-const QUIET_TICK: Millis = Millis(1_000);
+/// How often control ticks while nothing else happens. What comes is judged at once or at the next tick; ramps and what ends at some
+/// time are looked at once a second, and this is a little more than that.
+const QUIET_TICK: Millis = Millis(1_020);
 /// How often metrics are put in order.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -236,7 +236,7 @@ impl Loop {
         let mut upkeep = interval(UPKEEP);
         let (mut ticked, mut is_quiet) = (self.clock.millis(), false);
         loop {
-            let every = if is_quiet && self.told_of.is_none() { QUIET_TICK } else { Millis(TICK_MS) };
+            let every = if is_quiet { QUIET_TICK } else { Millis(TICK_MS) };
             let pause = Duration::from_millis(every.0.saturating_sub(self.clock.millis().since(ticked).0));
             let event = tokio::select! {
                 biased;

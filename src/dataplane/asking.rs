@@ -16,6 +16,7 @@ use super::endpoints::Lease;
 use super::headers;
 use super::rescue::is_idempotent;
 use super::rules::Passing;
+use super::serve::InFlight;
 use super::upgrade::Upgrade;
 
 /// A request that is to be sent to an endpoint, perhaps twice.
@@ -73,6 +74,7 @@ impl Asking {
         marked: Marked,
         bounds: Bounds,
         core: &Rc<Core>,
+        in_flight: &InFlight,
     ) -> Self {
         let is_head = *request.method() == Method::HEAD;
         let (version, size) = (request.version(), request.body().size_hint().exact());
@@ -96,7 +98,7 @@ impl Asking {
         if is_idempotent && bounds.kept > 0 {
             let mut kept = None;
             let request = request.map(|incoming| {
-                let source = kept.insert(Kept::new(incoming, bounds, core));
+                let source = kept.insert(Kept::new(incoming, bounds, core, in_flight.upload()));
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
@@ -114,8 +116,9 @@ impl Asking {
             };
         }
         let fate = Rc::new(Fate::new(core, bounds));
-        let request =
-            request.map(|incoming| RequestBody::Streamed(Coming::new(incoming, core), fate.clone()));
+        let request = request.map(|incoming| {
+            RequestBody::Streamed(Coming::new(incoming, core, in_flight.upload()), fate.clone())
+        });
         let (request, origin) = (Some(request), Origin::Once(fate));
         Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade, passing }
     }

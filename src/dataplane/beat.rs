@@ -32,11 +32,9 @@ pub(super) async fn run(core: Rc<Core>) {
             core.rest().await;
             last = core.now();
         }
-        if core.waits.is_empty() {
-            // Nobody's wait could be over before somebody waits, or before what was counted is to be told.
-            core.rest_for(Duration::from_micros(next_report.since(core.now()).0).max(BEAT)).await;
-        }
-        if !core.waits.is_empty() {
+        // While nobody waits nothing can be over, and what was counted is told when it is time for it.
+        let until_report = Duration::from_micros(next_report.since(core.now()).0).max(BEAT);
+        if !core.waits.is_empty() || core.rest_for(until_report).await {
             tokio::time::sleep(BEAT).await;
         }
         let now = core.now();

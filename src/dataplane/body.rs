@@ -14,6 +14,7 @@ use crate::model::{Cause, Micros};
 
 use super::core::Core;
 use super::headers;
+use super::serve::Upload;
 use super::waits::{Limit, within};
 
 /// What is sent to an endpoint.
@@ -29,7 +30,7 @@ pub(super) enum RequestBody {
 /// has sent all but the end would be told of a reset beside its answer, and some take that for a failure.
 pub(super) struct Coming {
     /// Absent once there is nothing to come.
-    incoming: Option<(Incoming, Rc<Core>)>,
+    incoming: Option<(Incoming, Rc<Core>, Upload)>,
     is_begun: bool,
 }
 
@@ -117,8 +118,8 @@ pub(super) enum BodyError {
 }
 
 impl Coming {
-    pub(super) fn new(incoming: Incoming, core: &Rc<Core>) -> Self {
-        Self { incoming: Some((incoming, core.clone())), is_begun: false }
+    pub(super) fn new(incoming: Incoming, core: &Rc<Core>, upload: Upload) -> Self {
+        Self { incoming: Some((incoming, core.clone(), upload)), is_begun: false }
     }
 }
 
@@ -131,27 +132,30 @@ impl Body for Coming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         self.is_begun = true;
-        let Some((incoming, _)) = &mut self.incoming else { return Poll::Ready(None) };
+        let Some((incoming, ..)) = &mut self.incoming else { return Poll::Ready(None) };
         Pin::new(incoming).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(|(incoming, _)| incoming.is_end_stream())
+        self.incoming.as_ref().is_none_or(|(incoming, ..)| incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or(SizeHint::with_exact(0), |(incoming, _)| incoming.size_hint())
+        self.incoming.as_ref().map_or(SizeHint::with_exact(0), |(incoming, ..)| incoming.size_hint())
     }
 }
 
 impl Drop for Coming {
     fn drop(&mut self) {
         // Who has not been asked for it yet may wait to be: the answer tells that it need not come.
-        if let Some((incoming, core)) = self.incoming.take()
+        if let Some((incoming, core, upload)) = self.incoming.take()
             && self.is_begun
             && !incoming.is_end_stream()
         {
-            tokio::task::spawn_local(hear_out(incoming, core));
+            tokio::task::spawn_local(async move {
+                hear_out(incoming, core).await;
+                drop(upload);
+            });
         }
     }
 }
@@ -218,8 +222,8 @@ impl Fate {
 
 impl Kept {
     /// Keeps what comes in, within these bounds.
-    pub(super) fn new(incoming: Incoming, bounds: Bounds, core: &Rc<Core>) -> Rc<Self> {
-        let (incoming, frames, room) = (Coming::new(incoming, core), Vec::new(), bounds.kept);
+    pub(super) fn new(incoming: Incoming, bounds: Bounds, core: &Rc<Core>, upload: Upload) -> Rc<Self> {
+        let (incoming, frames, room) = (Coming::new(incoming, core, upload), Vec::new(), bounds.kept);
         let source = Source { incoming, frames, trailers: None, room, too_large: false };
         Rc::new(Self { source: source.into(), fate: Fate::new(core, bounds), turn: Cell::new(0) })
     }

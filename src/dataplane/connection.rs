@@ -116,8 +116,10 @@ impl Watched<'_> {
                 if in_flight == 0 && seen.takes_end() {
                     continue; // its answer has gone
                 }
+                vigil.note_asked(client.requests.asked.get());
                 let (waits_for, ends) = vigil.look(seen, in_flight, core.recently());
-                let may_rest = waits_for == For::Another && !called && serving.is_http1();
+                let is_done = !client.requests.are_read() && !seen.is_closing() && !called;
+                let may_rest = waits_for == For::Another && is_done && serving.is_http1();
                 let until = if may_rest { ends.min(vigil.since().after(RESTS_AFTER)) } else { ends };
                 if place.poll(cx, Limit { until, recall: None }).is_some() {
                     place.leave();
@@ -131,17 +133,11 @@ impl Watched<'_> {
                             None => continue,
                         }
                     }
-                    match waits_for {
-                        For::Nothing => continue,
-                        // The requests in flight end with it, and are counted as their client's.
-                        For::Room | For::End => return Poll::Ready(None),
-                        For::Head => {
-                            core.refuse(Cause::HeadTimeout);
-                            seen.end_late();
-                            return Poll::Ready(None);
-                        }
-                        For::Another if called => return Poll::Ready(None),
-                        For::Another => {}
+                    if waits_for == For::Nothing {
+                        continue;
+                    }
+                    if ends_at_once(core, seen, waits_for) || called {
+                        return Poll::Ready(None);
                     }
                     called = true;
                     serving.end_gracefully();
@@ -176,7 +172,8 @@ impl Watched<'_> {
         .await
     }
 
-    /// Waits until there is something to do again on a connection that rests.
+    /// Waits until there is something to do again on a connection that rests: what has come, or a limit that has passed, is for who
+    /// serves.
     async fn rest(&mut self, core: &Core, wire: &mut Paced) {
         let Self { vigil, place, seen, seat } = self;
         poll_fn(|cx| {
@@ -187,7 +184,20 @@ impl Watched<'_> {
             place.poll(cx, Limit { until, recall: None }).map_or(Poll::Pending, |_| Poll::Ready(()))
         })
         .await;
-        place.leave();
+    }
+}
+
+/// Whether a connection whose limit has passed ends without another word.
+fn ends_at_once(core: &Core, seen: &Pace, waits_for: For) -> bool {
+    match waits_for {
+        // The requests in flight end with it, and are counted as their client's.
+        For::Room | For::End => true,
+        For::Head => {
+            core.refuse(Cause::HeadTimeout);
+            seen.end_late();
+            true
+        }
+        For::Another | For::Nothing => false,
     }
 }
 

@@ -267,12 +267,12 @@ impl Core {
         self.pulse.notified().await;
     }
 
-    /// The same for so long at most.
-    pub(super) async fn rest_for(&self, pause: Duration) {
+    /// Lets the beat rest until there is something to do again, or for so long. Tells whether there is.
+    pub(super) async fn rest_for(&self, pause: Duration) -> bool {
         self.beating.set(false);
-        // Whether it was called or has waited, it goes on.
-        let _ = timeout(pause, self.pulse.notified()).await;
+        let is_called = timeout(pause, self.pulse.notified()).await.is_ok();
         self.beating.set(true);
+        is_called
     }
 }
 

@@ -132,7 +132,7 @@ impl Exchange {
             due = timeout.and_then(|value| grpc_timeout(value.as_bytes())).map(|wait| started.after(wait));
         }
         let bounds = Bounds { kept: view.config.rescue.body_bytes, most: view.config.limits.body, pace };
-        let asking = Asking::new(request, upgrade, passing, marked, bounds, &core);
+        let asking = Asking::new(request, upgrade, passing, marked, bounds, &core, &in_flight);
         let stream = Stream::new(core.clone(), view.config.timeouts.idle);
         Box::new(Self {
             core,

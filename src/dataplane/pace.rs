@@ -30,6 +30,8 @@ pub(super) struct Pace {
     is_late: AtomicBool,
     /// The client sends nothing more, and may still wait for an answer.
     has_ended: AtomicBool,
+    /// The last is being said to the client.
+    is_closing: AtomicBool,
     /// All has been said to the client.
     closes: AtomicBool,
     /// It is nobody's connection any more, but a stream: its ends are its own.
@@ -84,6 +86,8 @@ pub(super) struct Vigil {
     /// How much longer the client has taken for what it took than it might.
     behind: Duration,
     was_busy: bool,
+    /// Requests that have come.
+    asked: u32,
 }
 
 /// In which version of HTTP a client begins.
@@ -130,6 +134,11 @@ impl Pace {
         had
     }
 
+    /// Whether the connection is being closed.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Relaxed)
+    }
+
     /// The connection has become something else, and is looked after elsewhere.
     pub(super) fn hand_on(&self) {
         self.is_handed_on.store(true, Relaxed);
@@ -172,9 +181,9 @@ impl Paced {
         }
     }
 
-    /// Waits until there may be something to read.
-    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ahead.is_empty() { self.wire.poll_readable(cx) } else { Poll::Ready(()) }
+    /// Waits until something more may have come.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wire.poll_readable(cx)
     }
 
     /// These bytes have been read, and nobody has looked at them.
@@ -223,7 +232,14 @@ impl Vigil {
             sent: 0,
             behind: Duration::ZERO,
             was_busy: false,
+            asked: 0,
         }
+    }
+
+    /// So many requests have come: one that was refused at once was never seen in flight.
+    pub(super) const fn note_asked(&mut self, asked: u32) {
+        self.was_busy |= asked != self.asked;
+        self.asked = asked;
     }
 
     /// Since when it is waited for what is waited for.
@@ -333,6 +349,7 @@ impl AsyncWrite for Paced {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
+        this.pace.is_closing.store(true, Relaxed);
         if !this.pace.closes.load(Relaxed) {
             ready!(Pin::new(&mut this.wire).poll_shutdown(cx))?;
             if this.pace.is_handed_on.load(Relaxed) {

@@ -48,6 +48,8 @@ pub(super) struct Requests {
     pub(super) in_flight: Arc<AtomicU32>,
     /// That the client has given up before an answer began.
     cancelled: Cell<u32>,
+    /// Whose bodies somebody still reads. An answer may be over before its request is.
+    uploads: Cell<u32>,
     /// Kept for as long as the last of them.
     _admitted: Admitted,
 }
@@ -63,6 +65,11 @@ pub(super) struct InFlight {
 }
 
 impl Requests {
+    /// Whether somebody still reads a body.
+    pub(super) fn are_read(&self) -> bool {
+        self.uploads.get() > 0
+    }
+
     /// Whether the client has given up most of what it has asked for, and more than `bound`: whoever does so makes
     /// endpoints work for nothing (CVE-2023-44487, "rapid reset").
     pub(super) fn are_mostly_cancelled(&self, bound: u32) -> bool {
@@ -71,7 +78,22 @@ impl Requests {
     }
 }
 
+/// A client's body, for as long as somebody may read it.
+pub(super) struct Upload(Rc<Requests>);
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.uploads.set(self.0.uploads.get().saturating_sub(1));
+    }
+}
+
 impl InFlight {
+    /// Its body is going to be read.
+    pub(super) fn upload(&self) -> Upload {
+        self.of.uploads.set(self.of.uploads.get().saturating_add(1));
+        Upload(self.of.clone())
+    }
+
     fn begin(core: &Rc<Core>, of: &Rc<Requests>) -> Self {
         core.in_flight.set(core.in_flight.get() + 1);
         of.in_flight.store(of.in_flight.load(Relaxed) + 1, Relaxed);

@@ -1,4 +1,7 @@
 //! HTTP of the version in which a client begins.
+//!
+//! hyper-util's `auto` does the same, but what it has begun cannot be taken apart again, and it stands between hyper and the wire for
+//! as long as a connection lasts. Here the wire is hyper's while it serves, and comes back when the connection is to rest.
 
 use std::mem;
 use std::pin::Pin;
@@ -18,11 +21,15 @@ use super::pace::{Paced, Speaks};
 use super::streams::Streams;
 
 /// What serves a connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are of HTTP/1, and have a place of their own"
+)]
 pub(super) enum Serving<S: HttpService<Incoming>> {
     /// It is not known yet in which version the client begins.
     Begins(Paced),
     Http1(http1::UpgradeableConnection<TokioIo<Paced>, S>),
-    Http2(http2::Connection<TokioIo<Paced>, S, Streams>),
+    Http2(Box<http2::Connection<TokioIo<Paced>, S, Streams>>),
     /// Nothing: it has ended, or rests.
     Nothing,
 }
@@ -49,7 +56,7 @@ where
                 Speaks::Http1 => {
                     Self::Http1(protocols.http1.serve_connection(wire, answers()).with_upgrades())
                 }
-                Speaks::Http2 => Self::Http2(protocols.http2.serve_connection(wire, answers())),
+                Speaks::Http2 => Self::Http2(Box::new(protocols.http2.serve_connection(wire, answers()))),
                 Speaks::Nothing => Self::Nothing,
             };
         }
@@ -68,13 +75,14 @@ where
     pub(super) fn end_gracefully(&mut self) {
         match self {
             Self::Http1(connection) => Pin::new(connection).graceful_shutdown(),
-            Self::Http2(connection) => Pin::new(connection).graceful_shutdown(),
+            Self::Http2(connection) => Pin::new(&mut **connection).graceful_shutdown(),
             // Who has said nothing, or not enough, is owed no answer.
             Self::Begins(_) | Self::Nothing => *self = Self::Nothing,
         }
     }
 
-    /// Lets go of all but the wire, where nothing has been begun and nothing waits to be sent.
+    /// Lets go of all but the wire. Its caller has seen to it that no request is in flight, that no body is still read, and that
+    /// nothing waits to be sent: hyper's knowledge of them is lost.
     pub(super) fn rest(&mut self) -> Option<Paced> {
         let Self::Http1(connection) = mem::replace(self, Self::Nothing) else { return None };
         let parts = connection.into_parts()?;

@@ -47,6 +47,7 @@ mod rehearsal;
 mod reload;
 mod replay;
 mod rescue;
+mod resting;
 mod rolling;
 mod shutdown;
 mod simulate;

@@ -1,6 +1,7 @@
 //! The machine that it is measured on, and who else is at work there.
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -82,6 +83,8 @@ pub(crate) fn split() -> Cores {
     Cores { proxies: "0".to_owned(), load: (cores() - 1).to_string() }
 }
 
+/// As many as there were before this process kept to one of them.
 pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
 }
