@@ -36,7 +36,7 @@ pub(super) struct Protocols {
 impl Protocols {
     pub(super) fn new(core: &Rc<Core>, limits: &ListenerLimits) -> Self {
         let mut http1 = http1::Builder::new();
-        http1.max_buf_size(limits.header_bytes as usize).writev(true);
+        http1.max_buf_size(limits.header_bytes as usize).writev(false);
         if limits.headers != ListenerLimits::default().headers {
             http1.max_headers(limits.headers); // costs an allocation a request
         }

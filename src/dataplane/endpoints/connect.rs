@@ -45,7 +45,7 @@ pub(super) async fn http1(
 ) -> Result<http1::SendRequest<RequestBody>, Cause> {
     let stream = wire(core, endpoint, limit, origin).await?;
     let handshake =
-        http1::Builder::new().writev(true).max_buf_size(HEAD as usize).handshake(TokioIo::new(stream)).await;
+        http1::Builder::new().writev(false).max_buf_size(HEAD as usize).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
     tokio::task::spawn_local(async move {
         // Whatever ends it is seen by the request in flight, or by nobody.
