@@ -27,8 +27,7 @@ use crate::tls::Connector;
 const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
 /// Room for every stream's: clients that do not read must not keep others from reading.
 const HTTP2_CONNECTION_WINDOW: u32 = HTTP2_STREAM_WINDOW * 100;
-/// The most that the head of an answer may have; over HTTP/1.1 also what is read of its body at once. More at once costs more
-/// CPU, and not less: what many connections carry would not fit the core's own cache.
+/// The most that the head of an answer may have; over HTTP/1.1 also what is read of its body at once.
 const HEAD: u32 = 64 << 10;
 
 /// A connection over which nothing came for so long is probed.
