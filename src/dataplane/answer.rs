@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::config::StreamsConfig;
 use crate::model::{Cause, GrpcCodes, Micros, Outcome};
@@ -19,6 +18,7 @@ use super::core::Core;
 use super::endpoints::Lease;
 use super::exchange::Exchange;
 use super::headers::{self, GRPC_MESSAGE, GRPC_STATUS};
+use super::incoming::EndpointBody;
 use super::lifetime::{Lifetime, Over};
 use super::streams::Next;
 use super::told::{Told, by_trailers};
@@ -33,7 +33,7 @@ pub(super) enum AnswerBody {
 
 /// An endpoint's answer on its way to the client. Its end is the try's.
 pub(super) struct Stream {
-    incoming: Option<Incoming>,
+    incoming: Option<EndpointBody>,
     /// Absent if it has been counted already.
     attempt: Option<Try>,
     lease: Option<Lease>,
@@ -87,7 +87,7 @@ impl Stream {
     /// The head has come, and this is what it tells; the body follows, if there is one.
     pub(super) fn begin(
         &mut self,
-        incoming: Option<Incoming>,
+        incoming: Option<EndpointBody>,
         attempt: Option<Try>,
         lease: Lease,
         told: Told,
@@ -132,7 +132,7 @@ impl Stream {
                 // An endpoint whose request breaks off cannot end its answer well.
                 let cause = asking.broken().unwrap_or(Cause::Truncated);
                 self.end(Outcome::Failed(cause));
-                Poll::Ready(Some(Err(BodyError::Side(error))))
+                Poll::Ready(Some(Err(BodyError::Side(Box::new(error)))))
             }
             Poll::Pending => self.poll_silence(cx),
         }

@@ -1,3 +1,4 @@
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use super::body::{Bounds, Coming, Fate, Kept, RequestBody};
 use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
+use super::http1::{Broken, Unasked};
+use super::incoming::EndpointBody;
 use super::rescue::is_idempotent;
 use super::rules::Passing;
 use super::serve::InFlight;
@@ -23,6 +26,8 @@ use super::upgrade::Upgrade;
 pub(super) struct Asking {
     /// What is sent next; absent while it is under way and must not be sent again.
     request: Option<Request<RequestBody>>,
+    /// Whether only its head is still here.
+    is_under_way: bool,
     origin: Origin,
     /// Whether it is a HEAD, whose answer has no body.
     pub(super) is_head: bool,
@@ -59,10 +64,16 @@ enum Origin {
     Kept(Rc<Kept>),
 }
 
-/// Why there is no answer, and the request itself if no byte of it has left.
+/// Why there is no answer, and what has been taken of the request if no byte of it has left.
 pub(super) struct Unanswered {
-    error: hyper::Error,
-    unsent: Option<Box<Request<RequestBody>>>,
+    cause: Cause,
+    unsent: Option<Unsent>,
+}
+
+/// What has not been sent.
+enum Unsent {
+    Request(Box<Request<RequestBody>>),
+    Body(RequestBody),
 }
 
 impl Asking {
@@ -85,6 +96,7 @@ impl Asking {
             let origin = Origin::NoBody;
             return Self {
                 request,
+                is_under_way: false,
                 origin,
                 is_head,
                 version,
@@ -105,6 +117,7 @@ impl Asking {
             let request = Some(request);
             return Self {
                 request,
+                is_under_way: false,
                 origin,
                 is_head,
                 version,
@@ -120,7 +133,18 @@ impl Asking {
             RequestBody::Streamed(Coming::new(incoming, core, in_flight.upload()), fate.clone())
         });
         let (request, origin) = (Some(request), Origin::Once(fate));
-        Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade, passing }
+        Self {
+            request,
+            is_under_way: false,
+            origin,
+            is_head,
+            version,
+            size,
+            is_safe,
+            is_idempotent,
+            upgrade,
+            passing,
+        }
     }
 
     /// The same for a second try at the same time, before the first is sent; `None` if being asked changes something.
@@ -136,7 +160,18 @@ impl Asking {
         let Self { is_head, version, size, is_safe, is_idempotent, .. } = *self;
         let request = Some(copy(self.request.as_ref()?));
         let passing = self.passing.clone();
-        Some(Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade: None, passing })
+        Some(Self {
+            request,
+            is_under_way: false,
+            origin,
+            is_head,
+            version,
+            size,
+            is_safe,
+            is_idempotent,
+            upgrade: None,
+            passing,
+        })
     }
 
     /// Makes a twin ready to be sent while the first may still be; `false` if the client has not sent all of its body, or
@@ -161,19 +196,22 @@ impl Asking {
             Origin::NoBody | Origin::Once(_) => true,
             Origin::Kept(kept) => kept.is_whole(),
         };
-        is_whole && self.request.is_some()
+        is_whole && self.request.is_some() && !self.is_under_way
     }
 
     /// Sends it over a connection; what comes of it can be waited for. Where that is safe, a copy stays here to
     /// be sent again.
     pub(super) fn send(
         &mut self,
-        lease: &mut Lease,
+        core: &Rc<Core>,
+        lease: &Lease,
         to: Side,
         side: &SideConfig,
-    ) -> Result<impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<>, Cause> {
+    ) -> Result<impl Future<Output = Result<Response<EndpointBody>, Unanswered>> + use<>, Cause> {
         let broken = self.broken().unwrap_or(Cause::ClientBody);
-        let Some(mut request) = self.request.take() else { return Err(broken) };
+        let Some(mut request) = self.request.take().filter(|_| !self.is_under_way) else {
+            return Err(broken);
+        };
         if let Origin::Kept(kept) = &self.origin
             && matches!(request.body(), RequestBody::Empty)
         {
@@ -193,31 +231,37 @@ impl Asking {
         if let Some(upgrade) = &mut self.upgrade {
             upgrade.address(&mut request, protocol, has_body)?;
         }
-        if is_repeatable {
-            self.request = Some(copy(&request));
-            if self.upgrade.is_some()
-                && let Some(kept) = &mut self.request
-                && kept.method() == Method::CONNECT
-            {
-                // As it was before it was put into this endpoint's words.
-                *kept.method_mut() = Method::GET;
+        match lease {
+            Lease::Http1(connection) => {
+                let body = mem::replace(request.body_mut(), RequestBody::Empty);
+                let asked = connection.ask(core, &request, body)?;
+                (self.request, self.is_under_way) = (Some(request), !is_repeatable);
+                let answered = asked.map_ok(|answer| answer.map(EndpointBody::Http1));
+                Ok(Either::Left(answered.map_err(Unanswered::from)))
+            }
+            Lease::Http2(stream) => {
+                let mut sender = stream.sender();
+                let sent = if is_repeatable {
+                    // With a copy at hand the request itself need not come back if it was not sent.
+                    self.request = Some(copy(&request));
+                    self.forget_connect();
+                    Either::Left(sender.send_request(request).map_err(Unanswered::from))
+                } else {
+                    Either::Right(sender.try_send_request(request).map_err(Unanswered::from))
+                };
+                Ok(Either::Right(sent.map_ok(|answer| answer.map(EndpointBody::Http2))))
             }
         }
-        // With a copy at hand the request itself need not come back if it was not sent.
-        Ok(match (lease, is_repeatable) {
-            (Lease::Http1(sender), true) => {
-                Either::Left(Either::Left(sender.send_request(request).map_err(Unanswered::from)))
-            }
-            (Lease::Http1(sender), false) => {
-                Either::Left(Either::Right(sender.try_send_request(request).map_err(Unanswered::from)))
-            }
-            (Lease::Http2(stream), true) => {
-                Either::Right(Either::Left(stream.sender().send_request(request).map_err(Unanswered::from)))
-            }
-            (Lease::Http2(stream), false) => Either::Right(Either::Right(
-                stream.sender().try_send_request(request).map_err(Unanswered::from),
-            )),
-        })
+    }
+
+    /// What is kept is as it was before it was put into this endpoint's words.
+    fn forget_connect(&mut self) {
+        if self.upgrade.is_some()
+            && let Some(kept) = &mut self.request
+            && kept.method() == Method::CONNECT
+        {
+            *kept.method_mut() = Method::GET;
+        }
     }
 
     /// Tells whoever is asked next how long the caller of a gRPC method will still wait.
@@ -254,7 +298,7 @@ impl Asking {
     }
 
     /// Makes an endpoint's head an answer's. The error is why it does not mean what it seems to.
-    pub(super) fn understand<B>(&mut self, response: &mut Response<B>) -> Result<(), Cause> {
+    pub(super) fn understand(&mut self, response: &mut Response<EndpointBody>) -> Result<(), Cause> {
         match &mut self.upgrade {
             None => headers::answer(response).then_some(()).ok_or(Cause::Protocol),
             Some(upgrade) => upgrade.answer(response),
@@ -277,17 +321,18 @@ impl Asking {
 
     /// Says why there is no answer, and takes the request back if it was not sent.
     pub(super) fn explain(&mut self, unanswered: Unanswered) -> Cause {
-        let Unanswered { error, unsent } = unanswered;
-        if let Some(unsent) = unsent {
-            self.request = Some(*unsent);
+        let Unanswered { cause, unsent } = unanswered;
+        match unsent {
+            None => {}
+            Some(Unsent::Request(request)) => self.request = Some(*request),
+            Some(Unsent::Body(body)) => {
+                if let Some(request) = &mut self.request {
+                    *request.body_mut() = body;
+                }
+                self.is_under_way = false;
+            }
         }
-        if let Some(cause) = self.broken() {
-            cause
-        } else if error.is_parse() || error.is_parse_too_large() {
-            Cause::Protocol
-        } else {
-            Cause::Reset
-        }
+        self.broken().unwrap_or(cause)
     }
 }
 
@@ -303,13 +348,25 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
 
 impl From<hyper::Error> for Unanswered {
     fn from(error: hyper::Error) -> Self {
-        Self { error, unsent: None }
+        let is_wrong = error.is_parse() || error.is_parse_too_large();
+        Self { cause: if is_wrong { Cause::Protocol } else { Cause::Reset }, unsent: None }
     }
 }
 
 impl From<TrySendError<Request<RequestBody>>> for Unanswered {
     fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
-        let unsent = error.take_message().map(Box::new);
-        Self { error: error.into_error(), unsent }
+        let unsent = error.take_message().map(|request| Unsent::Request(Box::new(request)));
+        Self { unsent, ..Self::from(error.into_error()) }
+    }
+}
+
+impl From<Unasked> for Unanswered {
+    fn from(Unasked { broken, unsent }: Unasked) -> Self {
+        let cause = match broken {
+            Broken::Malformed => Cause::Protocol,
+            Broken::Body(_) => Cause::ClientBody,
+            Broken::Closed | Broken::Io(_) => Cause::Reset,
+        };
+        Self { cause, unsent: unsent.map(Unsent::Body) }
     }
 }

@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use crate::model::{Cause, Micros};
 
 use super::core::Core;
 use super::headers;
+use super::incoming::EndpointError;
 use super::serve::Upload;
 use super::waits::{Limit, within};
 
@@ -74,6 +75,8 @@ pub(super) struct Kept {
     fate: Fate,
     /// The reader that may read; those before it may not.
     turn: Cell<u32>,
+    /// Who waits for the client's next piece.
+    waits: RefCell<Option<Waker>>,
 }
 
 /// Where one try is in a kept body.
@@ -105,10 +108,12 @@ const MOST_HEARD: usize = 64 << 10;
 pub(super) enum BodyError {
     #[error("the client's body broke off: {0}")]
     Client(#[source] hyper::Error),
+    #[error("the client's body is not as long as its head says")]
+    Length,
     #[error("the client's body is larger than it may be")]
     TooLarge,
     #[error("the answer broke off: {0}")]
-    Side(#[source] hyper::Error),
+    Side(#[source] Box<EndpointError>),
     #[error("the answer fell silent")]
     Silent,
     #[error("the stream was closed")]
@@ -161,7 +166,7 @@ impl Drop for Coming {
 }
 
 /// Reads on for a moment; tells whether that was to the end.
-pub(super) async fn hear_out(mut incoming: Incoming, core: Rc<Core>) -> bool {
+pub(super) async fn hear_out(mut incoming: impl Body<Data = Bytes> + Unpin, core: Rc<Core>) -> bool {
     let limit = Limit { until: core.now().after(HEARD_FOR), recall: None };
     let mut room = MOST_HEARD;
     let heard = poll_fn(|cx| {
@@ -225,7 +230,12 @@ impl Kept {
     pub(super) fn new(incoming: Incoming, bounds: Bounds, core: &Rc<Core>, upload: Upload) -> Rc<Self> {
         let (incoming, frames, room) = (Coming::new(incoming, core, upload), Vec::new(), bounds.kept);
         let source = Source { incoming, frames, trailers: None, room, too_large: false };
-        Rc::new(Self { source: source.into(), fate: Fate::new(core, bounds), turn: Cell::new(0) })
+        Rc::new(Self {
+            source: source.into(),
+            fate: Fate::new(core, bounds),
+            turn: Cell::new(0),
+            waits: RefCell::default(),
+        })
     }
 
     /// Whether all that has been read is kept.
@@ -244,6 +254,10 @@ impl Kept {
             return None;
         }
         self.turn.set(self.turn.get() + 1);
+        // Whoever was reading may be a task of its own, which the client would not wake again.
+        if let Some(reader) = self.waits.take() {
+            reader.wake();
+        }
         Some(RequestBody::Kept(self.clone(), Reader { turn: self.turn.get(), next: 0 }))
     }
 
@@ -271,6 +285,9 @@ impl Kept {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         let polled = poll_client(&mut source.incoming, &self.fate, cx);
+        if polled.is_pending() {
+            *self.waits.borrow_mut() = Some(cx.waker().clone());
+        }
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             source.keep(frame);
             reader.next += 1;

@@ -19,6 +19,7 @@ use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease, Serial};
 use super::headers;
 use super::hedge;
+use super::incoming::EndpointBody;
 use super::lifetime::Lifetime;
 use super::origin::Origin;
 use super::relay;
@@ -105,7 +106,7 @@ pub(super) struct Plan {
 pub(super) struct Lost {
     cause: Cause,
     /// The answer, if there was one: better than none. Its try has been counted.
-    answer: Option<Box<(Response<Incoming>, Try, Lease)>>,
+    answer: Option<Box<(Response<EndpointBody>, Try, Lease)>>,
 }
 
 /// Endpoints of one side that are asked for a connection before giving up.
@@ -286,7 +287,7 @@ impl Exchange {
         }
         let (mut fresh, mut refusals, mut anew) = (Fresh::Any, 0, false);
         let cause = loop {
-            let (mut lease, reused) = match self.connect(plan, &mut attempt, fresh).await {
+            let (lease, reused) = match self.connect(plan, &mut attempt, fresh).await {
                 Ok(connected) => connected,
                 Err(cause) => {
                     refusals += 1;
@@ -300,7 +301,7 @@ impl Exchange {
                     continue;
                 }
             };
-            let mut sent = match self.asking.send(&mut lease, side, &self.view.config.sides[side]) {
+            let mut sent = match self.asking.send(&self.core, &lease, side, &self.view.config.sides[side]) {
                 Ok(sent) => pin!(sent),
                 Err(cause) => break cause,
             };
@@ -354,7 +355,7 @@ impl Exchange {
     fn understand(
         &mut self,
         attempt: &Try,
-        response: &mut Response<Incoming>,
+        response: &mut Response<EndpointBody>,
         reused: bool,
     ) -> Result<(), Cause> {
         if !reused {
@@ -442,7 +443,7 @@ impl Exchange {
     }
 
     /// Makes an endpoint's answer the client's.
-    fn answer(&mut self, response: Response<Incoming>, attempt: Try, lease: Lease) -> Parts {
+    fn answer(&mut self, response: Response<EndpointBody>, attempt: Try, lease: Lease) -> Parts {
         let (mut head, incoming) = response.into_parts();
         head.extensions.clear();
         // Each leg has its own: a client of HTTP/1.0 would not be told that it may go on.
@@ -594,7 +595,7 @@ impl Exchange {
 }
 
 /// Reads what is left of an answer that nobody wants, if that is little: its connection can carry the next request then.
-fn put_away(core: &Rc<Core>, body: Incoming, attempt: Try, lease: Lease) {
+fn put_away(core: &Rc<Core>, body: EndpointBody, attempt: Try, lease: Lease) {
     let core = core.clone();
     tokio::task::spawn_local(async move {
         if hear_out(body, core).await {

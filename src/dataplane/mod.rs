@@ -31,6 +31,8 @@ mod forwarded;
 mod handshake;
 mod headers;
 mod hedge;
+mod http1;
+mod incoming;
 mod lifetime;
 mod listener;
 mod listening;

@@ -19,12 +19,11 @@ use crate::model::{Cause, Micros, Outcome};
 use super::attempt::Try;
 use super::core::Core;
 use super::endpoints::Lease;
+use super::incoming::EndpointIo;
 use super::lifetime::Lifetime;
 use super::serve::InFlight;
 use super::upgrade::Agreed;
 use super::websocket::{self, Frames, From};
-
-type Io = TokioIo<Upgraded>;
 
 /// How long both ends have to take leave, once the stream is to be closed, or the endpoint of a WebSocket has
 /// gone. Shorter than what a worker that ends gives its streams.
@@ -35,8 +34,8 @@ const PIECES: usize = 16;
 
 /// Two ends that talk past HTTP.
 struct Relay {
-    client: Io,
-    endpoint: Io,
+    client: TokioIo<Upgraded>,
+    endpoint: EndpointIo,
     up: Direction,
     down: Direction,
     lifetime: Lifetime,
@@ -117,7 +116,7 @@ pub(super) async fn run(
         }
     };
     // It has said so, and its connection is at hand.
-    let Ok(endpoint) = endpoint.await else { return end(attempt, Outcome::Failed(Cause::Truncated)) };
+    let Ok(endpoint) = endpoint.open().await else { return end(attempt, Outcome::Failed(Cause::Truncated)) };
     let until = core.now().after(idle);
     let taken = poll_fn(|cx| match Pin::new(&mut client).poll(cx) {
         Poll::Ready(taken) => Poll::Ready(taken.ok()),
@@ -127,7 +126,7 @@ pub(super) async fn run(
     lifetime.rest();
     let mut relay = Relay {
         client: TokioIo::new(client),
-        endpoint: TokioIo::new(endpoint),
+        endpoint,
         up: Direction::new(From::Client, is_websocket),
         down: Direction::new(From::Endpoint, is_websocket),
         last: core.now(),
@@ -242,8 +241,8 @@ impl Direction {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        source: &mut Io,
-        target: &mut Io,
+        source: &mut (impl AsyncRead + Unpin),
+        target: &mut (impl AsyncWrite + Unpin),
         scratch: &mut [u8],
         moved: &mut bool,
     ) -> Poll<Result<(), Broken>> {
@@ -289,7 +288,12 @@ impl Direction {
     }
 
     /// A piece has come; an empty one is the end. What the other end does not take at once waits.
-    fn take(&mut self, cx: &mut Context<'_>, piece: &[u8], target: &mut Io) -> Result<(), ()> {
+    fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: &[u8],
+        target: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), ()> {
         let mut rest = match (self.state, &mut self.frames) {
             _ if piece.is_empty() => {
                 self.state = State::Ending;
@@ -325,7 +329,11 @@ impl Direction {
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, target: &mut Io) -> Poll<Result<(), ()>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<Result<(), ()>> {
         while self.written < self.waiting.len() {
             match ready!(Pin::new(&mut *target).poll_write(cx, &self.waiting[self.written..])) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(())),
@@ -337,7 +345,11 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>, target: &mut Io) -> Poll<Result<(), Broken>> {
+    fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<Result<(), Broken>> {
         if self.unflushed {
             if ready!(Pin::new(target).poll_flush(cx)).is_err() {
                 self.state = State::Ended;

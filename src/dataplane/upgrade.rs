@@ -16,6 +16,7 @@ use crate::config::Protocol;
 use crate::model::Cause;
 
 use super::headers;
+use super::incoming::{EndpointBody, Switched};
 use super::websocket::{self, WEBSOCKET};
 
 /// What a client wants to switch to.
@@ -30,7 +31,7 @@ pub(super) struct Upgrade {
     asked: Asked,
     client: Option<OnUpgrade>,
     /// Set when an endpoint has agreed.
-    endpoint: Option<OnUpgrade>,
+    endpoint: Option<Switched>,
 }
 
 /// What the client speaks.
@@ -52,7 +53,7 @@ enum Asked {
 /// Both ends, when they have agreed.
 pub(super) struct Agreed {
     pub(super) client: OnUpgrade,
-    pub(super) endpoint: OnUpgrade,
+    pub(super) endpoint: Switched,
     pub(super) is_websocket: bool,
     /// Whether the client's connection ends where the stream begins.
     pub(super) takes_connection: bool,
@@ -143,7 +144,7 @@ impl Upgrade {
 
     /// Makes an endpoint's head an answer's, and takes the endpoint's end if it has agreed. The error is why the head does not
     /// mean what it seems to.
-    pub(super) fn answer<B>(&mut self, response: &mut Response<B>) -> Result<(), Cause> {
+    pub(super) fn answer(&mut self, response: &mut Response<EndpointBody>) -> Result<(), Cause> {
         let understood = |is_so: bool| is_so.then_some(()).ok_or(Cause::Protocol);
         let status = response.status();
         let agreed = match self.asked {
@@ -163,7 +164,7 @@ impl Upgrade {
         if self.asked == Asked::ByUpgrade && !self.is_proven(response.headers()) {
             return Err(Cause::Protocol);
         }
-        let endpoint = hyper::upgrade::on(&mut *response);
+        let endpoint = Switched::by(response);
         let chosen = response.headers_mut().remove(UPGRADE);
         *response.status_mut() = StatusCode::OK;
         let is_understood = headers::answer(response);

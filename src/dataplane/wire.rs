@@ -1,9 +1,9 @@
 use std::io::{IoSlice, Result};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
@@ -34,6 +34,45 @@ impl Wire {
             Socket::Tcp(stream) => stream.poll_read_ready(cx).map(|_| ()),
             Socket::Unix(stream) => stream.poll_read_ready(cx).map(|_| ()),
         }
+    }
+}
+
+impl Wire {
+    /// Whether nothing has come that nobody has read, as far as the runtime has been told.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        match self {
+            Wire::Plain(socket) => socket.is_quiet(),
+            // Beneath TLS there may be something that is none of ours, such as tickets for another session.
+            Wire::Tls(stream) => {
+                let (socket, session) = stream.get_ref();
+                if session.wants_read() && socket.is_quiet() {
+                    return true;
+                }
+                let mut one = [MaybeUninit::uninit()];
+                let mut nobody = Context::from_waker(Waker::noop());
+                Pin::new(stream).poll_read(&mut nobody, &mut ReadBuf::uninit(&mut one)).is_pending()
+            }
+        }
+    }
+
+    /// Waits until something may have come.
+    pub(super) fn poll_maybe_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Wire::Plain(_) => self.poll_readable(cx),
+            // It may hold something back that it has read already.
+            Wire::Tls(_) => Poll::Ready(()),
+        }
+    }
+}
+
+impl Socket {
+    fn is_quiet(&self) -> bool {
+        // No system call is made: what is asked for is what the runtime knows.
+        let came = match self {
+            Socket::Tcp(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+            Socket::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+        };
+        came.is_err()
     }
 }
 

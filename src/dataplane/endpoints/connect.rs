@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::errno::Errno;
 use socket2::{SockRef, TcpKeepalive};
@@ -16,6 +16,7 @@ use crate::model::{Address, Cause};
 
 use super::super::body::RequestBody;
 use super::super::core::Core;
+use super::super::http1::Http1;
 use super::super::origin::Origin;
 use super::super::waits::{Expired, Limit, within};
 use super::super::wire::{Socket, Wire};
@@ -27,7 +28,7 @@ use crate::tls::Connector;
 const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
 /// Room for every stream's: clients that do not read must not keep others from reading.
 const HTTP2_CONNECTION_WINDOW: u32 = HTTP2_STREAM_WINDOW * 100;
-/// The most that the head of an answer may have; over HTTP/1.1 also what is read of its body at once.
+/// The most that the head of an answer may have.
 const HEAD: u32 = 64 << 10;
 
 /// A connection over which nothing came for so long is probed.
@@ -35,22 +36,14 @@ const PROBED: Duration = Duration::from_secs(15);
 /// What was sent and is not acknowledged for so long does not arrive.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 
-/// Makes an HTTP/1.1 connection. Its I/O is driven by a task of its own, which ends with it.
+/// Makes an HTTP/1.1 connection.
 pub(super) async fn http1(
     core: &Rc<Core>,
     endpoint: &EndpointState,
     limit: Limit,
     origin: Option<&Origin>,
-) -> Result<http1::SendRequest<RequestBody>, Cause> {
-    let stream = wire(core, endpoint, limit, origin).await?;
-    let handshake =
-        http1::Builder::new().writev(false).max_buf_size(HEAD as usize).handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(|_| Cause::ConnectFailed)?;
-    tokio::task::spawn_local(async move {
-        // Whatever ends it is seen by the request in flight, or by nobody.
-        let _ = connection.with_upgrades().await;
-    });
-    Ok(sender)
+) -> Result<Http1, Cause> {
+    wire(core, endpoint, limit, origin).await.map(Http1::new)
 }
 
 /// Makes an HTTP/2 connection, without TLS by prior knowledge.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use tokio::sync::Semaphore;
 
 use crate::config::{Protocol, SideConfig};
@@ -12,6 +12,7 @@ use crate::model::{Cause, Micros};
 
 use super::super::body::RequestBody;
 use super::super::core::Core;
+use super::super::http1::Http1;
 use super::super::origin::Origin;
 use super::super::waits::{Expired, Limit, within};
 use super::settings::Settings;
@@ -36,7 +37,7 @@ enum Connections {
 
 /// An HTTP/1.1 connection that nobody uses.
 struct Idle {
-    sender: http1::SendRequest<RequestBody>,
+    connection: Http1,
     since: Micros,
 }
 
@@ -51,7 +52,7 @@ pub(in crate::dataplane) struct Shared {
 
 /// A connection for one request. Hand an HTTP/1.1 connection back when the answer has ended.
 pub(in crate::dataplane) enum Lease {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(Http1),
     Http2(Stream),
 }
 
@@ -153,10 +154,10 @@ impl Pool {
     /// Takes back a connection whose answer has ended.
     pub(in crate::dataplane) fn give_back(&self, lease: Lease, now: Micros) {
         match (&self.connections, lease) {
-            (Connections::Http1(idle), Lease::Http1(sender)) if !sender.is_closed() => {
+            (Connections::Http1(idle), Lease::Http1(connection)) if connection.is_open() => {
                 let mut idle = idle.borrow_mut();
                 if idle.len() < MOST_IDLE {
-                    idle.push(Idle { sender, since: now });
+                    idle.push(Idle { connection, since: now });
                 }
             }
             (_, Lease::Http2(stream)) => stream.0.since.set(now),
@@ -178,7 +179,7 @@ impl Pool {
         match &self.connections {
             Connections::Http1(idle) => {
                 idle.borrow_mut()
-                    .retain(|idle| !idle.sender.is_closed() && now.since(idle.since).0 < too_long);
+                    .retain(|idle| idle.connection.is_open() && now.since(idle.since).0 < too_long);
             }
             Connections::Http2 { open, .. } => open.borrow_mut().retain(|shared| {
                 let busy = shared.streams.get() > 0;
@@ -239,11 +240,7 @@ impl Stream {
 }
 
 /// The connection that was used last: the others grow old and are closed.
-fn take_idle(
-    idle: &RefCell<Vec<Idle>>,
-    now: Micros,
-    too_long: u64,
-) -> Option<http1::SendRequest<RequestBody>> {
+fn take_idle(idle: &RefCell<Vec<Idle>>, now: Micros, too_long: u64) -> Option<Http1> {
     let mut idle = idle.borrow_mut();
     let mut place = idle.len();
     while place > 0 {
@@ -253,10 +250,9 @@ fn take_idle(
             idle.drain(..=place);
             return None;
         }
-        if idle[place].sender.is_closed() {
-            idle.remove(place);
-        } else if idle[place].sender.is_ready() {
-            return Some(idle.remove(place).sender);
+        let Idle { connection, .. } = idle.remove(place);
+        if connection.is_open() {
+            return Some(connection);
         }
     }
     None

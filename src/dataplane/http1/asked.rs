@@ -1,0 +1,113 @@
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::{Method, Response, StatusCode};
+
+use super::super::body::RequestBody;
+use super::super::core::Core;
+use super::body::Body;
+use super::connection::{Broken, Http1, MOST_HEAD};
+use super::head::{self, Head};
+use super::outgoing::Outgoing;
+
+/// A request under way, until the head of its answer is there.
+pub(in crate::dataplane) struct Asked {
+    connection: Http1,
+    core: Rc<Core>,
+    is_head: bool,
+    outgoing: Outgoing,
+    /// Why no more of it can be sent. An answer may have come before.
+    failed: Option<Broken>,
+}
+
+/// Why there is no answer, and the body if no byte of the request has left.
+pub(in crate::dataplane) struct Unasked {
+    pub(in crate::dataplane) broken: Broken,
+    pub(in crate::dataplane) unsent: Option<RequestBody>,
+}
+
+impl Asked {
+    pub(super) fn new(connection: Http1, core: Rc<Core>, method: &Method, outgoing: Outgoing) -> Self {
+        Self { connection, core, is_head: *method == Method::HEAD, outgoing, failed: None }
+    }
+
+    /// Sends what can be sent. That it cannot be is told by who reads.
+    fn poll_send(&mut self, cx: &mut Context<'_>) {
+        let connection = &mut *self.connection.borrow_mut();
+        if connection.is_sending
+            && let Poll::Ready(Err(broken)) = self.outgoing.poll(cx, connection)
+        {
+            (connection.is_sending, connection.persists) = (false, false);
+            self.failed = Some(broken);
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
+        let connection = &mut *self.connection.borrow_mut();
+        loop {
+            if !connection.came.is_empty() {
+                if let Some(head) = head::parse(&mut connection.came, self.is_head)? {
+                    return Poll::Ready(Ok(head));
+                }
+                if connection.came.len() >= MOST_HEAD {
+                    return Poll::Ready(Err(Broken::Malformed));
+                }
+            }
+            match connection.poll_more(cx, &self.core) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => return Poll::Ready(Err(Broken::Closed)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => {
+                    return self.failed.take().map_or(Poll::Pending, |broken| Poll::Ready(Err(broken)));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, head: Head) -> Result<Response<Body>, Broken> {
+        let Head { response, left, persists } = head;
+        let mut connection = self.connection.borrow_mut();
+        connection.persists &= persists;
+        if connection.is_sending {
+            // What comes of the rest of it would be taken for the other protocol.
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(Broken::Malformed);
+            }
+            drop(connection);
+            // It has answered early. Who reads the answer may not ask for more of it before it has sent all of the request.
+            self.outgoing.take().go_on(self.connection.clone());
+        } else {
+            drop(connection);
+        }
+        let body = Body::new(self.connection.clone(), self.core.clone(), left);
+        Ok(response.map(|()| body))
+    }
+
+    fn unasked(&mut self, broken: Broken) -> Unasked {
+        let has_sent = self.connection.borrow_mut().has_sent;
+        let is_clients = matches!(broken, Broken::Body(_));
+        let unsent = (!has_sent && !is_clients).then(|| self.outgoing.take_back()).flatten();
+        Unasked { broken, unsent }
+    }
+}
+
+impl Future for Asked {
+    type Output = Result<Response<Body>, Unasked>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        // Without all of the request no answer is to it.
+        if let Some(broken) = this.failed.take_if(|broken| matches!(broken, Broken::Body(_))) {
+            return Poll::Ready(Err(this.unasked(broken)));
+        }
+        this.poll_send(cx);
+        if matches!(this.failed, Some(Broken::Body(_))) {
+            // Whoever asked for this may hear that the client has gone, which says more than that its body has broken off.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.poll_head(cx)
+            .map(|head| head.and_then(|head| this.answer(head)).map_err(|broken| this.unasked(broken)))
+    }
+}
