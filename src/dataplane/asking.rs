@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures_util::future::{Either, TryFutureExt};
 use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use crate::config::{Protocol, SideConfig};
@@ -15,8 +14,9 @@ use super::body::{Bounds, Coming, Fate, Kept, RequestBody};
 use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
-use super::http1::{Broken, Unasked};
-use super::incoming::EndpointBody;
+use super::http1::Broken;
+use super::http1::endpoint::Unasked;
+use super::incoming::{ClientBody, EndpointBody};
 use super::rescue::is_idempotent;
 use super::rules::Passing;
 use super::serve::InFlight;
@@ -79,7 +79,7 @@ enum Unsent {
 impl Asking {
     /// A prepared request. Of the body of an idempotent one, as much as may be is kept.
     pub(super) fn new(
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
         upgrade: Option<Box<Upgrade>>,
         passing: Option<Rc<Passing>>,
         marked: Marked,

@@ -8,13 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::model::{Cause, Micros};
 
 use super::core::Core;
 use super::headers;
-use super::incoming::EndpointError;
+use super::incoming::{ClientBody, IncomingError};
 use super::serve::Upload;
 use super::waits::{Limit, within};
 
@@ -31,7 +30,7 @@ pub(super) enum RequestBody {
 /// has sent all but the end would be told of a reset beside its answer, and some take that for a failure.
 pub(super) struct Coming {
     /// Absent once there is nothing to come.
-    incoming: Option<(Incoming, Rc<Core>, Upload)>,
+    incoming: Option<(ClientBody, Rc<Core>, Upload)>,
     is_begun: bool,
 }
 
@@ -107,13 +106,13 @@ const MOST_HEARD: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the client's body broke off: {0}")]
-    Client(#[source] hyper::Error),
+    Client(#[source] Box<IncomingError>),
     #[error("the client's body is not as long as its head says")]
     Length,
     #[error("the client's body is larger than it may be")]
     TooLarge,
     #[error("the answer broke off: {0}")]
-    Side(#[source] Box<EndpointError>),
+    Side(#[source] Box<IncomingError>),
     #[error("the answer fell silent")]
     Silent,
     #[error("the stream was closed")]
@@ -123,19 +122,19 @@ pub(super) enum BodyError {
 }
 
 impl Coming {
-    pub(super) fn new(incoming: Incoming, core: &Rc<Core>, upload: Upload) -> Self {
+    pub(super) fn new(incoming: ClientBody, core: &Rc<Core>, upload: Upload) -> Self {
         Self { incoming: Some((incoming, core.clone(), upload)), is_begun: false }
     }
 }
 
 impl Body for Coming {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = IncomingError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
         self.is_begun = true;
         let Some((incoming, ..)) = &mut self.incoming else { return Poll::Ready(None) };
         Pin::new(incoming).poll_frame(cx)
@@ -227,7 +226,7 @@ impl Fate {
 
 impl Kept {
     /// Keeps what comes in, within these bounds.
-    pub(super) fn new(incoming: Incoming, bounds: Bounds, core: &Rc<Core>, upload: Upload) -> Rc<Self> {
+    pub(super) fn new(incoming: ClientBody, bounds: Bounds, core: &Rc<Core>, upload: Upload) -> Rc<Self> {
         let (incoming, frames, room) = (Coming::new(incoming, core, upload), Vec::new(), bounds.kept);
         let source = Source { incoming, frames, trailers: None, room, too_large: false };
         Rc::new(Self {
@@ -372,7 +371,7 @@ fn poll_client(
     Poll::Ready(came.map(|came| {
         let mut frame = came.map_err(|error| {
             fate.broken.set(Some(Cause::ClientBody));
-            BodyError::Client(error)
+            BodyError::Client(Box::new(error))
         })?;
         if let Some(trailers) = frame.trailers_mut() {
             headers::strip_trailers(trailers);

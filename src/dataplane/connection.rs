@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use hyper::server::conn::{http1, http2};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::time::{Sleep, sleep};
@@ -16,6 +18,8 @@ use crate::model::Cause;
 
 use super::core::Core;
 use super::drain::Seat;
+use super::http1::client::Bounds;
+use super::incoming::ClientBody;
 use super::pace::{For, Pace, Paced, Patience, Vigil};
 use super::serve::{Client, serve};
 use super::serving::Serving;
@@ -29,17 +33,14 @@ const STREAM_WINDOW: u32 = 64 << 10;
 
 /// How connections are served: HTTP/1 or HTTP/2, as the client begins.
 pub(super) struct Protocols {
-    pub(super) http1: http1::Builder,
+    /// Of heads over HTTP/1.
+    pub(super) bounds: Bounds,
     pub(super) http2: http2::Builder<Streams>,
 }
 
 impl Protocols {
     pub(super) fn new(core: &Rc<Core>, limits: &ListenerLimits) -> Self {
-        let mut http1 = http1::Builder::new();
-        http1.max_buf_size(limits.header_bytes as usize).writev(false);
-        if limits.headers != ListenerLimits::default().headers {
-            http1.max_headers(limits.headers); // costs an allocation a request
-        }
+        let bounds = Bounds { bytes: limits.header_bytes as usize, fields: limits.headers };
         let mut http2 = http2::Builder::new(Streams { core: core.clone(), stalled: limits.stalled });
         http2
             .timer(TokioTimer::new())
@@ -48,7 +49,7 @@ impl Protocols {
             .initial_connection_window_size(STREAM_WINDOW * limits.streams)
             .max_header_list_size(limits.header_bytes)
             .enable_connect_protocol();
-        Self { http1, http2 }
+        Self { bounds, http2 }
     }
 }
 
@@ -107,9 +108,10 @@ impl Watched<'_> {
         let mut patience: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|cx| {
             loop {
-                let answers = || service_fn(|request| serve(core, client, request));
-                if let Poll::Ready(ended) = serving.poll(cx, core, protocols, answers) {
-                    note_end(core, ended);
+                let answers = |request| serve(core, client, request);
+                let service =
+                    || service_fn(move |request: Request<Incoming>| answers(request.map(ClientBody::Http2)));
+                if serving.poll(cx, core, protocols, answers, service).is_ready() {
                     return Poll::Ready(None);
                 }
                 let in_flight = client.requests.in_flight.load(Relaxed);
@@ -119,7 +121,7 @@ impl Watched<'_> {
                 vigil.note_asked(client.requests.asked.get());
                 let (waits_for, ends) = vigil.look(seen, in_flight, core.recently());
                 let is_done = !client.requests.are_read() && !seen.is_closing() && !called;
-                let may_rest = waits_for == For::Another && is_done && serving.is_http1();
+                let may_rest = waits_for == For::Another && is_done && serving.may_rest();
                 let until = if may_rest { ends.min(vigil.since().after(RESTS_AFTER)) } else { ends };
                 if place.poll(cx, Limit { until, recall: None }).is_some() {
                     place.leave();
@@ -198,16 +200,5 @@ fn ends_at_once(core: &Core, seen: &Pace, waits_for: For) -> bool {
             true
         }
         For::Another | For::Nothing => false,
-    }
-}
-
-/// How a connection ends concerns the request that was in flight, and that has been counted: but for a head that never
-/// became a request.
-fn note_end(core: &Core, ended: Result<(), hyper::Error>) {
-    let Err(error) = ended else { return };
-    if error.is_parse_too_large() {
-        core.refuse(Cause::HeadTooLarge);
-    } else if error.is_parse() {
-        core.refuse(Cause::BadRequest);
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::response::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 
 use crate::model::{Cause, Dialect, Fault, Micros, Outcome, Side, grpc_timeout};
 use crate::snapshot::{AffinityKey, ServiceId};
@@ -19,7 +18,7 @@ use super::core::{Core, Located};
 use super::endpoints::{EndpointState, Fresh, Lease, Serial};
 use super::headers;
 use super::hedge;
-use super::incoming::EndpointBody;
+use super::incoming::{ClientBody, EndpointBody};
 use super::lifetime::Lifetime;
 use super::origin::Origin;
 use super::relay;
@@ -121,7 +120,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Exchange {
     /// A prepared request, and where it goes.
-    pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<Incoming>) -> Box<Self> {
+    pub(super) fn new(core: Rc<Core>, dealt: Dealt, request: Request<ClientBody>) -> Box<Self> {
         let Dealt { in_flight, view, service, side, counts, stratum, half, affinity, dialect, .. } = dealt;
         let Dealt { pace, origin, upgrade, passing, trace, .. } = dealt;
         let started = trace.as_ref().map_or_else(|| core.now(), |trace| trace.started());

@@ -86,7 +86,6 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
         // For a protocol whose name is none.
         return Err(Cause::BadRequest);
     }
-    request.extensions_mut().clear();
     let headers = request.headers_mut();
     if present.hop_by_hop && !is_chunked_at_most(headers) {
         return Err(Cause::BadRequest);

@@ -186,6 +186,16 @@ impl Paced {
         self.wire.poll_readable(cx)
     }
 
+    /// The same, as far as can be told.
+    pub(super) fn poll_maybe_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ahead.is_empty() { self.wire.poll_maybe_readable(cx) } else { Poll::Ready(()) }
+    }
+
+    /// Whether the client sends nothing more, and this is kept back.
+    pub(super) fn has_ended(&self) -> bool {
+        self.pace.has_ended.load(Relaxed)
+    }
+
     /// These bytes have been read, and nobody has looked at them.
     pub(super) fn give_back(&mut self, bytes: &[u8]) {
         self.ahead = bytes.to_vec();

@@ -10,8 +10,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::model::{Cause, Micros, Outcome};
@@ -19,7 +17,9 @@ use crate::model::{Cause, Micros, Outcome};
 use super::attempt::Try;
 use super::core::Core;
 use super::endpoints::Lease;
-use super::incoming::EndpointIo;
+use super::http1::client::Link;
+use super::http1::endpoint::Http1;
+use super::incoming::Io;
 use super::lifetime::Lifetime;
 use super::serve::InFlight;
 use super::upgrade::Agreed;
@@ -34,8 +34,8 @@ const PIECES: usize = 16;
 
 /// Two ends that talk past HTTP.
 struct Relay {
-    client: TokioIo<Upgraded>,
-    endpoint: EndpointIo,
+    client: Io<Link>,
+    endpoint: Io<Http1>,
     up: Direction,
     down: Direction,
     lifetime: Lifetime,
@@ -119,13 +119,13 @@ pub(super) async fn run(
     let Ok(endpoint) = endpoint.open().await else { return end(attempt, Outcome::Failed(Cause::Truncated)) };
     let until = core.now().after(idle);
     let taken = poll_fn(|cx| match Pin::new(&mut client).poll(cx) {
-        Poll::Ready(taken) => Poll::Ready(taken.ok()),
+        Poll::Ready(taken) => Poll::Ready(taken),
         Poll::Pending => lifetime.poll(cx, until).map(|_| None),
     });
     let Some(client) = taken.await else { return end(attempt, Outcome::Failed(Cause::ClientGone)) };
     lifetime.rest();
     let mut relay = Relay {
-        client: TokioIo::new(client),
+        client,
         endpoint,
         up: Direction::new(From::Client, is_websocket),
         down: Direction::new(From::Endpoint, is_websocket),

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use hyper::ext::Protocol as Extended;
 
 use crate::config::{Affinity, ListenerLimits, Peers};
@@ -23,7 +22,8 @@ use super::core::{Core, Located};
 use super::crowd::Admitted;
 use super::exchange::{Dealt, Exchange};
 use super::forwarded::Forwarded;
-use super::headers;
+use super::headers::{self, Prepared};
+use super::incoming::{ClientBody, ClientEnd};
 use super::origin::Origin;
 use super::respond;
 use super::streams::Next;
@@ -151,7 +151,7 @@ impl Client {
 pub(super) fn serve(
     core: &Rc<Core>,
     client: &Client,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
     let asked = &client.requests.asked;
     asked.set(asked.get().saturating_add(1));
@@ -173,7 +173,11 @@ pub(super) fn serve(
 }
 
 /// Finds the service, and chooses the side.
-fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Result<Box<Exchange>, Refusal> {
+fn open(
+    core: &Rc<Core>,
+    client: &Client,
+    mut request: Request<ClientBody>,
+) -> Result<Box<Exchange>, Refusal> {
     let view = locate(core, client, &request).map_err(|cause| {
         core.refuse(cause);
         Refusal { cause, dialect: headers::dialect(request.headers()), service: None }
@@ -186,7 +190,11 @@ fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Res
     let half = view.calibrating.map(|halves| half(core, halves, &view, address, request.headers()));
     let choice = service.choose(&view, forced, user, |bound| core.draw(bound));
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
-    let prepared = headers::prepare(&mut request, &client.forwarded);
+    let mut prepared = headers::prepare(&mut request, &client.forwarded);
+    if let Ok(Prepared { upgrade: Some(upgrade), .. }) = &mut prepared {
+        upgrade.goes_on_at(ClientEnd::of(&mut request));
+    }
+    request.extensions_mut().clear();
     let dialect = prepared.as_ref().map_or(Dialect::Http, |prepared| prepared.dialect);
     let trace = Trace::begin(core, &view, &service, choice.side, dialect, address, &request);
     let admitted = prepared.and_then(|prepared| admit(core, &view, &request).map(|()| prepared.upgrade));
@@ -233,7 +241,7 @@ fn open(core: &Rc<Core>, client: &Client, mut request: Request<Incoming>) -> Res
 }
 
 /// Whether there is room for a request: its own, its service's, and everybody's.
-fn admit(core: &Core, view: &ServiceView, request: &Request<Incoming>) -> Result<(), Cause> {
+fn admit(core: &Core, view: &ServiceView, request: &Request<ClientBody>) -> Result<(), Cause> {
     // What says itself that it is too large need not come.
     if request.body().size_hint().lower() > view.config.limits.body {
         return Err(Cause::BodyTooLarge);
@@ -245,7 +253,7 @@ fn admit(core: &Core, view: &ServiceView, request: &Request<Incoming>) -> Result
     quota.map_or(Ok(()), |quota| quota.take(core.now())).map_err(|_| Cause::RateLimit)
 }
 
-fn locate(core: &Rc<Core>, client: &Client, request: &Request<Incoming>) -> Result<Located, Cause> {
+fn locate(core: &Rc<Core>, client: &Client, request: &Request<ClientBody>) -> Result<Located, Cause> {
     // A tunnel to anywhere; an extended one is for a protocol, and to this host.
     if request.method() == Method::CONNECT && request.extensions().get::<Extended>().is_none() {
         return Err(Cause::BadRequest);
@@ -289,7 +297,11 @@ fn half(
 }
 
 /// What keeps the request on one endpoint, if the service asks for that.
-fn affinity(view: &ServiceView, client: Option<IpAddr>, request: &Request<Incoming>) -> Option<AffinityKey> {
+fn affinity(
+    view: &ServiceView,
+    client: Option<IpAddr>,
+    request: &Request<ClientBody>,
+) -> Option<AffinityKey> {
     match view.config.affinity.as_ref()? {
         Affinity::User(by) => identify(by, client, request.headers(), AffinityKey::of),
         Affinity::Path => Some(AffinityKey::of(request.uri().path().as_bytes())),

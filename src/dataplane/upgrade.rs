@@ -10,13 +10,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::ext::Protocol as Extended;
-use hyper::upgrade::OnUpgrade;
 
 use crate::config::Protocol;
 use crate::model::Cause;
 
 use super::headers;
-use super::incoming::{EndpointBody, Switched};
+use super::incoming::{ClientEnd, EndpointBody, EndpointEnd};
 use super::websocket::{self, WEBSOCKET};
 
 /// What a client wants to switch to.
@@ -29,9 +28,9 @@ pub(super) struct Upgrade {
     key: Option<HeaderValue>,
     /// How it was last asked for.
     asked: Asked,
-    client: Option<OnUpgrade>,
+    client: Option<ClientEnd>,
     /// Set when an endpoint has agreed.
-    endpoint: Option<Switched>,
+    endpoint: Option<EndpointEnd>,
 }
 
 /// What the client speaks.
@@ -52,8 +51,8 @@ enum Asked {
 
 /// Both ends, when they have agreed.
 pub(super) struct Agreed {
-    pub(super) client: OnUpgrade,
-    pub(super) endpoint: Switched,
+    pub(super) client: ClientEnd,
+    pub(super) endpoint: EndpointEnd,
     pub(super) is_websocket: bool,
     /// Whether the client's connection ends where the stream begins.
     pub(super) takes_connection: bool,
@@ -78,8 +77,13 @@ impl Upgrade {
             By::Http1 => request.headers().get(SEC_WEBSOCKET_KEY).cloned(),
             By::Http2 => Some(websocket::new_key()),
         };
-        let client = Some(hyper::upgrade::on(request));
-        Some(Box::new(Self { wanted, is_websocket, by, key, asked: Asked::Not, client, endpoint: None }))
+        let (client, endpoint) = (None, None);
+        Some(Box::new(Self { wanted, is_websocket, by, key, asked: Asked::Not, client, endpoint }))
+    }
+
+    /// Where the client is to be found when an endpoint has agreed.
+    pub(super) fn goes_on_at(&mut self, client: Option<ClientEnd>) {
+        self.client = client;
     }
 
     /// What is wanted, in a word.
@@ -164,7 +168,7 @@ impl Upgrade {
         if self.asked == Asked::ByUpgrade && !self.is_proven(response.headers()) {
             return Err(Cause::Protocol);
         }
-        let endpoint = Switched::by(response);
+        let endpoint = EndpointEnd::of(response);
         let chosen = response.headers_mut().remove(UPGRADE);
         *response.status_mut() = StatusCode::OK;
         let is_understood = headers::answer(response);

@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+
 /// Microseconds since the process started: the time of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Micros(pub u64);
@@ -50,6 +53,13 @@ impl Millis {
 }
 
 impl UnixMillis {
+    /// As HTTP writes it (RFC 9110, section 5.6.7).
+    pub fn http_date(self) -> String {
+        let at = i64::try_from(self.0).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        let printed = DateTimePrinter::new().timestamp_to_rfc9110_string(&at.unwrap_or_default());
+        printed.unwrap_or_default()
+    }
+
     /// The time `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> UnixMillis {

@@ -16,7 +16,7 @@ use crate::model::{Address, Cause};
 
 use super::super::body::RequestBody;
 use super::super::core::Core;
-use super::super::http1::Http1;
+use super::super::http1::endpoint::Http1;
 use super::super::origin::Origin;
 use super::super::waits::{Expired, Limit, within};
 use super::super::wire::{Socket, Wire};

@@ -1,9 +1,10 @@
 use bytes::{Buf, Bytes};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http_body::{Frame, SizeHint};
 use httparse::{EMPTY_HEADER, Status};
 
-use super::connection::{Broken, MOST_HEAD};
+use super::broken::Broken;
 
 /// What is left of an answer's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +36,16 @@ pub(super) enum Piece {
     End,
 }
 
-/// Fields behind a body.
+/// Fields behind a body, …
 const MOST_TRAILERS: usize = 100;
+/// … and bytes of them.
+const MOST_TRAILER_BYTES: usize = 64 << 10;
 /// The size of a chunk, and what extends it.
 const MOST_SIZE: usize = 4 << 10;
 
 impl Left {
     /// How long the body of an answer is (RFC 9112, section 6.3).
-    pub(super) fn of(
+    pub(super) fn of_answer(
         is_head: bool,
         status: StatusCode,
         version: Version,
@@ -114,6 +117,14 @@ impl Left {
         }
     }
 
+    pub(super) fn size_hint(self) -> SizeHint {
+        match self {
+            Self::Nothing => SizeHint::with_exact(0),
+            Self::Exactly(left) => SizeHint::with_exact(left),
+            Self::Chunks(_) | Self::UntilClosed => SizeHint::default(),
+        }
+    }
+
     /// So much of it has been read past what takes it apart.
     pub(super) fn passed(&mut self, length: u64) {
         *self = match *self {
@@ -129,8 +140,7 @@ impl Left {
     pub(super) const fn run(self) -> u64 {
         match self {
             Self::Exactly(left) | Self::Chunks(Next::Data(left)) => left,
-            Self::UntilClosed => u64::MAX,
-            Self::Nothing | Self::Chunks(_) => 0,
+            Self::Nothing | Self::Chunks(_) | Self::UntilClosed => 0,
         }
     }
 
@@ -152,12 +162,22 @@ impl Left {
         let mut fields = [EMPTY_HEADER; MOST_TRAILERS];
         let (length, trailers) = match httparse::parse_headers(came, &mut fields) {
             Ok(Status::Complete((length, fields))) => (length, trailers(fields)?),
-            Ok(Status::Partial) if came.len() < MOST_HEAD => return Ok(Piece::More),
+            Ok(Status::Partial) if came.len() < MOST_TRAILER_BYTES => return Ok(Piece::More),
             Ok(Status::Partial) | Err(_) => return Err(Broken::Malformed),
         };
         came.advance(length);
         *self = Self::Nothing;
         Ok(if trailers.is_empty() { Piece::End } else { Piece::Trailers(trailers) })
+    }
+}
+
+impl Piece {
+    pub(super) fn into_frame(self) -> Option<Frame<Bytes>> {
+        match self {
+            Self::Data(piece) => Some(Frame::data(piece)),
+            Self::Trailers(trailers) => Some(Frame::trailers(trailers)),
+            Self::More | Self::End => None,
+        }
     }
 }
 
@@ -207,7 +227,7 @@ mod tests {
     }
 
     fn left(fields: &[(&'static str, &'static str)]) -> Option<Left> {
-        Left::of(false, StatusCode::OK, Version::HTTP_11, &headers(fields)).ok()
+        Left::of_answer(false, StatusCode::OK, Version::HTTP_11, &headers(fields)).ok()
     }
 
     /// What a body comes to that comes in these pieces, and what comes behind it.
@@ -243,11 +263,11 @@ mod tests {
             assert_eq!(left(&[("content-length", wrong)]), None, "{wrong:?}");
         }
         let chunked = headers(&[("transfer-encoding", "chunked")]);
-        assert!(Left::of(false, StatusCode::OK, Version::HTTP_10, &chunked).is_err());
+        assert!(Left::of_answer(false, StatusCode::OK, Version::HTTP_10, &chunked).is_err());
         let seven = headers(&[("content-length", "7")]);
         for (is_head, status) in [(true, 200), (false, 204), (false, 304), (false, 101)] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Left::of(is_head, status, Version::HTTP_11, &seven).ok(), Some(Left::Nothing));
+            assert_eq!(Left::of_answer(is_head, status, Version::HTTP_11, &seven).ok(), Some(Left::Nothing));
         }
     }
 

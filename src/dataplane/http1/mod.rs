@@ -1,19 +1,19 @@
-//! HTTP/1.1 to endpoints (RFC 9112): one request at a time, and the next over the same connection.
+//! HTTP/1.1 (RFC 9112), to clients and to endpoints.
 //!
-//! hyper drives a connection by a task of its own, and a request and its answer go to that task and back through channels: four
-//! wake-ups, and a place in memory for each channel. Here whoever asks drives the connection, within its own task. What costs is
-//! then what the request itself needs: its head written, its answer's head understood ([`httparse`]), bytes passed on.
+//! hyper drives each connection by a task of its own, and a request, its body and its answer go to that task and back through
+//! channels: wake-ups, and a place in memory for each channel. Here whoever asks an endpoint drives its connection, within the task
+//! of the client's, and a body is read by whoever wants it. What costs is then what a request needs: heads understood
+//! ([`httparse`]) and written, bytes passed on from where they were read to.
 //!
-//! An idle connection is nobody's: whether its endpoint has closed it is looked at when it is taken, without a system call, as
-//! the runtime has been told by then.
+//! An idle connection to an endpoint is nobody's: whether it has been closed is looked at when it is taken, without a system call,
+//! as the runtime has been told by then.
 
-mod asked;
-mod body;
-mod connection;
+pub(super) mod client;
+pub(super) mod endpoint;
+
+mod broken;
 mod framing;
-mod head;
 mod outgoing;
+mod source;
 
-pub(super) use asked::Unasked;
-pub(super) use body::Body;
-pub(super) use connection::{Broken, Http1};
+pub(super) use broken::Broken;

@@ -5,8 +5,9 @@ use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use httparse::{Header, Status};
 
-use super::connection::Broken;
-use super::framing::Left;
+use super::super::broken::Broken;
+use super::super::framing::Left;
+use super::super::outgoing::write_fields;
 
 /// What the head of an answer says.
 pub(super) struct Head {
@@ -29,20 +30,6 @@ pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>) {
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_fields(out, request.headers());
     out.extend_from_slice(b"\r\n");
-}
-
-pub(super) fn write_fields<'a>(
-    out: &mut Vec<u8>,
-    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-) {
-    for (name, value) in fields {
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        out.reserve(name.len() + value.len() + 4);
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 /// Takes the head of an answer off what has come, if all of it is there. Interim ones, which say that there is more to come, are
@@ -72,7 +59,7 @@ pub(super) fn parse(came: &mut Bytes, is_head: bool) -> Result<Option<Head>, Bro
         let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
         let headers = headers(came, parsed.headers)?;
         let persists = persists(version, &headers);
-        let left = Left::of(is_head, status, version, &headers)?;
+        let left = Left::of_answer(is_head, status, version, &headers)?;
         came.advance(length);
         let mut response = Response::new(());
         (*response.status_mut(), *response.version_mut(), *response.headers_mut()) =

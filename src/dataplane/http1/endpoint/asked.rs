@@ -4,19 +4,20 @@ use std::task::{Context, Poll};
 
 use http::{Method, Response, StatusCode};
 
-use super::super::body::RequestBody;
-use super::super::core::Core;
+use super::super::super::body::RequestBody;
+use super::super::super::core::Core;
+use super::super::broken::Broken;
+use super::super::outgoing::Outgoing;
 use super::body::Body;
-use super::connection::{Broken, Http1, MOST_HEAD};
+use super::connection::{Http1, MOST_HEAD};
 use super::head::{self, Head};
-use super::outgoing::Outgoing;
 
 /// A request under way, until the head of its answer is there.
 pub(in crate::dataplane) struct Asked {
     connection: Http1,
     core: Rc<Core>,
     is_head: bool,
-    outgoing: Outgoing,
+    outgoing: Outgoing<RequestBody>,
     /// Why no more of it can be sent. An answer may have come before.
     failed: Option<Broken>,
 }
@@ -28,7 +29,12 @@ pub(in crate::dataplane) struct Unasked {
 }
 
 impl Asked {
-    pub(super) fn new(connection: Http1, core: Rc<Core>, method: &Method, outgoing: Outgoing) -> Self {
+    pub(super) fn new(
+        connection: Http1,
+        core: Rc<Core>,
+        method: &Method,
+        outgoing: Outgoing<RequestBody>,
+    ) -> Self {
         Self { connection, core, is_head: *method == Method::HEAD, outgoing, failed: None }
     }
 
@@ -36,7 +42,7 @@ impl Asked {
     fn poll_send(&mut self, cx: &mut Context<'_>) {
         let connection = &mut *self.connection.borrow_mut();
         if connection.is_sending
-            && let Poll::Ready(Err(broken)) = self.outgoing.poll(cx, connection)
+            && let Poll::Ready(Err(broken)) = connection.poll_send(cx, &mut self.outgoing)
         {
             (connection.is_sending, connection.persists) = (false, false);
             self.failed = Some(broken);
@@ -46,15 +52,15 @@ impl Asked {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
         let connection = &mut *self.connection.borrow_mut();
         loop {
-            if !connection.came.is_empty() {
-                if let Some(head) = head::parse(&mut connection.came, self.is_head)? {
+            if !connection.source.came.is_empty() {
+                if let Some(head) = head::parse(&mut connection.source.came, self.is_head)? {
                     return Poll::Ready(Ok(head));
                 }
-                if connection.came.len() >= MOST_HEAD {
+                if connection.source.came.len() >= MOST_HEAD {
                     return Poll::Ready(Err(Broken::Malformed));
                 }
             }
-            match connection.poll_more(cx, &self.core) {
+            match connection.source.poll_more(cx, &self.core) {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Ok(false)) => return Poll::Ready(Err(Broken::Closed)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
@@ -76,7 +82,7 @@ impl Asked {
             }
             drop(connection);
             // It has answered early. Who reads the answer may not ask for more of it before it has sent all of the request.
-            self.outgoing.take().go_on(self.connection.clone());
+            self.connection.go_on(self.outgoing.take());
         } else {
             drop(connection);
         }

@@ -1,0 +1,95 @@
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::sync::oneshot;
+
+use super::super::super::core::Core;
+use super::super::broken::Broken;
+use super::super::framing::{Left, Piece};
+use super::link::{Body, Link};
+
+/// The body of a client's request, read by whoever wants it.
+pub(in crate::dataplane) struct Upload {
+    link: Link,
+    core: Rc<Core>,
+    left: Left,
+    is_broken: bool,
+}
+
+/// How a client is told that it may send its body (RFC 9110, section 15.2.1).
+const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl Upload {
+    pub(super) fn new(link: Link, core: Rc<Core>, left: Left) -> Self {
+        link.set_body(if left == Left::Nothing { Body::Whole } else { Body::Read });
+        Self { link, core, left, is_broken: false }
+    }
+
+    /// The client's end, for when the two agree on another protocol.
+    pub(in crate::dataplane) fn switch(&self) -> oneshot::Receiver<Link> {
+        let (sender, receiver) = oneshot::channel();
+        self.link.borrow_mut().switches = Some(sender);
+        receiver
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Broken>> {
+        if self.is_broken || self.left == Left::Nothing {
+            return Poll::Ready(Ok(Piece::End));
+        }
+        if self.link.body() == Body::Cut {
+            self.is_broken = true;
+            return Poll::Ready(Err(Broken::Closed));
+        }
+        let ends = &mut *self.link.borrow_mut();
+        if mem::take(&mut ends.expects_word) && ends.source.came.is_empty() {
+            ends.outbox.extend_from_slice(GO_ON);
+            self.link.call_server();
+        }
+        let polled = ends.source.poll_body(cx, &self.core, &mut self.left);
+        match &polled {
+            Poll::Ready(Ok(_)) if self.left == Left::Nothing => self.link.set_body(Body::Whole),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(_)) => {
+                self.is_broken = true;
+                self.link.set_body(Body::Broken);
+            }
+            Poll::Pending => {
+                self.link.reader_waits(cx);
+                // What follows of it that the client sends nothing more is for who serves.
+                if ends.source.wire.has_ended() {
+                    self.link.call_server();
+                }
+            }
+        }
+        polled
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.left != Left::Nothing && !self.is_broken {
+            self.link.set_body(Body::Unwanted(self.left));
+        }
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.get_mut().poll_piece(cx).map(|polled| polled.map(Piece::into_frame).transpose())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == Left::Nothing
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.size_hint()
+    }
+}

@@ -1,0 +1,122 @@
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+
+use super::super::core::Core;
+use super::super::pace::Paced;
+use super::super::wire::Wire;
+use super::broken::Broken;
+use super::framing::{Left, Piece};
+
+/// What comes over a wire.
+pub(super) struct Source<W> {
+    pub(super) wire: W,
+    /// What has come and is not understood yet.
+    pub(super) came: Bytes,
+}
+
+/// A wire that can be asked whether there may be something to read before there is room for it.
+pub(super) trait Readable: AsyncRead + Unpin {
+    fn poll_maybe_readable(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Where so much comes for certain, it is read to where it stays.
+const LONG: u64 = 16 << 10;
+/// And so much at once at most.
+const MOST_PIECE: u64 = 64 << 10;
+
+impl<W: Readable> Source<W> {
+    pub(super) const fn new(wire: W) -> Self {
+        Self { wire, came: Bytes::new() }
+    }
+
+    /// Reads what there is, behind what has come; `false` at the end.
+    pub(super) fn poll_more(&mut self, cx: &mut Context<'_>, core: &Core) -> Poll<io::Result<bool>> {
+        let mut scratch = core.scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(Pin::new(&mut self.wire).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled();
+        if self.came.is_empty() {
+            self.came = Bytes::copy_from_slice(read);
+        } else {
+            let mut both = BytesMut::with_capacity(self.came.len() + read.len());
+            both.extend_from_slice(&self.came);
+            both.extend_from_slice(read);
+            self.came = both.freeze();
+        }
+        Poll::Ready(Ok(!read.is_empty()))
+    }
+
+    /// Reads the next piece of a body.
+    pub(super) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        core: &Core,
+        left: &mut Left,
+    ) -> Poll<Result<Piece, Broken>> {
+        loop {
+            match left.take(&mut self.came)? {
+                Piece::More => {}
+                piece => {
+                    left.ends(&mut self.came);
+                    return Poll::Ready(Ok(piece));
+                }
+            }
+            let run = left.run();
+            if self.came.is_empty() && run >= LONG {
+                let most = usize::try_from(run.min(MOST_PIECE)).unwrap_or(usize::MAX);
+                let piece = ready!(self.poll_piece(cx, most))?;
+                if piece.is_empty() {
+                    return Poll::Ready(Err(Broken::Closed));
+                }
+                left.passed(piece.len() as u64);
+                return Poll::Ready(Ok(Piece::Data(piece)));
+            }
+            if !ready!(self.poll_more(cx, core))? {
+                let is_end = *left == Left::UntilClosed;
+                *left = Left::Nothing;
+                return Poll::Ready(if is_end { Ok(Piece::End) } else { Err(Broken::Closed) });
+            }
+        }
+    }
+
+    /// Reads up to so many bytes to where they stay. Empty at the end.
+    fn poll_piece(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
+        // Room is made when there is something to read.
+        ready!(self.wire.poll_maybe_readable(cx));
+        let mut piece = BytesMut::with_capacity(most);
+        ready!(pin!(self.wire.read_buf(&mut piece)).poll(cx))?;
+        Poll::Ready(Ok(piece.freeze()))
+    }
+}
+
+impl Readable for Wire {
+    fn poll_maybe_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        Self::poll_maybe_readable(self, cx)
+    }
+}
+
+impl Readable for Paced {
+    fn poll_maybe_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        Self::poll_maybe_readable(self, cx)
+    }
+}
+
+/// What comes once both ends have agreed on another protocol.
+impl<W: AsyncRead + Unpin> AsyncRead for Source<W> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { wire, came } = self.get_mut();
+        if came.is_empty() {
+            return Pin::new(wire).poll_read(cx, buffer);
+        }
+        buffer.put_slice(&came.split_to(came.len().min(buffer.remaining())));
+        Poll::Ready(Ok(()))
+    }
+}
