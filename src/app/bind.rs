@@ -95,6 +95,8 @@ fn listener(address: SocketAddr, reuse_port: ReusePort) -> io::Result<TcpListene
         socket.set_reuse_port(true)?;
     }
     socket.set_nonblocking(true)?;
+    // What is said goes out as it comes. Linux hands this on to connections, but only if it is set before they are made.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -1,7 +1,6 @@
 use std::io;
 use std::net::SocketAddr;
 
-use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::origin::Origin;
@@ -27,8 +26,6 @@ impl Accepting {
     pub(super) fn new(listening: Listening) -> io::Result<Self> {
         match listening {
             Listening::Tcp(listener) => {
-                // An answer goes out as it comes. Linux hands this on to whom it accepts, and so it is asked for once.
-                SockRef::from(&listener).set_tcp_nodelay(true)?;
                 let local = listener.local_addr().ok().filter(|local| !local.ip().is_unspecified());
                 Ok(Self::Tcp { listener: TcpListener::from_std(listener)?, local })
             }

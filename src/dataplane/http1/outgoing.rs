@@ -67,7 +67,9 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Outgoing<B> {
         has_sent: &mut bool,
     ) -> Poll<Result<(), Broken>> {
         loop {
-            let is_whole = self.is_empty(outbox) && self.poll_body(cx, outbox)?.is_ready();
+            // What comes next goes along with the head, if it is there.
+            let has_room = self.piece.is_empty() && self.behind.is_empty();
+            let is_whole = has_room && self.poll_body(cx, outbox)?.is_ready();
             if self.is_empty(outbox) {
                 ready!(Pin::new(&mut *wire).poll_flush(cx))?;
                 if !is_whole {
