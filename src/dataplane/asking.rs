@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, TryFutureExt};
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use hyper::client::conn::TrySendError;
 
@@ -271,6 +271,11 @@ impl Asking {
         {
             request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
         }
+    }
+
+    /// The head, if it is still here. It is not asked again.
+    pub(super) fn take_headers(&mut self) -> Option<HeaderMap> {
+        self.request.as_mut().map(|request| mem::take(request.headers_mut()))
     }
 
     /// Whether endpoints that speak this have to allow an extended CONNECT.

@@ -15,6 +15,7 @@ use crate::telemetry::AccessLog;
 
 use super::drain::Drain;
 use super::endpoints::Serial;
+use super::room::Room;
 use super::service::Service;
 use super::streams::Next;
 use super::waits::{Expired, Recall, Waits};
@@ -46,6 +47,7 @@ pub(super) struct Core {
     pub(super) access_log: Option<AccessLog>,
     /// Where what upgraded streams carry is read to: one for all, so that a quiet one takes no room.
     pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) room: Room,
     /// Who is to move the stream on that is being looked after, as whoever carries its answer says.
     pub(super) next: Cell<Option<Next>>,
     recently: Cell<Micros>,
@@ -104,6 +106,7 @@ impl Core {
             handshakes_failed: Cell::new(0),
             access_log,
             scratch: RefCell::new(vec![0; SCRATCH].into()),
+            room: Room::default(),
             next: Cell::new(None),
             recently: Cell::new(clock.micros()),
             subscription: RefCell::new(subscription),

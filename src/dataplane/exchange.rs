@@ -593,6 +593,14 @@ impl Exchange {
     }
 }
 
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(head) = self.asking.take_headers() {
+            self.core.room.take_back(head);
+        }
+    }
+}
+
 /// Reads what is left of an answer that nobody wants, if that is little: its connection can carry the next request then.
 fn put_away(core: &Rc<Core>, body: EndpointBody, attempt: Try, lease: Lease) {
     let core = core.clone();

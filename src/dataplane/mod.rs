@@ -41,6 +41,7 @@ mod pace;
 mod relay;
 mod rescue;
 mod respond;
+mod room;
 mod routes;
 mod rules;
 mod serve;

@@ -1,5 +1,5 @@
 use bytes::{Buf, Bytes};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use httparse::{EMPTY_HEADER, Status};
@@ -44,36 +44,6 @@ const MOST_TRAILER_BYTES: usize = 64 << 10;
 const MOST_SIZE: usize = 4 << 10;
 
 impl Left {
-    /// How long the body of an answer is (RFC 9112, section 6.3).
-    pub(super) fn of_answer(
-        is_head: bool,
-        status: StatusCode,
-        version: Version,
-        headers: &HeaderMap,
-    ) -> Result<Self, Broken> {
-        let has_none = matches!(
-            status,
-            StatusCode::SWITCHING_PROTOCOLS | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
-        if is_head || has_none {
-            return Ok(Self::Nothing);
-        }
-        if let Some(last) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
-            // HTTP/1.0 knows none: whoever sends it may mean something else (RFC 9112, section 6.1).
-            if version == Version::HTTP_10 {
-                return Err(Broken::Malformed);
-            }
-            let last = last.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
-            let is_chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
-            return Ok(if is_chunked { Self::Chunks(Next::Size) } else { Self::UntilClosed });
-        }
-        Ok(match content_length(headers)? {
-            Some(0) => Self::Nothing,
-            Some(length) => Self::Exactly(length),
-            None => Self::UntilClosed,
-        })
-    }
-
     /// Takes the next piece off what has come.
     pub(super) fn take(&mut self, came: &mut Bytes) -> Result<Piece, Broken> {
         loop {
@@ -181,23 +151,78 @@ impl Piece {
     }
 }
 
-/// What a head says of the length of its body. It may say so twice, if it says the same (RFC 9110, section 8.6).
-pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Broken> {
-    let mut length = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        for value in value.as_bytes().split(|byte| *byte == b',') {
-            let value = value.trim_ascii();
-            let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-            let number =
-                str::from_utf8(value).ok().filter(|_| is_number).and_then(|number| number.parse().ok());
-            let number: u64 = number.ok_or(Broken::Malformed)?;
-            if length.is_some_and(|length| length != number) {
-                return Err(Broken::Malformed);
+/// What a head says of its body and of its connection.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) length: Option<u64>,
+    /// Whether the last coding of several is `chunked`.
+    pub(super) chunked: Option<bool>,
+    /// Whether the connection stays open.
+    pub(super) persists: Option<bool>,
+}
+
+impl Said {
+    /// Notes what a field says; `false` if that has been said already.
+    pub(super) fn learn(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Broken> {
+        match *name {
+            CONTENT_LENGTH => {
+                let length = number(value, self.length)?;
+                return Ok(self.length.replace(length).is_none());
             }
-            length = Some(number);
+            TRANSFER_ENCODING => {
+                let last = value.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
+                self.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+            }
+            CONNECTION => {
+                for option in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    if option.eq_ignore_ascii_case(b"close") {
+                        // Nothing that is said beside it undoes it.
+                        self.persists = Some(false);
+                    } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                        self.persists.get_or_insert(true);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// How long the body of an answer is (RFC 9112, section 6.3).
+    pub(super) fn left(&self, is_head: bool, status: StatusCode, version: Version) -> Result<Left, Broken> {
+        let has_none = matches!(
+            status,
+            StatusCode::SWITCHING_PROTOCOLS | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+        match (self.chunked, self.length) {
+            _ if is_head || has_none => Ok(Left::Nothing),
+            // HTTP/1.0 knows none: whoever sends it may mean something else (RFC 9112, section 6.1).
+            (Some(_), _) if version == Version::HTTP_10 => Err(Broken::Malformed),
+            (Some(true), _) => Ok(Left::Chunks(Next::Size)),
+            (None, Some(0)) => Ok(Left::Nothing),
+            (None, Some(length)) => Ok(Left::Exactly(length)),
+            (Some(false), _) | (None, None) => Ok(Left::UntilClosed),
         }
     }
-    Ok(length)
+}
+
+/// How long the body behind a head is that says so in a number.
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Broken> {
+    headers.get_all(CONTENT_LENGTH).iter().try_fold(None, |before, value| number(value, before).map(Some))
+}
+
+/// The number that a field says, perhaps for the second time: it may, if it is the same (RFC 9110, section 8.6).
+fn number(value: &HeaderValue, before: Option<u64>) -> Result<u64, Broken> {
+    let mut said = before;
+    for number in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        let digits = str::from_utf8(number).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        let number: u64 = digits.and_then(|digits| digits.parse().ok()).ok_or(Broken::Malformed)?;
+        if said.is_some_and(|said| said != number) {
+            return Err(Broken::Malformed);
+        }
+        said = Some(number);
+    }
+    said.ok_or(Broken::Malformed)
 }
 
 fn split(came: &mut Bytes, most: u64) -> Bytes {
@@ -219,15 +244,16 @@ fn trailers(fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Broken> {
 mod tests {
     use super::*;
 
-    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let field = |(name, value): &(&'static str, &'static str)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        };
-        fields.iter().map(field).collect()
+    fn said(fields: &[(&'static str, &'static str)]) -> Result<Said, Broken> {
+        let mut said = Said::default();
+        for (name, value) in fields {
+            said.learn(&HeaderName::from_static(name), &HeaderValue::from_static(value))?;
+        }
+        Ok(said)
     }
 
     fn left(fields: &[(&'static str, &'static str)]) -> Option<Left> {
-        Left::of_answer(false, StatusCode::OK, Version::HTTP_11, &headers(fields)).ok()
+        said(fields).ok()?.left(false, StatusCode::OK, Version::HTTP_11).ok()
     }
 
     /// What a body comes to that comes in these pieces, and what comes behind it.
@@ -262,12 +288,12 @@ mod tests {
         for wrong in ["", "+7", "-1", "7 8", "0x7", "7,8", "99999999999999999999", "7,"] {
             assert_eq!(left(&[("content-length", wrong)]), None, "{wrong:?}");
         }
-        let chunked = headers(&[("transfer-encoding", "chunked")]);
-        assert!(Left::of_answer(false, StatusCode::OK, Version::HTTP_10, &chunked).is_err());
-        let seven = headers(&[("content-length", "7")]);
+        let chunked = said(&[("transfer-encoding", "chunked")]).unwrap();
+        assert!(chunked.left(false, StatusCode::OK, Version::HTTP_10).is_err());
+        let seven = said(&[("content-length", "7")]).unwrap();
         for (is_head, status) in [(true, 200), (false, 204), (false, 304), (false, 101)] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Left::of_answer(is_head, status, Version::HTTP_11, &seven).ok(), Some(Left::Nothing));
+            assert_eq!(seven.left(is_head, status, Version::HTTP_11).ok(), Some(Left::Nothing));
         }
     }
 

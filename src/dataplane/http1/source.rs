@@ -16,6 +16,8 @@ pub(super) struct Source<W> {
     pub(super) wire: W,
     /// What has come and is not understood yet.
     pub(super) came: Bytes,
+    /// So much of it was no whole head.
+    looked_at: usize,
 }
 
 /// A wire that can be asked whether there may be something to read before there is room for it.
@@ -30,7 +32,26 @@ const MOST_PIECE: u64 = 64 << 10;
 
 impl<W: Readable> Source<W> {
     pub(super) const fn new(wire: W) -> Self {
-        Self { wire, came: Bytes::new() }
+        Self { wire, came: Bytes::new(), looked_at: 0 }
+    }
+
+    /// Takes a head off what has come, if all of it may be there: one that comes in drops is not read anew with each of them.
+    pub(super) fn take_head<H, E>(
+        &mut self,
+        parse: impl FnOnce(&mut Bytes) -> Result<Option<H>, E>,
+    ) -> Result<Option<H>, E> {
+        // An empty line ends it, which may have begun before.
+        let tail = &self.came[self.looked_at.saturating_sub(2)..];
+        let ends = |at: usize| matches!(tail[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]);
+        if self.looked_at == 0 || memchr::memchr_iter(b'\n', tail).any(ends) {
+            let head = parse(&mut self.came)?;
+            if head.is_some() {
+                self.looked_at = 0;
+                return Ok(head);
+            }
+        }
+        self.looked_at = self.came.len();
+        Ok(None)
     }
 
     /// Reads what there is, behind what has come; `false` at the end.
@@ -40,7 +61,7 @@ impl<W: Readable> Source<W> {
         ready!(Pin::new(&mut self.wire).poll_read(cx, &mut buffer))?;
         let read = buffer.filled();
         if self.came.is_empty() {
-            self.came = Bytes::copy_from_slice(read);
+            self.came = core.room.keep(read);
         } else {
             let mut both = BytesMut::with_capacity(self.came.len() + read.len());
             both.extend_from_slice(&self.came);
@@ -112,7 +133,7 @@ impl<W: AsyncRead + Unpin> AsyncRead for Source<W> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { wire, came } = self.get_mut();
+        let Self { wire, came, .. } = self.get_mut();
         if came.is_empty() {
             return Pin::new(wire).poll_read(cx, buffer);
         }

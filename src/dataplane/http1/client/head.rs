@@ -7,7 +7,8 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::SizeHint;
 use httparse::{Header, Status};
 
-use super::super::framing::{Left, Next};
+use super::super::super::room::Room;
+use super::super::framing::{Left, Next, Said};
 use super::super::outgoing::{Length, Trailers, write_fields};
 
 /// What the head of a request says.
@@ -71,7 +72,7 @@ impl Fault {
 }
 
 /// Takes the head of a request off what has come, if all of it is there. It may have so many fields.
-pub(super) fn parse(came: &mut Bytes, most_fields: usize) -> Result<Option<Head>, Fault> {
+pub(super) fn parse(came: &mut Bytes, most_fields: usize, room: &Room) -> Result<Option<Head>, Fault> {
     let mut usual = [const { MaybeUninit::<Header<'_>>::uninit() }; USUAL_FIELDS];
     let mut many;
     let fields = if let Some(usual) = usual.get_mut(..most_fields) {
@@ -98,9 +99,9 @@ pub(super) fn parse(came: &mut Bytes, most_fields: usize) -> Result<Option<Head>
     *request.uri_mut() =
         Uri::from_maybe_shared(came.slice_ref(path.as_bytes())).map_err(|_| Fault::Malformed)?;
     *request.version_mut() = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    *request.headers_mut() = room.head();
     let mut facts = Facts::default();
     let headers = request.headers_mut();
-    headers.reserve(parsed.headers.len());
     for field in &*parsed.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::Malformed)?;
         // It stays where it was read to.
@@ -114,78 +115,51 @@ pub(super) fn parse(came: &mut Bytes, most_fields: usize) -> Result<Option<Head>
     facts.head(request).map(Some)
 }
 
-/// What the fields of a head say of its body and of its connection.
+/// What the fields of a request's head say of its body, its connection, and what is to come.
 #[derive(Default)]
 struct Facts {
-    length: Option<u64>,
-    /// Whether the last coding of several is `chunked`.
-    chunked: Option<bool>,
-    connection: Option<bool>,
+    said: Said,
     expects_word: bool,
     wants_more: bool,
     takes_trailers: bool,
-    has_both: bool,
 }
 
 impl Facts {
     /// Notes what a field says, and whether it is passed on.
     fn learn(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Fault> {
         match *name {
-            CONTENT_LENGTH => {
-                let value = value.as_bytes();
-                let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-                let number = str::from_utf8(value).ok().filter(|_| is_number);
-                let length = number.and_then(|number| number.parse().ok()).ok_or(Fault::Malformed)?;
-                // It may be said twice, if it says the same.
-                if let Some(before) = self.length.replace(length) {
-                    return if before == length { Ok(false) } else { Err(Fault::Malformed) };
-                }
-            }
-            TRANSFER_ENCODING => {
-                let last = value.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
-                self.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-            }
-            CONNECTION => {
-                for option in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                    if option.eq_ignore_ascii_case(b"close") {
-                        // Nothing that is said beside it undoes it.
-                        self.connection = Some(false);
-                    } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                        self.connection.get_or_insert(true);
-                    }
-                }
-            }
+            // A list of numbers is read by some as the first and by some as the last.
+            CONTENT_LENGTH if value.as_bytes().contains(&b',') => return Err(Fault::Malformed),
             EXPECT => self.expects_word = value.as_bytes().eq_ignore_ascii_case(b"100-continue"),
             UPGRADE => self.wants_more = true,
             TE => {
-                let codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                self.takes_trailers |= codings.into_iter().any(|one| one.eq_ignore_ascii_case(b"trailers"));
+                let mut codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                self.takes_trailers |= codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
             }
-            _ => {}
+            _ => return self.said.learn(name, value).map_err(|_| Fault::Malformed),
         }
         Ok(true)
     }
 
     /// How long the body of a request is (RFC 9112, section 6.3), and what else its head comes to.
-    fn head(mut self, mut request: Request<()>) -> Result<Head, Fault> {
+    fn head(self, mut request: Request<()>) -> Result<Head, Fault> {
+        let Said { length, chunked, persists } = self.said;
         let is_http10 = request.version() == Version::HTTP_10;
-        let left = match (self.chunked, self.length) {
+        let left = match (chunked, length) {
             // HTTP/1.0 knows none, and where another coding is the last nobody can tell where the body ends.
             (Some(_), _) if is_http10 => return Err(Fault::Malformed),
             (Some(false), _) => return Err(Fault::Malformed),
-            (Some(true), length) => {
-                if length.is_some() {
-                    // The chunks count. Whoever sent it may mean to deceive: nothing behind it is believed.
-                    request.headers_mut().remove(CONTENT_LENGTH);
-                    self.has_both = true;
-                }
-                Left::Chunks(Next::Size)
-            }
+            (Some(true), _) => Left::Chunks(Next::Size),
             (None, None | Some(0)) => Left::Nothing,
             (None, Some(length)) => Left::Exactly(length),
         };
+        let has_both = chunked.is_some() && length.is_some();
+        if has_both {
+            // The chunks count. Whoever says both may mean to deceive: nothing behind it is believed.
+            request.headers_mut().remove(CONTENT_LENGTH);
+        }
         let terms = Terms {
-            persists: self.connection.unwrap_or(!is_http10) && !self.has_both,
+            persists: persists.unwrap_or(!is_http10) && !has_both,
             is_http10,
             is_head: *request.method() == Method::HEAD,
             takes_trailers: self.takes_trailers,

@@ -63,7 +63,7 @@ impl Link {
 
     /// The wire, if nobody else has it.
     pub(super) fn into_wire(self) -> Option<Paced> {
-        let Source { mut wire, came } = Rc::into_inner(self.0)?.ends.into_inner().source;
+        let Source { mut wire, came, .. } = Rc::into_inner(self.0)?.ends.into_inner().source;
         // Of a request there may be a beginning.
         if !came.is_empty() {
             wire.give_back(&came);

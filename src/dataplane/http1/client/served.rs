@@ -130,7 +130,7 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
         let head = loop {
             let before = ends.source.came.len();
             if before > 0 {
-                match head::parse(&mut ends.source.came, self.bounds.fields) {
+                match ends.source.take_head(|came| head::parse(came, self.bounds.fields, &self.core.room)) {
                     Ok(Some(head)) if before - ends.source.came.len() <= self.bounds.bytes => break head,
                     Ok(None) if before < self.bounds.bytes => {}
                     Ok(_) => return Poll::Ready(Ok(refuse(cx, &self.core, &mut ends, Fault::TooLarge))),
@@ -177,6 +177,7 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
 
     fn begin(&mut self, answer: Response<AnswerBody>) -> State {
         let (head, body) = answer.into_parts();
+        let status = head.status;
         let mut ends = self.link.borrow_mut();
         // Who has an answer need not be told to go on; nor can anybody know whether it does.
         let never_told = mem::take(&mut ends.expects_word) && self.link.body() != Body::Whole;
@@ -187,7 +188,8 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
         self.terms.persists &= length != Length::UntilClosed;
         drop(ends);
         self.outgoing.begin(body, length);
-        if head.status == StatusCode::SWITCHING_PROTOCOLS { State::Switch } else { State::Answer }
+        self.core.room.take_back(head.headers);
+        if status == StatusCode::SWITCHING_PROTOCOLS { State::Switch } else { State::Answer }
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, Broken>> {

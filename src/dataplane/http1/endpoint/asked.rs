@@ -53,7 +53,9 @@ impl Asked {
         let connection = &mut *self.connection.borrow_mut();
         loop {
             if !connection.source.came.is_empty() {
-                if let Some(head) = head::parse(&mut connection.source.came, self.is_head)? {
+                if let Some(head) =
+                    connection.source.take_head(|came| head::parse(came, self.is_head, &self.core.room))?
+                {
                     return Poll::Ready(Ok(head));
                 }
                 if connection.source.came.len() >= MOST_HEAD {

@@ -1,12 +1,12 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes};
-use http::header::CONNECTION;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use httparse::{Header, Status};
 
+use super::super::super::room::Room;
 use super::super::broken::Broken;
-use super::super::framing::Left;
+use super::super::framing::{Left, Said};
 use super::super::outgoing::write_fields;
 
 /// What the head of an answer says.
@@ -34,7 +34,7 @@ pub(super) fn write<B>(out: &mut Vec<u8>, request: &Request<B>) {
 
 /// Takes the head of an answer off what has come, if all of it is there. Interim ones, which say that there is more to come, are
 /// passed over: who asked is told to go on by us (RFC 9110, section 15.2).
-pub(super) fn parse(came: &mut Bytes, is_head: bool) -> Result<Option<Head>, Broken> {
+pub(super) fn parse(came: &mut Bytes, is_head: bool, room: &Room) -> Result<Option<Head>, Broken> {
     loop {
         if came.is_empty() {
             return Ok(None);
@@ -57,42 +57,26 @@ pub(super) fn parse(came: &mut Bytes, is_head: bool) -> Result<Option<Head>, Bro
             continue;
         }
         let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-        let headers = headers(came, parsed.headers)?;
-        let persists = persists(version, &headers);
-        let left = Left::of_answer(is_head, status, version, &headers)?;
+        let mut said = Said::default();
+        let mut headers = room.head();
+        for field in &*parsed.headers {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken::Malformed)?;
+            // It stays where it was read to.
+            let value =
+                HeaderValue::from_maybe_shared(came.slice_ref(field.value)).map_err(|_| Broken::Malformed)?;
+            if said.learn(&name, &value)? {
+                headers.append(name, value);
+            }
+        }
+        let left = said.left(is_head, status, version)?;
+        // Where the end of the connection is the body's, nothing comes behind it (RFC 9112, section 9.3).
+        let persists = said.persists.unwrap_or(version == Version::HTTP_11) && left != Left::UntilClosed;
         came.advance(length);
         let mut response = Response::new(());
         (*response.status_mut(), *response.version_mut(), *response.headers_mut()) =
             (status, version, headers);
-        return Ok(Some(Head { response, left, persists: persists && left != Left::UntilClosed }));
+        return Ok(Some(Head { response, left, persists }));
     }
-}
-
-fn headers(came: &Bytes, fields: &[Header<'_>]) -> Result<HeaderMap, Broken> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken::Malformed)?;
-        // It stays where it was read to.
-        let value =
-            HeaderValue::from_maybe_shared(came.slice_ref(field.value)).map_err(|_| Broken::Malformed)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
-/// Whether a connection can carry another request behind this answer (RFC 9112, section 9.3).
-fn persists(version: Version, headers: &HeaderMap) -> bool {
-    let mut persists = version != Version::HTTP_10;
-    for option in
-        headers.get_all(CONNECTION).iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
-    {
-        let option = option.trim_ascii();
-        if option.eq_ignore_ascii_case(b"close") {
-            return false;
-        }
-        persists |= option.eq_ignore_ascii_case(b"keep-alive");
-    }
-    persists
 }
 
 #[cfg(test)]
@@ -101,7 +85,7 @@ mod tests {
 
     fn read(text: &'static str) -> Option<(u16, Left, bool, &'static str)> {
         let mut came = Bytes::from_static(text.as_bytes());
-        let head = parse(&mut came, false).ok()??;
+        let head = parse(&mut came, false, &Room::default()).ok()??;
         let behind = &text[text.len() - came.len()..];
         Some((head.response.status().as_u16(), head.left, head.persists, behind))
     }
@@ -120,7 +104,7 @@ mod tests {
     #[test]
     fn an_answer_is_read_behind_what_announces_it() {
         let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
-        assert!(parse(&mut Bytes::from_static(early.as_bytes()), false).unwrap().is_none());
+        assert!(parse(&mut Bytes::from_static(early.as_bytes()), false, &Room::default()).unwrap().is_none());
         assert_eq!(
             read("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
             Some((200, Left::Exactly(2), true, "ok"))
@@ -156,9 +140,12 @@ mod tests {
             "HTTP/1.1 200 OK\r\nx : 1\r\n\r\n",
             "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
         ] {
-            assert!(parse(&mut Bytes::from_static(wrong.as_bytes()), false).is_err(), "{wrong:?}");
+            assert!(
+                parse(&mut Bytes::from_static(wrong.as_bytes()), false, &Room::default()).is_err(),
+                "{wrong:?}"
+            );
         }
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MOST_FIELDS + 1));
-        assert!(parse(&mut Bytes::from(many), false).is_err());
+        assert!(parse(&mut Bytes::from(many), false, &Room::default()).is_err());
     }
 }
