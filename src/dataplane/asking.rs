@@ -199,6 +199,11 @@ impl Asking {
         is_whole && self.request.is_some() && !self.is_under_way
     }
 
+    /// Whether it can be sent again when it has been sent.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.is_idempotent && !matches!(self.origin, Origin::Once(_))
+    }
+
     /// Sends it over a connection; what comes of it can be waited for. Where that is safe, a copy stays here to
     /// be sent again.
     pub(super) fn send(
@@ -217,7 +222,7 @@ impl Asking {
         {
             *request.body_mut() = kept.again().ok_or(broken)?;
         }
-        let is_repeatable = self.is_idempotent && !matches!(self.origin, Origin::Once(_));
+        let is_repeatable = self.is_repeatable();
         let has_body = !matches!(self.origin, Origin::NoBody);
         if let Some(passing) = &self.passing {
             passing.address(request.headers_mut(), to);

@@ -14,6 +14,7 @@ use crate::model::{Cause, Micros};
 use super::core::Core;
 use super::headers;
 use super::incoming::{ClientBody, IncomingError};
+use super::room::PIECE;
 use super::serve::Upload;
 use super::waits::{Limit, within};
 
@@ -94,8 +95,8 @@ struct Source {
 
 /// Pieces of a body that are kept: also one of one byte has a place of its own.
 const MOST_PIECES: usize = 1_024;
-/// A piece of less than this is kept without the buffer that it was read into.
-const SMALL: usize = 4 << 10;
+/// A piece of less than this is kept without the place that it was read to, which is more than twice as large.
+const SMALL: usize = PIECE / 2;
 
 /// How long a body is heard out that nobody wants, …
 const HEARD_FOR: Duration = Duration::from_secs(1);
@@ -107,7 +108,7 @@ const MOST_HEARD: usize = 64 << 10;
 pub(super) enum BodyError {
     #[error("the client's body broke off: {0}")]
     Client(#[source] Box<IncomingError>),
-    #[error("the client's body is not as long as its head says")]
+    #[error("the body is not as long as its head says")]
     Length,
     #[error("the client's body is larger than it may be")]
     TooLarge,

@@ -18,7 +18,7 @@ use crate::model::Cause;
 
 use super::core::Core;
 use super::drain::Seat;
-use super::http1::client::Bounds;
+use super::http1::client::HeadBounds;
 use super::incoming::ClientBody;
 use super::pace::{For, Pace, Paced, Patience, Vigil};
 use super::serve::{Client, serve};
@@ -34,13 +34,13 @@ const STREAM_WINDOW: u32 = 64 << 10;
 /// How connections are served: HTTP/1 or HTTP/2, as the client begins.
 pub(super) struct Protocols {
     /// Of heads over HTTP/1.
-    pub(super) bounds: Bounds,
+    pub(super) bounds: HeadBounds,
     pub(super) http2: http2::Builder<Streams>,
 }
 
 impl Protocols {
     pub(super) fn new(core: &Rc<Core>, limits: &ListenerLimits) -> Self {
-        let bounds = Bounds { bytes: limits.header_bytes as usize, fields: limits.headers };
+        let bounds = HeadBounds { bytes: limits.header_bytes as usize, fields: limits.headers };
         let mut http2 = http2::Builder::new(Streams { core: core.clone(), stalled: limits.stalled });
         http2
             .timer(TokioTimer::new())
@@ -119,6 +119,7 @@ impl Watched<'_> {
                     continue; // its answer has gone
                 }
                 vigil.note_asked(client.requests.asked.get());
+                vigil.note_read(client.requests.are_read());
                 let (waits_for, ends) = vigil.look(seen, in_flight, core.recently());
                 let is_done = !client.requests.are_read() && !seen.is_closing() && !called;
                 let may_rest = waits_for == For::Another && is_done && serving.may_rest();

@@ -20,7 +20,7 @@ use super::service::Service;
 use super::streams::Next;
 use super::waits::{Expired, Recall, Waits};
 
-/// What is read at once from an upgraded stream; also the most that waits for an end that does not read.
+/// What is read at once; of an upgraded stream also the most that waits for an end that does not read.
 const SCRATCH: usize = 32 << 10;
 
 /// What a worker owns. One thread has it, so nothing in it is locked.
@@ -45,12 +45,14 @@ pub(super) struct Core {
     pub(super) handshakes_failed: Cell<u64>,
     /// Absent if nobody wants to read of every request.
     pub(super) access_log: Option<AccessLog>,
-    /// Where what upgraded streams carry is read to: one for all, so that a quiet one takes no room.
+    /// Where what comes is read to: one for all, so that who is quiet takes no room.
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) room: Room,
     /// Who is to move the stream on that is being looked after, as whoever carries its answer says.
     pub(super) next: Cell<Option<Next>>,
     recently: Cell<Micros>,
+    /// Seconds since 1970, in words.
+    date: RefCell<(u64, String)>,
     subscription: RefCell<Subscription>,
     view: RefCell<Rc<View>>,
     services: RefCell<Vec<Option<Rc<Service>>>>,
@@ -109,6 +111,7 @@ impl Core {
             room: Room::default(),
             next: Cell::new(None),
             recently: Cell::new(clock.micros()),
+            date: RefCell::default(),
             subscription: RefCell::new(subscription),
             view: RefCell::new(Rc::new(View { snapshot: Arc::default() })),
             services: RefCell::default(),
@@ -120,6 +123,16 @@ impl Core {
             pulse: Notify::new(),
             beating: Cell::new(false),
         }
+    }
+
+    /// Writes the time as HTTP does. It is put into words once a second.
+    pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+        let wall = self.clock.wall();
+        let mut date = self.date.borrow_mut();
+        if date.0 != wall.0 / 1_000 {
+            *date = (wall.0 / 1_000, wall.http_date());
+        }
+        out.extend_from_slice(date.1.as_bytes());
     }
 
     pub(super) fn now(&self) -> Micros {

@@ -396,7 +396,10 @@ impl Exchange {
         };
         attempt.asks(&endpoint);
         let may_reuse = fresh == Fresh::Any && endpoint.announced.is_none();
-        let reused = if may_reuse { endpoint.pool.take(self.core.recently()) } else { None };
+        let mut reused = if may_reuse { endpoint.pool.take(self.core.recently()) } else { None };
+        while !self.asking.is_repeatable() && reused.as_ref().is_some_and(|lease| !lease.is_surely_open()) {
+            reused = endpoint.pool.take(self.core.recently());
+        }
         let is_reused = reused.is_some();
         let lease = if let Some(lease) = reused {
             lease

@@ -1,5 +1,6 @@
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -96,7 +97,7 @@ pub(super) fn prepare<B>(request: &mut Request<B>, forwarded: &Forwarded) -> Res
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     if present.expect {
-        // hyper has told the client to go on by the time that its body is asked for.
+        // The client is told to go on when its body is asked for.
         headers.remove(EXPECT);
     }
     if by_http2 && present.cookie {
@@ -152,7 +153,7 @@ pub(super) fn address<B>(
                 headers.insert(CONNECTION, HeaderValue::from_static("te"));
             }
             if has_body && !headers.contains_key(CONTENT_LENGTH) {
-                // Said outright: for GET hyper would otherwise take a body of unknown length for none.
+                // Said outright: what says nothing of its length has no body.
                 headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
         }
@@ -284,12 +285,30 @@ fn strip_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// What says where a message goes, how long it is, who sends it and what it means: that is known before the body or not at all.
+const NOT_TRAILERS: [HeaderName; 16] = [
+    AUTHORIZATION,
+    CACHE_CONTROL,
+    CONNECTION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    HOST,
+    KEEP_ALIVE,
+    MAX_FORWARDS,
+    PROXY_CONNECTION,
+    SET_COOKIE,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
 /// Takes off what may not stand behind a body, where whoever merges it into the head would be told of another body,
 /// host or client (RFC 9110, section 6.5.1).
 pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
-    for name in
-        [CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE]
-    {
+    for name in NOT_TRAILERS {
         trailers.remove(name);
     }
     forwarded::remove(trailers, forwarded::is_told);

@@ -14,13 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
 use super::http1::Broken;
-use super::http1::client::{Link, Upload};
+use super::http1::client::{self, Link};
 use super::http1::endpoint::{self, Http1};
 
 /// The body of a client's request.
 pub(super) enum ClientBody {
     Empty,
-    Http1(Upload),
+    Http1(client::Body),
     Http2(Incoming),
 }
 

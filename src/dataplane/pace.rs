@@ -15,7 +15,7 @@ use super::wire::Wire;
 /// How HTTP/2 begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client's connection does, below HTTP. (Shared within one thread; hyper asks for more.)
+/// What a client's connection does, below HTTP. (Shared within one thread; hyper asks for more, over HTTP/2.)
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// Times that something came.
@@ -38,7 +38,7 @@ pub(super) struct Pace {
     is_handed_on: AtomicBool,
 }
 
-/// What a client of HTTP/1 is told whose head is late. While hyper reads the head, nobody else can answer.
+/// What a client of HTTP/1 is told whose head is late, by whoever lets go of its wire.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\
     proxy-status: switchback; error=http_request_error\r\n\r\n";
 
@@ -88,6 +88,8 @@ pub(super) struct Vigil {
     was_busy: bool,
     /// Requests that have come.
     asked: u32,
+    /// Whether somebody still reads a body, perhaps behind its answer.
+    is_read: bool,
 }
 
 /// In which version of HTTP a client begins.
@@ -191,6 +193,14 @@ impl Paced {
         if self.ahead.is_empty() { self.wire.poll_maybe_readable(cx) } else { Poll::Ready(()) }
     }
 
+    /// Says that nothing more comes, as far as closing does not say so: over TLS it could be anybody who closes.
+    pub(super) fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match &mut self.wire {
+            Wire::Plain(_) => Poll::Ready(Ok(())),
+            Wire::Tls(_) => Pin::new(&mut self.wire).poll_shutdown(cx),
+        }
+    }
+
     /// Whether the client sends nothing more, and this is kept back.
     pub(super) fn has_ended(&self) -> bool {
         self.pace.has_ended.load(Relaxed)
@@ -201,8 +211,7 @@ impl Paced {
         self.ahead = bytes.to_vec();
     }
 
-    /// Keeps the client's end to itself while an answer is under way: hyper would take it for the end of all. Over HTTP/2
-    /// it is.
+    /// Keeps the client's end to itself while an answer is under way: it may wait for that. Over HTTP/2 it is the end of all.
     fn keeps_end(&self) -> bool {
         self.in_flight.load(Relaxed) > 0 && !self.pace.is_http2() && !self.pace.is_handed_on.load(Relaxed)
     }
@@ -243,6 +252,7 @@ impl Vigil {
             behind: Duration::ZERO,
             was_busy: false,
             asked: 0,
+            is_read: false,
         }
     }
 
@@ -250,6 +260,11 @@ impl Vigil {
     pub(super) const fn note_asked(&mut self, asked: u32) {
         self.was_busy |= asked != self.asked;
         self.asked = asked;
+    }
+
+    /// Somebody still reads a body, or nobody does: what comes of one is no other request's.
+    pub(super) const fn note_read(&mut self, is_read: bool) {
+        self.is_read = is_read;
     }
 
     /// Since when it is waited for what is waited for.
@@ -274,6 +289,9 @@ impl Vigil {
             For::Another
         } else if pace.is_http2() {
             // Bytes are no sign of a request here: they may be pings, or drops of a head that never ends.
+            For::Another
+        } else if came && self.is_read {
+            self.waits_for = For::Nothing;
             For::Another
         } else if came {
             For::Head

@@ -261,7 +261,7 @@ fn locate(core: &Rc<Core>, client: &Client, request: &Request<ClientBody>) -> Re
     if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > client.limits.uri_bytes) {
         return Err(Cause::UriTooLong);
     }
-    // Of HTTP/1 hyper has seen to it.
+    // Over HTTP/1 whoever reads heads has seen to it.
     if request.headers().len() > client.limits.headers {
         return Err(Cause::HeadTooLarge);
     }

@@ -1,9 +1,10 @@
-use std::io::{IoSlice, Result};
+use std::io::{ErrorKind, IoSlice, Result};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
@@ -55,6 +56,15 @@ impl Wire {
         }
     }
 
+    /// The same, and the kernel is asked.
+    pub(super) fn is_surely_quiet(&self) -> bool {
+        match self {
+            Wire::Plain(socket) => socket.is_surely_quiet(),
+            // What has come may be none of ours.
+            Wire::Tls(_) => true,
+        }
+    }
+
     /// Waits until something may have come.
     pub(super) fn poll_maybe_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
@@ -66,14 +76,30 @@ impl Wire {
 }
 
 impl Socket {
+    /// A byte that has come is read: whoever finds one has no use for the rest.
     fn is_quiet(&self) -> bool {
-        // No system call is made: what is asked for is what the runtime knows.
+        // A system call is made only where the runtime says that there may be something.
+        let mut one = [0];
         let came = match self {
-            Socket::Tcp(stream) => stream.try_io(Interest::READABLE, || Ok(())),
-            Socket::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+            Socket::Tcp(stream) => stream.try_read(&mut one),
+            Socket::Unix(stream) => stream.try_read(&mut one),
         };
-        came.is_err()
+        is_nothing(&came)
     }
+
+    /// The same, and the kernel is asked.
+    fn is_surely_quiet(&self) -> bool {
+        let mut one = [MaybeUninit::uninit()];
+        let socket = match self {
+            Socket::Tcp(stream) => SockRef::from(stream),
+            Socket::Unix(stream) => SockRef::from(stream),
+        };
+        is_nothing(&socket.peek(&mut one))
+    }
+}
+
+fn is_nothing(came: &Result<usize>) -> bool {
+    came.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 impl AsyncRead for Wire {

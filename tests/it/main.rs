@@ -28,6 +28,7 @@ mod hedging;
 mod helios;
 mod help;
 mod holds;
+mod http1;
 mod interop;
 mod judge;
 mod kubernetes;

@@ -203,6 +203,17 @@ pub(in crate::dataplane) enum Fresh {
     Since(Micros),
 }
 
+impl Lease {
+    /// Whether its endpoint has not closed it, as far as the kernel knows.
+    pub(in crate::dataplane) fn is_surely_open(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_surely_open(),
+            // It is read all the time.
+            Self::Http2(_) => true,
+        }
+    }
+}
+
 impl Drop for Stream {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get() - 1);

@@ -6,7 +6,7 @@ use httparse::{EMPTY_HEADER, Status};
 
 use super::broken::Broken;
 
-/// What is left of an answer's body.
+/// What is left of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     Nothing,
@@ -39,9 +39,9 @@ pub(super) enum Piece {
 /// Fields behind a body, …
 const MOST_TRAILERS: usize = 100;
 /// … and bytes of them.
-const MOST_TRAILER_BYTES: usize = 64 << 10;
+const MOST_TRAILER_BYTES: usize = 16 << 10;
 /// The size of a chunk, and what extends it.
-const MOST_SIZE: usize = 4 << 10;
+const MOST_SIZE: usize = 256;
 
 impl Left {
     /// Takes the next piece off what has come.
@@ -60,12 +60,12 @@ impl Left {
             };
             match *next {
                 Next::Size => match httparse::parse_chunk_size(came) {
-                    Ok(Status::Complete((length, size))) => {
+                    Ok(Status::Complete((length, size))) if is_size(&came[..length]) => {
                         came.advance(length);
                         *next = if size == 0 { Next::Trailers } else { Next::Data(size) };
                     }
                     Ok(Status::Partial) if came.len() < MOST_SIZE => return Ok(Piece::More),
-                    Ok(Status::Partial) | Err(_) => return Err(Broken::Malformed),
+                    Ok(_) | Err(_) => return Err(Broken::Malformed),
                 },
                 Next::Data(size) => {
                     let piece = split(came, size);
@@ -129,6 +129,13 @@ impl Left {
     }
 
     fn take_trailers(&mut self, came: &mut Bytes) -> Result<Piece, Broken> {
+        // Those that come in drops are not read anew with each of them.
+        let ends = |at: usize| matches!(came[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]);
+        let is_whole = matches!(came[..], [b'\n', ..] | [b'\r', b'\n', ..])
+            || memchr::memchr_iter(b'\n', came).any(ends);
+        if !is_whole && came.len() < MOST_TRAILER_BYTES {
+            return Ok(Piece::More);
+        }
         let mut fields = [EMPTY_HEADER; MOST_TRAILERS];
         let (length, trailers) = match httparse::parse_headers(came, &mut fields) {
             Ok(Status::Complete((length, fields))) => (length, trailers(fields)?),
@@ -223,6 +230,12 @@ fn number(value: &HeaderValue, before: Option<u64>) -> Result<u64, Broken> {
         said = Some(number);
     }
     said.ok_or(Broken::Malformed)
+}
+
+/// Whether this line says how long a chunk is: with a digit at least, and without what others take for its end (RFC 9112,
+/// section 7.1.1).
+fn is_size(line: &[u8]) -> bool {
+    line[0].is_ascii_hexdigit() && !line[..line.len() - 2].contains(&b'\n')
 }
 
 fn split(came: &mut Bytes, most: u64) -> Bytes {
@@ -324,9 +337,18 @@ mod tests {
 
     #[test]
     fn what_is_no_chunk_is_none() {
-        for wrong in
-            ["x\r\n", "5\nhello\r\n", "1\r\nab\r\n", "1\r\na\n0\r\n\r\n", "fffffffffffffffff\r\n", "\r\n"]
-        {
+        for wrong in [
+            "x\r\n",
+            "5\nhello\r\n",
+            "1\r\nab\r\n",
+            "1\r\na\n0\r\n\r\n",
+            "fffffffffffffffff\r\n",
+            "\r\n\r\n",
+            ";a\r\n\r\n",
+            "5\r\nhello\r\n\r\n\r\n",
+            "2;\nxx\r\n05\r\n0\r\n\r\n",
+            "\r\n",
+        ] {
             assert!(read(Left::Chunks(Next::Size), &[wrong]).is_err(), "{wrong:?}");
         }
         let long = format!("1;{}", "a".repeat(MOST_SIZE));

@@ -9,6 +9,7 @@ use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use super::super::body::BodyError;
+use super::super::room::Room;
 use super::broken::Broken;
 
 /// What is left to be sent of a message. Its head is put into an outbox, where what stands between the pieces of its body is
@@ -16,6 +17,7 @@ use super::broken::Broken;
 pub(super) struct Outgoing<B> {
     /// Absent once there is nothing to come of it.
     body: Option<B>,
+    is_begun: bool,
     length: Length,
     /// Of what has been put into the outbox, so much has gone.
     written: usize,
@@ -23,6 +25,8 @@ pub(super) struct Outgoing<B> {
     piece: Bytes,
     /// … and behind the piece.
     behind: &'static [u8],
+    /// Why no more comes.
+    broken: Option<Broken>,
 }
 
 /// How much is still to come of a body.
@@ -45,17 +49,21 @@ pub(super) enum Trailers {
 
 const CHUNK_ENDS: &[u8] = b"\r\n";
 const CHUNK_AND_BODY_END: &[u8] = b"\r\n0\r\n\r\n";
+/// A piece of up to so many bytes is copied, …
+const SMALL: usize = 4 << 10;
+/// … and so many together.
+const MOST_JOINED: usize = 12 << 10;
 /// Of an outbox, room for so much is kept.
-const KEPT: usize = 4 << 10;
+const KEPT: usize = 16 << 10;
 
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Outgoing<B> {
     pub(super) const fn new(body: Option<B>, length: Length) -> Self {
-        Self { body, length, written: 0, piece: Bytes::new(), behind: &[] }
+        Self { body, is_begun: false, length, written: 0, piece: Bytes::new(), behind: &[], broken: None }
     }
 
     /// A body follows what is in the outbox.
     pub(super) fn begin(&mut self, body: B, length: Length) {
-        (self.body, self.length) = (Some(body), length);
+        (self.body, self.is_begun, self.length) = (Some(body), false, length);
     }
 
     /// Sends on, to the end; notes whether a byte has left.
@@ -65,22 +73,48 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Outgoing<B> {
         wire: &mut W,
         outbox: &mut Vec<u8>,
         has_sent: &mut bool,
+        room: &Room,
     ) -> Poll<Result<(), Broken>> {
+        let mut waits = false;
         loop {
-            // What comes next goes along with the head, if it is there.
-            let has_room = self.piece.is_empty() && self.behind.is_empty();
-            let is_whole = has_room && self.poll_body(cx, outbox)?.is_ready();
+            // Small pieces go along with what is before them, if they are there.
+            while !waits && self.piece.is_empty() && self.behind.is_empty() && self.length != Length::Nothing
+            {
+                match self.poll_body(cx, outbox) {
+                    Poll::Ready(Ok(())) => self.join(outbox),
+                    Poll::Ready(Err(broken)) => (self.broken, self.length) = (Some(broken), Length::Nothing),
+                    Poll::Pending => waits = true,
+                }
+            }
             if self.is_empty(outbox) {
                 ready!(Pin::new(&mut *wire).poll_flush(cx))?;
-                if !is_whole {
-                    return Poll::Pending;
-                }
-                self.body = None;
-                return Poll::Ready(Ok(()));
+                return match self.broken.take() {
+                    // What came before has been passed on.
+                    Some(broken) => Poll::Ready(Err(broken)),
+                    None if waits => Poll::Pending,
+                    None => Poll::Ready(Ok(())),
+                };
             }
             ready!(self.poll_write(cx, wire, outbox))?;
             *has_sent = true;
+            if self.piece.is_empty() {
+                room.take_back_piece(mem::take(&mut self.piece));
+            }
         }
+    }
+
+    /// Puts a small piece behind what is in the outbox.
+    fn join(&mut self, outbox: &mut Vec<u8>) {
+        if self.piece.len() <= SMALL && outbox.len() <= MOST_JOINED {
+            outbox.extend_from_slice(&self.piece);
+            outbox.extend_from_slice(self.behind);
+            (self.piece, self.behind) = (Bytes::new(), &[]);
+        }
+    }
+
+    /// It is over, and nothing is kept of it.
+    pub(super) fn finish(&mut self) {
+        self.body = None;
     }
 
     /// All that is left, in another place.
@@ -90,17 +124,16 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Outgoing<B> {
 
     /// The body, if nothing of it was taken.
     pub(super) fn take_back(&mut self) -> Option<B> {
-        let is_whole = self.piece.is_empty() && self.behind.is_empty();
-        self.body.take().filter(|_| is_whole)
+        self.body.take().filter(|_| !self.is_begun)
     }
 
-    /// Puts together what comes next; nothing is left to be sent if that is nothing.
+    /// Puts together what comes next.
     fn poll_body(&mut self, cx: &mut Context<'_>, outbox: &mut Vec<u8>) -> Poll<Result<(), Broken>> {
         loop {
-            let Some(body) = self.body.as_mut().filter(|_| self.length != Length::Nothing) else {
-                return Poll::Ready(Ok(()));
-            };
-            let frame = match ready!(Pin::new(body).poll_frame(cx)) {
+            let Some(body) = &mut self.body else { return Poll::Ready(Err(Broken::Closed)) };
+            let frame = ready!(Pin::new(body).poll_frame(cx));
+            self.is_begun = true;
+            let frame = match frame {
                 Some(frame) => frame?,
                 None => return Poll::Ready(self.end(outbox, None)),
             };
@@ -174,10 +207,6 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Outgoing<B> {
         self.behind = &self.behind[gone - of_head - of_piece..];
         if self.written == outbox.len() {
             (self.written, *outbox) = (0, emptied(mem::take(outbox)));
-        }
-        if self.piece.is_empty() {
-            // Where it was read to is let go.
-            self.piece = Bytes::new();
         }
         Poll::Ready(Ok(()))
     }

@@ -2,11 +2,12 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::super::core::Core;
 use super::super::pace::Paced;
+use super::super::room::Room;
 use super::super::wire::Wire;
 use super::broken::Broken;
 use super::framing::{Left, Piece};
@@ -27,8 +28,6 @@ pub(super) trait Readable: AsyncRead + Unpin {
 
 /// Where so much comes for certain, it is read to where it stays.
 const LONG: u64 = 16 << 10;
-/// And so much at once at most.
-const MOST_PIECE: u64 = 64 << 10;
 
 impl<W: Readable> Source<W> {
     pub(super) const fn new(wire: W) -> Self {
@@ -47,6 +46,10 @@ impl<W: Readable> Source<W> {
             let head = parse(&mut self.came)?;
             if head.is_some() {
                 self.looked_at = 0;
+                if self.came.is_empty() {
+                    // Where it was read to is let go.
+                    self.came = Bytes::new();
+                }
                 return Ok(head);
             }
         }
@@ -88,8 +91,8 @@ impl<W: Readable> Source<W> {
             }
             let run = left.run();
             if self.came.is_empty() && run >= LONG {
-                let most = usize::try_from(run.min(MOST_PIECE)).unwrap_or(usize::MAX);
-                let piece = ready!(self.poll_piece(cx, most))?;
+                let most = usize::try_from(run).unwrap_or(usize::MAX);
+                let piece = ready!(self.poll_piece(cx, &core.room, most))?;
                 if piece.is_empty() {
                     return Poll::Ready(Err(Broken::Closed));
                 }
@@ -105,12 +108,16 @@ impl<W: Readable> Source<W> {
     }
 
     /// Reads up to so many bytes to where they stay. Empty at the end.
-    fn poll_piece(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>, room: &Room, most: usize) -> Poll<io::Result<Bytes>> {
         // Room is made when there is something to read.
         ready!(self.wire.poll_maybe_readable(cx));
-        let mut piece = BytesMut::with_capacity(most);
-        ready!(pin!(self.wire.read_buf(&mut piece)).poll(cx))?;
-        Poll::Ready(Ok(piece.freeze()))
+        let mut place = room.piece();
+        let polled = pin!(self.wire.read_buf(&mut (&mut place).limit(most))).poll(cx);
+        if polled.is_pending() {
+            room.put_back(place);
+            return Poll::Pending;
+        }
+        polled.map_ok(|_| place.freeze())
     }
 }
 

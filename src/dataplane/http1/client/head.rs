@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::SizeHint;
 use httparse::{Header, Status};
 
+use super::super::super::core::Core;
 use super::super::super::room::Room;
 use super::super::framing::{Left, Next, Said};
 use super::super::outgoing::{Length, Trailers, write_fields};
@@ -33,6 +34,8 @@ pub(super) struct Terms {
     /// Whether it is a HEAD, whose answer has no body.
     pub(super) is_head: bool,
     pub(super) takes_trailers: bool,
+    /// Whether the client has said that it asks for nothing more.
+    pub(super) is_last: bool,
 }
 
 /// Why a head is no request's.
@@ -48,7 +51,7 @@ const USUAL_FIELDS: usize = 100;
 
 impl Terms {
     pub(super) const NONE: Self =
-        Self { persists: true, is_http10: false, is_head: false, takes_trailers: false };
+        Self { persists: true, is_http10: false, is_head: false, takes_trailers: false, is_last: false };
 }
 
 impl Fault {
@@ -163,6 +166,7 @@ impl Facts {
             is_http10,
             is_head: *request.method() == Method::HEAD,
             takes_trailers: self.takes_trailers,
+            is_last: persists == Some(false),
         };
         let expects_word = self.expects_word && !is_http10 && left != Left::Nothing;
         Ok(Head { request, left, terms, expects_word, wants_more: self.wants_more && !is_http10 })
@@ -170,13 +174,7 @@ impl Facts {
 }
 
 /// Writes the head of an answer, and tells how long its body is. `persists` says whether the connection stays open behind it.
-pub(super) fn write(
-    out: &mut Vec<u8>,
-    head: &Parts,
-    size: &SizeHint,
-    terms: Terms,
-    date: impl FnOnce() -> String,
-) -> Length {
+pub(super) fn write(out: &mut Vec<u8>, head: &Parts, size: &SizeHint, terms: Terms, core: &Core) -> Length {
     let status = head.status;
     out.extend_from_slice(if terms.is_http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(status.as_str().as_bytes());
@@ -200,7 +198,7 @@ pub(super) fn write(
     write_fields(out, fields);
     if !has_date {
         out.extend_from_slice(b"date: ");
-        out.extend_from_slice(date().as_bytes());
+        core.write_date(out);
         out.extend_from_slice(b"\r\n");
     }
     let length = length(out, size, terms, has_none);

@@ -17,7 +17,7 @@ pub(in crate::dataplane) struct Link(Rc<Shared>);
 
 struct Shared {
     ends: RefCell<Ends>,
-    body: Cell<Body>,
+    progress: Cell<Progress>,
     /// Who serves, while somebody reads a body, …
     server: Cell<Option<Waker>>,
     /// … and who reads it.
@@ -36,7 +36,7 @@ pub(super) struct Ends {
 
 /// What has become of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(super) enum Progress {
     /// All of it has been read.
     Whole,
     /// Somebody reads it, or may.
@@ -55,7 +55,7 @@ impl Link {
             Ends { source: Source::new(wire), outbox: Vec::new(), expects_word: false, switches: None };
         Self(Rc::new(Shared {
             ends: ends.into(),
-            body: Cell::new(Body::Whole),
+            progress: Cell::new(Progress::Whole),
             server: Cell::default(),
             reader: Cell::default(),
         }))
@@ -80,15 +80,24 @@ impl Link {
     }
 
     /// What has become of a request's body.
-    pub(super) fn body(&self) -> Body {
-        self.0.body.get()
+    pub(super) fn progress(&self) -> Progress {
+        self.0.progress.get()
     }
 
-    /// Notes it. Whoever is not told by itself is called.
-    pub(super) fn set_body(&self, body: Body) {
-        self.0.body.set(body);
-        let waits = if body == Body::Cut { &self.0.reader } else { &self.0.server };
-        waits.take().map(Waker::wake);
+    pub(super) fn set(&self, progress: Progress) {
+        self.0.progress.set(progress);
+    }
+
+    /// Nobody wants what is left of it.
+    pub(super) fn leave(&self, left: Left) {
+        self.set(Progress::Unwanted(left));
+        self.0.server.take().map(Waker::wake);
+    }
+
+    /// Nothing more of it is read by whoever reads it.
+    pub(super) fn cut(&self) {
+        self.set(Progress::Cut);
+        self.call_reader();
     }
 
     /// Waits to be called as the one who serves.
@@ -101,9 +110,14 @@ impl Link {
         self.0.reader.set(Some(cx.waker().clone()));
     }
 
-    /// Whoever serves has something to do.
-    pub(super) fn call_server(&self) {
-        self.0.server.take().map(Waker::wake);
+    /// Whoever serves has something to do, unless it is who calls.
+    pub(super) fn call_server(&self, cx: &Context<'_>) {
+        self.0.server.take().filter(|server| !server.will_wake(cx.waker())).map(Waker::wake);
+    }
+
+    /// Whoever reads a body is to look again.
+    pub(super) fn call_reader(&self) {
+        self.0.reader.take().map(Waker::wake);
     }
 }
 

@@ -1,10 +1,10 @@
 //! Requests of a client, one behind the other.
 
+mod body;
 mod head;
 mod link;
 mod served;
-mod upload;
 
+pub(in crate::dataplane) use body::Body;
 pub(in crate::dataplane) use link::Link;
-pub(in crate::dataplane) use served::{Bounds, Served};
-pub(in crate::dataplane) use upload::Upload;
+pub(in crate::dataplane) use served::{HeadBounds, Served};

@@ -15,16 +15,16 @@ use super::super::super::pace::Paced;
 use super::super::broken::Broken;
 use super::super::framing::Left;
 use super::super::outgoing::{Length, Outgoing};
+use super::body::Body;
 use super::head::{self, Fault, Head, Terms};
-use super::link::{Body, Ends, Link};
-use super::upload::Upload;
+use super::link::{Ends, Link, Progress};
 use crate::model::Cause;
 
 /// A client's connection that is being served: requests are answered one behind the other.
 pub(in crate::dataplane) struct Served<F> {
     link: Link,
     core: Rc<Core>,
-    bounds: Bounds,
+    bounds: HeadBounds,
     state: State,
     /// What answers the request in flight. Its place is the same for all of them.
     answering: Pin<Box<Option<F>>>,
@@ -38,7 +38,7 @@ pub(in crate::dataplane) struct Served<F> {
 
 /// What a head may have.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::dataplane) struct Bounds {
+pub(in crate::dataplane) struct HeadBounds {
     pub(in crate::dataplane) bytes: usize,
     pub(in crate::dataplane) fields: usize,
 }
@@ -55,8 +55,10 @@ enum State {
     Switch,
     /// Until nobody reads the request's body any more.
     Upload,
-    /// Until the client has been told that nothing more comes.
+    /// Until the client has been told that nothing more comes, and has heard it.
     Close,
+    /// The same, but whether it has heard need not be waited for.
+    Leave,
     Ended,
 }
 
@@ -64,7 +66,7 @@ enum State {
 const MOST_UNWANTED: u64 = 64 << 10;
 
 impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
-    pub(in crate::dataplane) fn new(wire: Paced, core: Rc<Core>, bounds: Bounds) -> Self {
+    pub(in crate::dataplane) fn new(wire: Paced, core: Rc<Core>, bounds: HeadBounds) -> Self {
         Self {
             link: Link::new(wire),
             core,
@@ -91,6 +93,7 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
                 State::Answer | State::Switch => ready!(self.poll_answer(cx)),
                 State::Upload => ready!(self.poll_upload(cx)),
                 State::Close => ready!(self.poll_close(cx)),
+                State::Leave => ready!(self.poll_leave(cx)),
                 State::Ended => return Poll::Ready(()),
             };
             match polled {
@@ -150,7 +153,7 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
         let body = if left == Left::Nothing && !wants_more {
             ClientBody::Empty
         } else {
-            ClientBody::Http1(Upload::new(self.link.clone(), self.core.clone(), left))
+            ClientBody::Http1(Body::new(self.link.clone(), self.core.clone(), left))
         };
         self.answering.set(Some(answers(request.map(|()| body))));
         Poll::Ready(Ok(State::Asked))
@@ -164,8 +167,9 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
             Poll::Ready(Ok(answer)) => answer,
             Poll::Ready(Err(never)) => match never {},
             Poll::Pending => {
+                let says_something = !self.link.borrow_mut().outbox.is_empty();
                 // The client may have to be told to go on.
-                if let Poll::Ready(Err(broken)) = self.poll_send(cx) {
+                if says_something && let Poll::Ready(Err(broken)) = self.poll_send(cx) {
                     return Poll::Ready(Err(broken));
                 }
                 return self.poll_gone(cx).map(Err);
@@ -180,11 +184,14 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
         let status = head.status;
         let mut ends = self.link.borrow_mut();
         // Who has an answer need not be told to go on; nor can anybody know whether it does.
-        let never_told = mem::take(&mut ends.expects_word) && self.link.body() != Body::Whole;
-        self.terms.persists &= !self.ends && !never_told;
-        let core = &self.core;
-        let date = || core.clock.wall().http_date();
-        let length = head::write(&mut ends.outbox, &head, &body.size_hint(), self.terms, date);
+        let never_told = mem::take(&mut ends.expects_word) && self.link.progress() != Progress::Whole;
+        let never_ends = match self.link.progress() {
+            Progress::Whole | Progress::Read => false,
+            Progress::Unwanted(left) => !is_short(left),
+            Progress::Broken | Progress::Cut => true,
+        };
+        self.terms.persists &= !self.ends && !never_told && !never_ends;
+        let length = head::write(&mut ends.outbox, &head, &body.size_hint(), self.terms, &self.core);
         self.terms.persists &= length != Length::UntilClosed;
         drop(ends);
         self.outgoing.begin(body, length);
@@ -194,11 +201,14 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, Broken>> {
         match self.poll_send(cx) {
-            Poll::Ready(Ok(())) => {}
+            // What it held is let go before anything else is done.
+            Poll::Ready(Ok(())) => self.outgoing.finish(),
             Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
             Poll::Pending => return self.poll_gone(cx).map(Err),
         }
         if self.state != State::Switch {
+            // That the client sends nothing more was kept back while there was an answer.
+            self.link.call_reader();
             return Poll::Ready(Ok(State::Upload));
         }
         if let Some(waits) = self.link.borrow_mut().switches.take() {
@@ -210,28 +220,33 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
 
     /// Waits until the request's body is over, too, and then for the next request.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, Broken>> {
-        let is_whole = match self.link.body() {
-            Body::Whole => true,
-            Body::Broken | Body::Cut => false,
-            Body::Read => {
+        let is_whole = match self.link.progress() {
+            Progress::Whole => true,
+            Progress::Broken | Progress::Cut => false,
+            Progress::Read => {
                 self.link.server_waits(cx);
                 return Poll::Pending;
             }
-            Body::Unwanted(left) => self.terms.persists && self.hear(cx, left),
+            Progress::Unwanted(left) => self.terms.persists && self.hear(cx, left),
         };
-        self.link.set_body(Body::Whole);
+        self.link.set(Progress::Whole);
         let persists = is_whole && self.terms.persists && !self.ends && !self.has_left;
-        Poll::Ready(Ok(if persists { State::Head } else { State::Close }))
+        // Whoever has said so sends nothing more that would be answered by a reset.
+        let is_last = is_whole && self.terms.is_last && self.link.borrow_mut().source.came.is_empty();
+        Poll::Ready(Ok(match (persists, is_last) {
+            (true, _) => State::Head,
+            (false, true) => State::Leave,
+            (false, false) => State::Close,
+        }))
     }
 
-    /// Reads a body that nobody wants, if all of it has come; what is in chunks may be more than it seems.
+    /// Reads a body that nobody wants, if all of it has come.
     fn hear(&self, cx: &mut Context<'_>, mut left: Left) -> bool {
         let source = &mut self.link.borrow_mut().source;
-        let is_short = matches!(left, Left::Exactly(length) if length <= MOST_UNWANTED);
-        while is_short && left != Left::Nothing {
+        while is_short(left) && left != Left::Nothing {
             let Poll::Ready(Ok(_)) = source.poll_body(cx, &self.core, &mut left) else { return false };
         }
-        is_short
+        left == Left::Nothing
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, Broken>> {
@@ -240,20 +255,25 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
         Poll::Ready(Ok(State::Ended))
     }
 
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, Broken>> {
+        ready!(self.link.borrow_mut().source.wire.poll_leave(cx))?;
+        Poll::Ready(Ok(State::Ended))
+    }
+
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let Ends { source, outbox, .. } = &mut *self.link.borrow_mut();
-        self.outgoing.poll(cx, &mut source.wire, outbox, &mut false)
+        self.outgoing.poll(cx, &mut source.wire, outbox, &mut false, &self.core.room)
     }
 
     /// Waits until the client breaks off. That it sends nothing more is no such thing: it may wait for its answer.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        if self.link.body() == Body::Read {
+        if self.link.progress() == Progress::Read {
             // Who reads the body reads all that comes.
             self.link.server_waits(cx);
             return Poll::Pending;
         }
         let ends = &mut *self.link.borrow_mut();
-        if self.has_left || self.link.body() != Body::Whole || !ends.source.came.is_empty() {
+        if self.has_left || self.link.progress() != Progress::Whole || !ends.source.came.is_empty() {
             return Poll::Pending;
         }
         match ready!(ends.source.poll_more(cx, &self.core)) {
@@ -270,10 +290,15 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
 impl<F> Drop for Served<F> {
     fn drop(&mut self) {
         // Who reads a body would wait for more of it for ever.
-        if self.link.body() == Body::Read {
-            self.link.set_body(Body::Cut);
+        if self.link.progress() == Progress::Read {
+            self.link.cut();
         }
     }
+}
+
+/// Whether a body that nobody wants may be read to come to what is behind it. What is in chunks may be more than it seems.
+fn is_short(left: Left) -> bool {
+    matches!(left, Left::Nothing) || matches!(left, Left::Exactly(length) if length <= MOST_UNWANTED)
 }
 
 /// Tells a client why what it has sent is no request.

@@ -1,8 +1,9 @@
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::{Method, Response, StatusCode};
+use tokio::task::yield_now;
 
 use super::super::super::body::RequestBody;
 use super::super::super::core::Core;
@@ -20,6 +21,8 @@ pub(in crate::dataplane) struct Asked {
     outgoing: Outgoing<RequestBody>,
     /// Why no more of it can be sent. An answer may have come before.
     failed: Option<Broken>,
+    /// Until the runtime has been told what has come.
+    told: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 /// Why there is no answer, and the body if no byte of the request has left.
@@ -35,14 +38,14 @@ impl Asked {
         method: &Method,
         outgoing: Outgoing<RequestBody>,
     ) -> Self {
-        Self { connection, core, is_head: *method == Method::HEAD, outgoing, failed: None }
+        Self { connection, core, is_head: *method == Method::HEAD, outgoing, failed: None, told: None }
     }
 
     /// Sends what can be sent. That it cannot be is told by who reads.
     fn poll_send(&mut self, cx: &mut Context<'_>) {
         let connection = &mut *self.connection.borrow_mut();
         if connection.is_sending
-            && let Poll::Ready(Err(broken)) = connection.poll_send(cx, &mut self.outgoing)
+            && let Poll::Ready(Err(broken)) = connection.poll_send(cx, &self.core.room, &mut self.outgoing)
         {
             (connection.is_sending, connection.persists) = (false, false);
             self.failed = Some(broken);
@@ -66,9 +69,13 @@ impl Asked {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Ok(false)) => return Poll::Ready(Err(Broken::Closed)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => {
-                    return self.failed.take().map_or(Poll::Pending, |broken| Poll::Ready(Err(broken)));
+                Poll::Pending if self.failed.is_some() => {
+                    // An answer may have come, and nobody have been told of it: that is waited for.
+                    let told = self.told.get_or_insert_with(|| Box::pin(yield_now()));
+                    ready!(told.as_mut().poll(cx));
+                    return Poll::Ready(Err(self.failed.take().unwrap_or(Broken::Closed)));
                 }
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
@@ -84,7 +91,7 @@ impl Asked {
             }
             drop(connection);
             // It has answered early. Who reads the answer may not ask for more of it before it has sent all of the request.
-            self.connection.go_on(self.outgoing.take());
+            self.connection.go_on(self.core.clone(), self.outgoing.take());
         } else {
             drop(connection);
         }

@@ -64,6 +64,10 @@ impl http_body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
+        if this.left == Left::Nothing {
+            // Its connection may be another's by now.
+            return Poll::Ready(None);
+        }
         let polled = ready!(this.poll_piece(cx));
         if polled.is_err() {
             this.connection.borrow_mut().persists = false;

@@ -14,6 +14,7 @@ use crate::model::Cause;
 
 use super::super::super::body::RequestBody;
 use super::super::super::core::Core;
+use super::super::super::room::Room;
 use super::super::super::wire::Wire;
 use super::super::broken::Broken;
 use super::super::framing::content_length;
@@ -93,7 +94,7 @@ impl Http1 {
     }
 
     /// Sends the rest while somebody else reads the answer. Where one of them breaks off, the other does.
-    pub(super) fn go_on(&self, mut outgoing: Outgoing<RequestBody>) {
+    pub(super) fn go_on(&self, core: Rc<Core>, mut outgoing: Outgoing<RequestBody>) {
         let connection = self.clone();
         tokio::task::spawn_local(async move {
             let sent = poll_fn(|cx| {
@@ -102,7 +103,7 @@ impl Http1 {
                     return Poll::Ready(Err(Broken::Closed));
                 }
                 connection.sender = Some(cx.waker().clone());
-                connection.poll_send(cx, &mut outgoing)
+                connection.poll_send(cx, &core.room, &mut outgoing)
             });
             let sent = sent.await;
             // Whoever carries the answer may be about to hear that the client has gone, which says more.
@@ -114,8 +115,16 @@ impl Http1 {
             if matches!(sent, Err(Broken::Body(_))) {
                 connection.is_cut = true;
                 connection.reader.take().map(Waker::wake);
+                // The endpoint need not wait for the rest, either.
+                let mut nobody = Context::from_waker(Waker::noop());
+                let _ = Pin::new(&mut connection.source.wire).poll_shutdown(&mut nobody);
             }
         });
+    }
+
+    /// The same, and the kernel is asked whether something has come: what cannot be asked again is not risked on a guess.
+    pub(in crate::dataplane) fn is_surely_open(&self) -> bool {
+        self.borrow_mut().source.wire.is_surely_quiet()
     }
 
     pub(super) fn borrow_mut(&self) -> RefMut<'_, Connection> {
@@ -128,12 +137,26 @@ impl Connection {
     pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
+        room: &Room,
         outgoing: &mut Outgoing<RequestBody>,
     ) -> Poll<Result<(), Broken>> {
         let Self { source, outbox, has_sent, is_sending, .. } = self;
-        let sent = outgoing.poll(cx, &mut source.wire, outbox, has_sent);
-        *is_sending = sent.is_pending();
+        let sent = outgoing.poll(cx, &mut source.wire, outbox, has_sent, room);
+        if sent.is_ready() {
+            outgoing.finish();
+        }
+        *is_sending = !matches!(sent, Poll::Ready(Ok(())));
         sent
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // An endpoint that speaks TLS is told that nothing is missing, where that is so.
+        if !self.is_sending && !self.is_reading && matches!(self.source.wire, Wire::Tls(_)) {
+            let mut nobody = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut self.source.wire).poll_shutdown(&mut nobody);
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use super::super::super::core::Core;
 use super::super::broken::Broken;
 use super::super::framing::{Left, Piece};
-use super::link::{Body, Link};
+use super::link::{Link, Progress};
 
 /// The body of a client's request, read by whoever wants it.
-pub(in crate::dataplane) struct Upload {
+pub(in crate::dataplane) struct Body {
     link: Link,
     core: Rc<Core>,
     left: Left,
@@ -23,9 +23,9 @@ pub(in crate::dataplane) struct Upload {
 /// How a client is told that it may send its body (RFC 9110, section 15.2.1).
 const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-impl Upload {
+impl Body {
     pub(super) fn new(link: Link, core: Rc<Core>, left: Left) -> Self {
-        link.set_body(if left == Left::Nothing { Body::Whole } else { Body::Read });
+        link.set(if left == Left::Nothing { Progress::Whole } else { Progress::Read });
         Self { link, core, left, is_broken: false }
     }
 
@@ -37,47 +37,46 @@ impl Upload {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Broken>> {
-        if self.is_broken || self.left == Left::Nothing {
-            return Poll::Ready(Ok(Piece::End));
-        }
-        if self.link.body() == Body::Cut {
+        if self.is_broken || self.link.progress() == Progress::Cut {
             self.is_broken = true;
             return Poll::Ready(Err(Broken::Closed));
         }
         let ends = &mut *self.link.borrow_mut();
         if mem::take(&mut ends.expects_word) && ends.source.came.is_empty() {
             ends.outbox.extend_from_slice(GO_ON);
-            self.link.call_server();
+            self.link.call_server(cx);
         }
+        let had_ended = ends.source.wire.has_ended();
         let polled = ends.source.poll_body(cx, &self.core, &mut self.left);
         match &polled {
-            Poll::Ready(Ok(_)) if self.left == Left::Nothing => self.link.set_body(Body::Whole),
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(_)) if self.left != Left::Nothing => return polled,
+            Poll::Ready(Ok(_)) => self.link.set(Progress::Whole),
             Poll::Ready(Err(_)) => {
                 self.is_broken = true;
-                self.link.set_body(Body::Broken);
+                self.link.set(Progress::Broken);
             }
             Poll::Pending => {
                 self.link.reader_waits(cx);
-                // What follows of it that the client sends nothing more is for who serves.
-                if ends.source.wire.has_ended() {
-                    self.link.call_server();
+                if had_ended || !ends.source.wire.has_ended() {
+                    return polled;
                 }
+                // What follows of it that the client sends nothing more is for who serves.
             }
         }
+        self.link.call_server(cx);
         polled
     }
 }
 
-impl Drop for Upload {
+impl Drop for Body {
     fn drop(&mut self) {
         if self.left != Left::Nothing && !self.is_broken {
-            self.link.set_body(Body::Unwanted(self.left));
+            self.link.leave(self.left);
         }
     }
 }
 
-impl http_body::Body for Upload {
+impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Broken;
 
