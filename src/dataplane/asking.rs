@@ -24,10 +24,7 @@ use super::upgrade::Upgrade;
 
 /// A request that is to be sent to an endpoint, perhaps twice.
 pub(super) struct Asking {
-    /// What is sent next; absent while it is under way and must not be sent again.
-    request: Option<Request<RequestBody>>,
-    /// Whether only its head is still here.
-    is_under_way: bool,
+    request: Stage,
     origin: Origin,
     /// Whether it is a HEAD, whose answer has no body.
     pub(super) is_head: bool,
@@ -53,6 +50,16 @@ const AT_HAND: u64 = 16 << 10;
 pub(super) enum Marked {
     Safe,
     No,
+}
+
+/// How far it is.
+enum Stage {
+    /// This is sent next.
+    Ready(Request<RequestBody>),
+    /// It is being sent, and must not be sent again; its head is still here.
+    UnderWay(Request<RequestBody>),
+    /// The same, and nothing of it is here.
+    Gone,
 }
 
 /// Where a request's body comes from.
@@ -92,11 +99,10 @@ impl Asking {
         let is_safe = marked == Marked::Safe || request.method().is_safe() && request.body().is_end_stream();
         let is_idempotent = marked == Marked::Safe || is_idempotent(request.method());
         if request.body().is_end_stream() {
-            let request = Some(request.map(|_| RequestBody::Empty));
+            let request = Stage::Ready(request.map(|_| RequestBody::Empty));
             let origin = Origin::NoBody;
             return Self {
                 request,
-                is_under_way: false,
                 origin,
                 is_head,
                 version,
@@ -114,10 +120,9 @@ impl Asking {
                 source.again().unwrap_or(RequestBody::Empty)
             });
             let origin = kept.map_or(Origin::NoBody, Origin::Kept);
-            let request = Some(request);
+            let request = Stage::Ready(request);
             return Self {
                 request,
-                is_under_way: false,
                 origin,
                 is_head,
                 version,
@@ -132,19 +137,8 @@ impl Asking {
         let request = request.map(|incoming| {
             RequestBody::Streamed(Coming::new(incoming, core, in_flight.upload()), fate.clone())
         });
-        let (request, origin) = (Some(request), Origin::Once(fate));
-        Self {
-            request,
-            is_under_way: false,
-            origin,
-            is_head,
-            version,
-            size,
-            is_safe,
-            is_idempotent,
-            upgrade,
-            passing,
-        }
+        let (request, origin) = (Stage::Ready(request), Origin::Once(fate));
+        Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade, passing }
     }
 
     /// The same for a second try at the same time, before the first is sent; `None` if being asked changes something.
@@ -158,28 +152,17 @@ impl Asking {
             Origin::Once(_) => return None,
         };
         let Self { is_head, version, size, is_safe, is_idempotent, .. } = *self;
-        let request = Some(copy(self.request.as_ref()?));
+        let request = Stage::Ready(copy(self.request.ready()?));
         let passing = self.passing.clone();
-        Some(Self {
-            request,
-            is_under_way: false,
-            origin,
-            is_head,
-            version,
-            size,
-            is_safe,
-            is_idempotent,
-            upgrade: None,
-            passing,
-        })
+        Some(Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade: None, passing })
     }
 
     /// Makes a twin ready to be sent while the first may still be; `false` if the client has not sent all of its body, or
     /// more than is kept.
     pub(super) fn is_all_there(&mut self) -> bool {
         match (&self.origin, &mut self.request) {
-            (Origin::NoBody, request) => request.is_some(),
-            (Origin::Kept(kept), Some(request)) => match kept.beside() {
+            (Origin::NoBody, request) => matches!(request, Stage::Ready(_)),
+            (Origin::Kept(kept), Stage::Ready(request)) => match kept.beside() {
                 Some(body) => {
                     *request.body_mut() = body;
                     true
@@ -196,7 +179,7 @@ impl Asking {
             Origin::NoBody | Origin::Once(_) => true,
             Origin::Kept(kept) => kept.is_whole(),
         };
-        is_whole && self.request.is_some() && !self.is_under_way
+        is_whole && matches!(self.request, Stage::Ready(_))
     }
 
     /// Whether it can be sent again when it has been sent.
@@ -214,7 +197,7 @@ impl Asking {
         side: &SideConfig,
     ) -> Result<impl Future<Output = Result<Response<EndpointBody>, Unanswered>> + use<>, Cause> {
         let broken = self.broken().unwrap_or(Cause::ClientBody);
-        let Some(mut request) = self.request.take().filter(|_| !self.is_under_way) else {
+        let Stage::Ready(mut request) = mem::replace(&mut self.request, Stage::Gone) else {
             return Err(broken);
         };
         if let Origin::Kept(kept) = &self.origin
@@ -240,7 +223,7 @@ impl Asking {
             Lease::Http1(connection) => {
                 let body = mem::replace(request.body_mut(), RequestBody::Empty);
                 let asked = connection.ask(core, &request, body)?;
-                (self.request, self.is_under_way) = (Some(request), !is_repeatable);
+                self.request = if is_repeatable { Stage::Ready(request) } else { Stage::UnderWay(request) };
                 let answered = asked.map_ok(|answer| answer.map(EndpointBody::Http1));
                 Ok(Either::Left(answered.map_err(Unanswered::from)))
             }
@@ -248,7 +231,7 @@ impl Asking {
                 let mut sender = stream.sender();
                 let sent = if is_repeatable {
                     // With a copy at hand the request itself need not come back if it was not sent.
-                    self.request = Some(copy(&request));
+                    self.request = Stage::Ready(copy(&request));
                     self.forget_connect();
                     Either::Left(sender.send_request(request).map_err(Unanswered::from))
                 } else {
@@ -262,7 +245,7 @@ impl Asking {
     /// What is kept is as it was before it was put into this endpoint's words.
     fn forget_connect(&mut self) {
         if self.upgrade.is_some()
-            && let Some(kept) = &mut self.request
+            && let Stage::Ready(kept) = &mut self.request
             && kept.method() == Method::CONNECT
         {
             *kept.method_mut() = Method::GET;
@@ -271,7 +254,7 @@ impl Asking {
 
     /// Tells whoever is asked next how long the caller of a gRPC method will still wait.
     pub(super) fn set_grpc_timeout(&mut self, left: Duration) {
-        if let Some(request) = &mut self.request
+        if let Stage::Ready(request) = &mut self.request
             && let Ok(value) = HeaderValue::try_from(grpc_timeout_value(left))
         {
             request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
@@ -280,7 +263,10 @@ impl Asking {
 
     /// The head, if it is still here. It is not asked again.
     pub(super) fn take_headers(&mut self) -> Option<HeaderMap> {
-        self.request.as_mut().map(|request| mem::take(request.headers_mut()))
+        match &mut self.request {
+            Stage::Ready(request) | Stage::UnderWay(request) => Some(mem::take(request.headers_mut())),
+            Stage::Gone => None,
+        }
     }
 
     /// Whether endpoints that speak this have to allow an extended CONNECT.
@@ -288,7 +274,7 @@ impl Asking {
         let has_body = !matches!(self.origin, Origin::NoBody);
         self.upgrade
             .as_ref()
-            .zip(self.request.as_ref())
+            .zip(self.request.ready())
             .is_some_and(|(upgrade, request)| upgrade.needs_connect(protocol, request, has_body))
     }
 
@@ -332,17 +318,21 @@ impl Asking {
     /// Says why there is no answer, and takes the request back if it was not sent.
     pub(super) fn explain(&mut self, unanswered: Unanswered) -> Cause {
         let Unanswered { cause, unsent } = unanswered;
-        match unsent {
-            None => {}
-            Some(Unsent::Request(request)) => self.request = Some(*request),
-            Some(Unsent::Body(body)) => {
-                if let Some(request) = &mut self.request {
-                    *request.body_mut() = body;
-                }
-                self.is_under_way = false;
+        self.request = match (unsent, mem::replace(&mut self.request, Stage::Gone)) {
+            (Some(Unsent::Request(request)), _) => Stage::Ready(*request),
+            (Some(Unsent::Body(body)), Stage::UnderWay(mut request)) => {
+                *request.body_mut() = body;
+                Stage::Ready(request)
             }
-        }
+            (_, stage) => stage,
+        };
         self.broken().unwrap_or(cause)
+    }
+}
+
+impl Stage {
+    const fn ready(&self) -> Option<&Request<RequestBody>> {
+        if let Self::Ready(request) = self { Some(request) } else { None }
     }
 }
 

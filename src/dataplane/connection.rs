@@ -131,10 +131,7 @@ impl Watched<'_> {
                         continue; // it waited for something else when it began to
                     }
                     if may_rest && now < ends {
-                        match serving.rest() {
-                            Some(wire) => return Poll::Ready(Some(wire)),
-                            None => continue,
-                        }
+                        return Poll::Ready(serving.rest());
                     }
                     if waits_for == For::Nothing {
                         continue;
@@ -146,7 +143,7 @@ impl Watched<'_> {
                     serving.end_gracefully();
                     continue;
                 }
-                // Whoever does so need not be said goodbye to; and one that does not hear a goodbye, and asks on, is not told twice.
+                // Whoever does so need not be said goodbye to.
                 if client.requests.are_mostly_cancelled(cancelled) {
                     core.refuse(Cause::RapidReset);
                     return Poll::Ready(None);

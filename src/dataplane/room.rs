@@ -38,12 +38,12 @@ impl Room {
         if read.len() > SMALL {
             return Bytes::copy_from_slice(read);
         }
-        let mut shelf = self.shelf.borrow_mut();
-        if shelf.capacity() < read.len() {
-            *shelf = BytesMut::with_capacity(SHELF);
+        let mut free = self.shelf.borrow_mut();
+        if free.capacity() < read.len() {
+            *free = BytesMut::with_capacity(SHELF);
         }
-        shelf.extend_from_slice(read);
-        shelf.split().freeze()
+        free.extend_from_slice(read);
+        free.split().freeze()
     }
 
     /// A place for a piece of a long body.
@@ -101,7 +101,7 @@ mod tests {
     fn the_place_of_a_piece_is_used_again_once_all_of_it_has_gone() {
         let room = Room::default();
         let mut place = room.piece();
-        place.extend_from_slice(&[1; PIECE]);
+        place.extend_from_slice(&vec![1; PIECE]);
         let (mut piece, at) = (place.freeze(), room.pieces.borrow().len());
         let first = piece.as_ptr();
         let held = piece.split_to(10);
@@ -119,11 +119,11 @@ mod tests {
         let room = Room::default();
         let mut head = room.head();
         head.insert("a", "b".parse().unwrap());
-        let had = head.capacity();
+        let room_before = head.capacity();
         room.take_back(head);
         room.take_back(HeaderMap::with_capacity(1_000));
         let again = room.head();
-        assert_eq!((again.len(), again.capacity()), (0, had));
+        assert_eq!((again.len(), again.capacity()), (0, room_before));
         assert_eq!(room.heads.borrow().len(), 0, "what is large is let go");
     }
 }

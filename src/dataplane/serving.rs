@@ -22,10 +22,6 @@ use super::pace::{Paced, Speaks};
 use super::streams::Streams;
 
 /// What serves a connection.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all of them are of HTTP/1, and have a place of their own"
-)]
 pub(super) enum Serving<S: HttpService<Incoming>> {
     /// It is not known yet in which version the client begins.
     Begins(Paced),

@@ -15,5 +15,8 @@ mod broken;
 mod framing;
 mod outgoing;
 mod source;
+mod wakers;
 
 pub(super) use broken::Broken;
+
+use wakers::wake;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::super::super::pace::Paced;
 use super::super::framing::Left;
 use super::super::source::Source;
+use super::super::wake;
 
 /// A client's connection, between who serves it and who reads a request's body.
 #[derive(Clone)]
@@ -91,7 +92,7 @@ impl Link {
     /// Nobody wants what is left of it.
     pub(super) fn leave(&self, left: Left) {
         self.set(Progress::Unwanted(left));
-        self.0.server.take().map(Waker::wake);
+        wake(self.0.server.take());
     }
 
     /// Nothing more of it is read by whoever reads it.
@@ -112,12 +113,12 @@ impl Link {
 
     /// Whoever serves has something to do, unless it is who calls.
     pub(super) fn call_server(&self, cx: &Context<'_>) {
-        self.0.server.take().filter(|server| !server.will_wake(cx.waker())).map(Waker::wake);
+        wake(self.0.server.take().filter(|server| !server.will_wake(cx.waker())));
     }
 
     /// Whoever reads a body is to look again.
     pub(super) fn call_reader(&self) {
-        self.0.reader.take().map(Waker::wake);
+        wake(self.0.reader.take());
     }
 }
 

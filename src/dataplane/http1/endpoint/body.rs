@@ -1,6 +1,6 @@
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -8,6 +8,7 @@ use http_body::{Frame, SizeHint};
 use super::super::super::core::Core;
 use super::super::broken::Broken;
 use super::super::framing::{Left, Piece};
+use super::super::wake;
 use super::connection::Http1;
 
 /// The body of an endpoint's answer. While it has not ended its connection cannot carry another request.
@@ -53,7 +54,7 @@ impl Drop for Body {
         if self.left != Left::Nothing {
             let mut connection = self.connection.borrow_mut();
             connection.is_cut = true;
-            connection.sender.take().map(Waker::wake);
+            wake(connection.sender.take());
         }
     }
 }

@@ -20,6 +20,7 @@ use super::super::broken::Broken;
 use super::super::framing::content_length;
 use super::super::outgoing::{Length, Outgoing, Trailers};
 use super::super::source::Source;
+use super::super::wake;
 use super::asked::Asked;
 use super::head;
 
@@ -27,6 +28,10 @@ use super::head;
 #[derive(Clone)]
 pub(in crate::dataplane) struct Http1(Rc<RefCell<Connection>>);
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the connection, and they come in all mixes"
+)]
 pub(super) struct Connection {
     pub(super) source: Source<Wire>,
     /// What is to be sent of heads, and where bodies are put together.
@@ -114,7 +119,7 @@ impl Http1 {
             // That nothing more can be sent does not keep an answer from coming.
             if matches!(sent, Err(Broken::Body(_))) {
                 connection.is_cut = true;
-                connection.reader.take().map(Waker::wake);
+                wake(connection.reader.take());
                 // The endpoint need not wait for the rest, either.
                 let mut nobody = Context::from_waker(Waker::noop());
                 let _ = Pin::new(&mut connection.source.wire).poll_shutdown(&mut nobody);
