@@ -61,27 +61,34 @@ const FIRST_REQUEST: Duration = Duration::from_millis(200);
 const RESTS_AFTER: Duration = Duration::from_secs(1);
 
 /// Serves one connection until the client, a limit, or a drain ends it.
-pub(super) async fn run(core: Rc<Core>, protocols: Rc<Protocols>, wire: Wire, client: Client) {
+///
+/// What it needs is put together before it is a future: of an `async fn` each argument would be kept twice, as long as the
+/// connection lasts.
+pub(super) fn run(
+    core: Rc<Core>,
+    protocols: Rc<Protocols>,
+    wire: Wire,
+    client: Client,
+) -> impl Future<Output = ()> {
     core.keep_beating();
     let (wire, seen) = Paced::new(wire, client.requests.in_flight.clone());
-    let ListenerLimits { head, idle, stalled, slowest, .. } = client.limits;
-    let mut watched = Watched {
-        vigil: Vigil::new(Patience { head, idle, stalled, slowest }, core.now()),
-        place: Place::of_connection(core.clone()),
-        seen,
-        seat: core.drain.sit(),
-    };
+    let ListenerLimits { head, idle, stalled, slowest, .. } = *client.limits;
+    let vigil = Vigil::new(Patience { head, idle, stalled, slowest }, core.now());
+    let place = Place::of_connection(core.clone());
     let mut open = Some(wire);
-    while let Some(wire) = open {
-        // What serves is large, and is not kept while there is nothing to serve.
-        open = Box::pin(watched.serve(&core, &protocols, &client, wire)).await;
-        if let Some(wire) = &mut open {
-            watched.rest(&core, wire).await;
+    async move {
+        let mut watched = Watched { vigil, place, seen, seat: core.drain.sit() };
+        while let Some(wire) = open.take() {
+            // What serves is large, and is not kept while there is nothing to serve.
+            open = Box::pin(watched.serve(&core, &protocols, &client, wire)).await;
+            if let Some(wire) = &mut open {
+                watched.rest(&core, wire).await;
+            }
         }
+        watched.seen.hand_on();
+        drop(watched);
+        core.keep_beating();
     }
-    watched.seen.hand_on();
-    drop(watched);
-    core.keep_beating();
 }
 
 /// A connection, and what is waited for on it.
@@ -102,7 +109,7 @@ impl Watched<'_> {
         wire: Paced,
     ) -> Option<Paced> {
         let Self { vigil, place, seen, seat } = self;
-        let ListenerLimits { requests, cancelled, streams, .. } = client.limits;
+        let ListenerLimits { requests, cancelled, streams, .. } = *client.limits;
         let mut serving = Serving::Begins(wire);
         let mut called = false;
         let mut patience: Option<Pin<Box<Sleep>>> = None;

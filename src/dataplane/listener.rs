@@ -37,7 +37,7 @@ pub(super) struct Door {
     pub(super) index: usize,
     /// How TLS is spoken, if it is.
     pub(super) acceptor: Option<Arc<Acceptor>>,
-    pub(super) limits: ListenerLimits,
+    pub(super) limits: Rc<ListenerLimits>,
     /// Whose connections begin with where they come from.
     pub(super) told_by: Rc<Peers>,
     /// Proxies that are believed when they say where a request comes from.
@@ -120,7 +120,8 @@ impl Door {
         let is_told = self.told_by.has(origin.address());
         if self.acceptor.is_none() && !is_told {
             let Some(admitted) = self.admit(origin, admitted) else { return };
-            let client = Client::new(self.index, origin, Tls::No, None, self.limits, &self.trusted, admitted);
+            let client =
+                Client::new(self.index, origin, Tls::No, None, &self.limits, &self.trusted, admitted);
             let (core, protocols) = (self.core.clone(), self.protocols.clone());
             tokio::task::spawn_local(connection::run(core, protocols, Wire::Plain(socket), client));
         } else {
@@ -165,7 +166,7 @@ impl Door {
             }
         };
         drop(seat);
-        let client = Client::new(self.index, origin, tls, caller, *limits, &self.trusted, admitted);
+        let client = Client::new(self.index, origin, tls, caller, limits, &self.trusted, admitted);
         connection::run(core.clone(), self.protocols.clone(), wire, client).await;
     }
 }

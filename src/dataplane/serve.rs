@@ -35,7 +35,7 @@ pub(super) struct Client {
     pub(super) listener: usize,
     origin: Origin,
     pub(super) requests: Rc<Requests>,
-    pub(super) limits: ListenerLimits,
+    pub(super) limits: Rc<ListenerLimits>,
     pub(super) forwarded: Forwarded,
 }
 
@@ -135,14 +135,14 @@ impl Client {
         origin: Origin,
         tls: Tls,
         caller: Option<HeaderValue>,
-        limits: ListenerLimits,
+        limits: &Rc<ListenerLimits>,
         trusted: &Rc<Peers>,
         admitted: Admitted,
     ) -> Self {
         let proto = if tls == Tls::Yes { "https" } else { "http" };
         let forwarded = Forwarded::new(origin.address(), proto, caller, trusted);
         let requests = Rc::new(Requests { _admitted: admitted, ..Requests::default() });
-        Self { listener, origin, requests, limits, forwarded }
+        Self { listener, origin, requests, limits: limits.clone(), forwarded }
     }
 }
 

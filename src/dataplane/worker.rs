@@ -93,7 +93,7 @@ async fn run(seed: WorkerSeed) {
                     core: core.clone(),
                     protocols: Rc::new(Protocols::new(&core, &config.limits)),
                     index: place,
-                    limits: config.limits,
+                    limits: config.limits.into(),
                     acceptor: config.tls.clone(),
                     told_by: config.told_by.clone().into(),
                     trusted: config.trusted.clone().into(),
