@@ -90,8 +90,8 @@
 //!   configuration, equal to another by its settings, and renews itself in place. So a new certificate is no new
 //!   configuration, and a configuration that says the same keeps connections and pools.
 //! - *Where a long body is read to is what the last one was passed on from*: the place that was used last is in the core's cache.
-//! - *A connection whose client is silent for a second is taken apart* (`connection.rs`): its socket is all that is kept. What hyper
-//!   reads and writes with takes twelve times as much, and is made anew when it is needed.
+//! - *A connection whose client is silent for a second is taken apart* (`connection.rs`): its socket is all that is kept. What serves
+//!   it takes several times as much, and is made anew when it is needed.
 //! - *No huge pages*: they made a quiet proxy five times as large, and requests no cheaper that could be measured.
 //! - *A stall is a question of its own*, and evidence that a tick's cap has kept back counts while requests hang.
 //!   As a kind of failure it was seen after the header timeout only, when clients with a bounded number of

@@ -48,9 +48,9 @@ impl Train {
         forget(&folder, &counts)?;
         for (name, load) in loads() {
             eprintln!("training: {name}");
-            let before = how_many(&counts);
+            let before = counted(&counts)?;
             self.put_under(&counting, &load)?;
-            ensure!(how_many(&counts) > before, "{} has not told what it has counted", counting.display());
+            ensure!(counted(&counts)? != before, "{} has not told what it has counted", counting.display());
         }
         checked(Command::new(merge).arg("merge").arg("-o").arg(&merged).arg(&counts))?;
         // Cargo looks at what the compiler is told, and not into the profile: another one has another name.
@@ -101,9 +101,14 @@ fn forget(folder: &Path, counts: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many programs have told what they have counted.
-fn how_many(counts: &Path) -> usize {
-    fs::read_dir(counts).map_or(0, Iterator::count)
+/// What tells one state of the counts from another: each program adds its own to what is there, or has a file of its own.
+fn counted(counts: &Path) -> anyhow::Result<u64> {
+    let Ok(files) = fs::read_dir(counts) else { return Ok(0) };
+    let mut all = 0;
+    for file in files {
+        all ^= fingerprint(&fs::read(file?.path())?);
+    }
+    Ok(all)
 }
 
 /// The program that merges counts: it has to be of the compiler's own LLVM.
