@@ -193,6 +193,11 @@ impl Paced {
         if self.ahead.is_empty() { self.wire.poll_maybe_readable(cx) } else { Poll::Ready(()) }
     }
 
+    /// Whether nothing has come that nobody has read: to close then resets nothing.
+    pub(super) fn is_bare(&self) -> bool {
+        self.ahead.is_empty() && self.wire.is_bare()
+    }
+
     /// Says that nothing more comes, as far as closing does not say so: over TLS it could be anybody who closes.
     pub(super) fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match &mut self.wire {

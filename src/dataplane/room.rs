@@ -63,7 +63,7 @@ impl Room {
     pub(super) fn take_back_piece(&self, piece: Bytes) {
         if let Ok(mut place) = piece.try_into_mut() {
             place.clear();
-            if place.try_reclaim(PIECE) {
+            if place.try_reclaim(PIECE) && place.capacity() <= 2 * PIECE {
                 self.put_back(place);
             }
         }

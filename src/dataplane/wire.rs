@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
@@ -46,7 +46,7 @@ impl Wire {
             // Beneath TLS there may be something that is none of ours, such as tickets for another session.
             Wire::Tls(stream) => {
                 let (socket, session) = stream.get_ref();
-                if session.wants_read() && socket.is_quiet() {
+                if session.wants_read() && socket.is_untouched() {
                     return true;
                 }
                 let mut one = [MaybeUninit::uninit()];
@@ -65,6 +65,14 @@ impl Wire {
         }
     }
 
+    /// Whether the kernel has nothing that nobody has read, not even the end, or what TLS says to itself.
+    pub(super) fn is_bare(&self) -> bool {
+        match self {
+            Wire::Plain(socket) => socket.is_surely_quiet(),
+            Wire::Tls(stream) => stream.get_ref().0.is_surely_quiet(),
+        }
+    }
+
     /// Waits until something may have come.
     pub(super) fn poll_maybe_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
@@ -76,6 +84,15 @@ impl Wire {
 }
 
 impl Socket {
+    /// Whether the runtime knows of nothing that has come; nothing is read.
+    fn is_untouched(&self) -> bool {
+        let came = match self {
+            Socket::Tcp(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+            Socket::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+        };
+        came.is_err()
+    }
+
     /// A byte that has come is read: whoever finds one has no use for the rest.
     fn is_quiet(&self) -> bool {
         // A system call is made only where the runtime says that there may be something.

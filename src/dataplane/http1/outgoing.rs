@@ -95,7 +95,14 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Outgoing<B> {
                     None => Poll::Ready(Ok(())),
                 };
             }
-            ready!(self.poll_write(cx, wire, outbox))?;
+            let written = self.poll_write(cx, wire, outbox);
+            if written.is_pending()
+                && let Some(broken) = self.broken.take_if(|broken| is_clients(broken))
+            {
+                // What an endpoint does not take need not be waited for.
+                return Poll::Ready(Err(broken));
+            }
+            ready!(written)?;
             *has_sent = true;
             if self.piece.is_empty() {
                 room.take_back_piece(mem::take(&mut self.piece));
@@ -214,6 +221,11 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Outgoing<B> {
     fn is_empty(&self, outbox: &[u8]) -> bool {
         self.written == outbox.len() && self.piece.is_empty() && self.behind.is_empty()
     }
+}
+
+/// Whether it is a request that has broken off: what came of it before is of no use.
+const fn is_clients(broken: &Broken) -> bool {
+    matches!(broken, Broken::Body(BodyError::Client(_) | BodyError::TooLarge | BodyError::Elsewhere))
 }
 
 fn emptied(mut outbox: Vec<u8>) -> Vec<u8> {

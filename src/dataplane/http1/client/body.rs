@@ -81,7 +81,12 @@ impl http_body::Body for Body {
     type Error = Broken;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.get_mut().poll_piece(cx).map(|polled| polled.map(Piece::into_frame).transpose())
+        let this = self.get_mut();
+        if this.left == Left::Nothing && !this.is_broken {
+            // What comes now is another request's.
+            return Poll::Ready(None);
+        }
+        this.poll_piece(cx).map(|polled| polled.map(Piece::into_frame).transpose())
     }
 
     fn is_end_stream(&self) -> bool {

@@ -30,6 +30,8 @@ pub(in crate::dataplane) struct Served<F> {
     answering: Pin<Box<Option<F>>>,
     outgoing: Outgoing<AnswerBody>,
     terms: Terms,
+    /// Whether it is still being told to go on.
+    is_saying: bool,
     /// Whether the client sends nothing more.
     has_left: bool,
     /// Whether this is the last request, or the one before it was.
@@ -75,6 +77,7 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
             answering: Box::pin(None),
             outgoing: Outgoing::new(None, Length::Nothing),
             terms: Terms::NONE,
+            is_saying: false,
             has_left: false,
             ends: false,
         }
@@ -167,10 +170,14 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
             Poll::Ready(Ok(answer)) => answer,
             Poll::Ready(Err(never)) => match never {},
             Poll::Pending => {
-                let says_something = !self.link.borrow_mut().outbox.is_empty();
+                let says_something = self.is_saying || !self.link.borrow_mut().outbox.is_empty();
                 // The client may have to be told to go on.
-                if says_something && let Poll::Ready(Err(broken)) = self.poll_send(cx) {
-                    return Poll::Ready(Err(broken));
+                if says_something {
+                    let said = self.poll_send(cx);
+                    self.is_saying = said.is_pending();
+                    if let Poll::Ready(Err(broken)) = said {
+                        return Poll::Ready(Err(broken));
+                    }
                 }
                 return self.poll_gone(cx).map(Err);
             }
@@ -231,8 +238,9 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
         };
         self.link.set(Progress::Whole);
         let persists = is_whole && self.terms.persists && !self.ends && !self.has_left;
-        // Whoever has said so sends nothing more that would be answered by a reset.
-        let is_last = is_whole && self.terms.is_last && self.link.borrow_mut().source.came.is_empty();
+        // Whoever has said that it asks for nothing more, and has sent nothing more, need not be listened to.
+        let source = &self.link.borrow_mut().source;
+        let is_last = is_whole && self.terms.is_last && source.came.is_empty() && source.wire.is_bare();
         Poll::Ready(Ok(match (persists, is_last) {
             (true, _) => State::Head,
             (false, true) => State::Leave,

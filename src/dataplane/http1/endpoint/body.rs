@@ -71,7 +71,9 @@ impl http_body::Body for Body {
         }
         let polled = ready!(this.poll_piece(cx));
         if polled.is_err() {
-            this.connection.borrow_mut().persists = false;
+            let mut connection = this.connection.borrow_mut();
+            (connection.persists, connection.is_cut) = (false, true);
+            wake(connection.sender.take());
         }
         this.note_end();
         Poll::Ready(polled.map(Piece::into_frame).transpose())

@@ -110,14 +110,14 @@ impl Http1 {
                 connection.sender = Some(cx.waker().clone());
                 connection.poll_send(cx, &core.room, &mut outgoing)
             });
-            let sent = sent.await;
+            // All of it has gone: from here on the connection may be another request's.
+            let Err(broken) = sent.await else { return };
             // Whoever carries the answer may be about to hear that the client has gone, which says more.
             yield_now().await;
             let mut connection = connection.borrow_mut();
-            connection.is_sending = false;
-            connection.persists &= sent.is_ok();
+            (connection.is_sending, connection.persists) = (false, false);
             // That nothing more can be sent does not keep an answer from coming.
-            if matches!(sent, Err(Broken::Body(_))) {
+            if matches!(broken, Broken::Body(_)) {
                 connection.is_cut = true;
                 wake(connection.reader.take());
                 // The endpoint need not wait for the rest, either.
