@@ -76,7 +76,7 @@
 //!   a header.
 //! - *HTTP/1.1 is ours on both legs* (`dataplane/http1`), on [`httparse`] and `http`: whoever asks an endpoint drives its connection
 //!   within the task of the client's, a body is read by whoever wants it, and heads and what is read are put where others were
-//!   before (`dataplane/room.rs`). hyper's tasks and channels took a quarter of a request's instructions, and half of its
+//!   before (`dataplane/room.rs`). hyper's tasks and channels took a quarter of a request's instructions, and a fifth of its
 //!   allocations. HTTP/2 is hyper's and `h2`'s.
 //! - *What a client's connection waits for is looked over once a second*, in a slab of its own: thousands of idle connections
 //!   would make each beat of 25 ms long, and keep an idle worker awake. A `Paced` wire tells what came and
@@ -91,7 +91,7 @@
 //!   configuration, and a configuration that says the same keeps connections and pools.
 //! - *Where a long body is read to is what the last one was passed on from*: the place that was used last is in the core's cache.
 //! - *A connection whose client is silent for a second is taken apart* (`connection.rs`): its socket is all that is kept. What serves
-//!   it takes several times as much, and is made anew when it is needed.
+//!   it is made anew when it is needed.
 //! - *No huge pages*: they made a quiet proxy five times as large, and requests no cheaper that could be measured.
 //! - *A stall is a question of its own*, and evidence that a tick's cap has kept back counts while requests hang.
 //!   As a kind of failure it was seen after the header timeout only, when clients with a bounded number of

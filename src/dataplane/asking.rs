@@ -187,8 +187,7 @@ impl Asking {
         self.is_idempotent && !matches!(self.origin, Origin::Once(_))
     }
 
-    /// Sends it over a connection; what comes of it can be waited for. Where that is safe, a copy stays here to
-    /// be sent again.
+    /// Sends it over a connection; what comes of it can be waited for. Where that is safe, it stays here to be sent again.
     pub(super) fn send(
         &mut self,
         core: &Rc<Core>,

@@ -470,7 +470,7 @@ impl Exchange {
         let on_kubernetes = self.concerned(&attempt);
         let told = self.told(head.status, &head.headers);
         // What an endpoint sends where nothing may be sent is not passed on (RFC 9110, section 6.4.1).
-        let has_body = !self.asking.is_head && !has_no_content(head.status);
+        let has_body = !self.asking.is_head && !headers::has_no_content(head.status);
         self.stream.begin(has_body.then_some(incoming), Some(attempt), lease, told);
         self.stream.follow(self.view.config.streams, on_kubernetes);
         head
@@ -612,8 +612,4 @@ fn put_away(core: &Rc<Core>, body: EndpointBody, attempt: Try, lease: Lease) {
             attempt.give_back(lease);
         }
     });
-}
-
-fn has_no_content(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

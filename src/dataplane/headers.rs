@@ -195,6 +195,11 @@ pub(super) fn answer<B>(response: &mut Response<B>) -> bool {
     is_understood
 }
 
+/// Whether an answer with this status has no body, whatever its head says (RFC 9110, sections 15.3.5 and 15.4.5).
+pub(super) fn has_no_content(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 fn is_chunked_at_most(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");

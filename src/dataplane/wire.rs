@@ -26,19 +26,13 @@ pub(super) enum Socket {
 impl Wire {
     /// Waits until something has come. That may be nothing but what TLS says to itself.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let socket = match self {
-            Wire::Plain(socket) => socket,
-            Wire::Tls(stream) => stream.get_ref().0,
-        };
         // An error is for who reads.
-        match socket {
+        match self.socket() {
             Socket::Tcp(stream) => stream.poll_read_ready(cx).map(|_| ()),
             Socket::Unix(stream) => stream.poll_read_ready(cx).map(|_| ()),
         }
     }
-}
 
-impl Wire {
     /// Whether nothing has come that nobody has read, as far as the runtime has been told.
     pub(super) fn is_quiet(&mut self) -> bool {
         match self {
@@ -67,9 +61,13 @@ impl Wire {
 
     /// Whether the kernel has nothing that nobody has read, not even the end, or what TLS says to itself.
     pub(super) fn is_bare(&self) -> bool {
+        self.socket().is_surely_quiet()
+    }
+
+    fn socket(&self) -> &Socket {
         match self {
-            Wire::Plain(socket) => socket.is_surely_quiet(),
-            Wire::Tls(stream) => stream.get_ref().0.is_surely_quiet(),
+            Wire::Plain(socket) => socket,
+            Wire::Tls(stream) => stream.get_ref().0,
         }
     }
 

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use httparse::{EMPTY_HEADER, Status};
 
+use super::super::headers::has_no_content;
 use super::broken::Broken;
 
 /// What is left of a body.
@@ -197,10 +198,7 @@ impl Said {
 
     /// How long the body of an answer is (RFC 9112, section 6.3).
     pub(super) fn left(&self, is_head: bool, status: StatusCode, version: Version) -> Result<Left, Broken> {
-        let has_none = matches!(
-            status,
-            StatusCode::SWITCHING_PROTOCOLS | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
+        let has_none = status == StatusCode::SWITCHING_PROTOCOLS || has_no_content(status);
         match (self.chunked, self.length) {
             _ if is_head || has_none => Ok(Left::Nothing),
             // HTTP/1.0 knows none: whoever sends it may mean something else (RFC 9112, section 6.1).

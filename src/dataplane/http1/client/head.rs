@@ -8,6 +8,7 @@ use http_body::SizeHint;
 use httparse::{Header, Status};
 
 use super::super::super::core::Core;
+use super::super::super::headers::has_no_content;
 use super::super::super::room::Room;
 use super::super::framing::{Left, Next, Said};
 use super::super::outgoing::{Length, Trailers, write_fields};
@@ -48,6 +49,9 @@ pub(super) enum Fault {
 
 /// Fields for which there is room without asking for it.
 const USUAL_FIELDS: usize = 100;
+
+/// The longest that [`Uri`] takes, in bytes.
+const LONGEST_URI: usize = 65_534;
 
 impl Terms {
     pub(super) const NONE: Self =
@@ -94,7 +98,7 @@ pub(super) fn parse(came: &mut Bytes, most_fields: usize, room: &Room) -> Result
     let (Some(method), Some(path), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(Fault::Malformed);
     };
-    if path.len() > usize::from(u16::MAX) - 1 {
+    if path.len() > LONGEST_URI {
         return Err(Fault::UriTooLong);
     }
     let mut request = Request::new(());
@@ -173,7 +177,7 @@ impl Facts {
     }
 }
 
-/// Writes the head of an answer, and tells how long its body is. `persists` says whether the connection stays open behind it.
+/// Writes the head of an answer, and tells how long its body is.
 pub(super) fn write(out: &mut Vec<u8>, head: &Parts, size: &SizeHint, terms: Terms, core: &Core) -> Length {
     let status = head.status;
     out.extend_from_slice(if terms.is_http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
@@ -182,7 +186,7 @@ pub(super) fn write(out: &mut Vec<u8>, head: &Parts, size: &SizeHint, terms: Ter
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
-    let has_none = switches || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_none = switches || has_no_content(status);
     let mut has_date = false;
     let fields = head.headers.iter().filter(|(name, _)| match **name {
         // How long the body is, is said by who sends it; of an answer to HEAD it is how long it would be.
