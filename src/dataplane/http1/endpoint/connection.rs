@@ -147,10 +147,10 @@ impl Connection {
     ) -> Poll<Result<(), Broken>> {
         let Self { source, outbox, has_sent, is_sending, .. } = self;
         let sent = outgoing.poll(cx, &mut source.wire, outbox, has_sent, room);
-        if sent.is_ready() {
+        *is_sending = !matches!(sent, Poll::Ready(Ok(())));
+        if !*is_sending {
             outgoing.finish();
         }
-        *is_sending = !matches!(sent, Poll::Ready(Ok(())));
         sent
     }
 }
@@ -201,5 +201,27 @@ impl AsyncWrite for Http1 {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.borrow_mut().source.wire).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::super::super::super::wire::Socket;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_of_which_nothing_has_left_is_still_there() {
+        let (near, far) = UnixStream::pair().unwrap();
+        drop(far);
+        let connection = Http1::new(Wire::Plain(Socket::Unix(near)));
+        connection.borrow_mut().outbox.extend_from_slice(b"POST / HTTP/1.1\r\n\r\n");
+        let (room, mut outgoing) =
+            (Room::default(), Outgoing::new(Some(RequestBody::Empty), Length::Nothing));
+        let sent = poll_fn(|cx| connection.borrow_mut().poll_send(cx, &room, &mut outgoing)).await;
+        assert!(matches!(sent, Err(Broken::Io(_))), "{sent:?}");
+        assert!(!connection.borrow_mut().has_sent);
+        assert!(matches!(outgoing.take_back(), Some(RequestBody::Empty)));
     }
 }
