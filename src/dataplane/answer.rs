@@ -20,7 +20,6 @@ use super::exchange::Exchange;
 use super::headers::{self, GRPC_MESSAGE, GRPC_STATUS};
 use super::incoming::EndpointBody;
 use super::lifetime::{Lifetime, Over};
-use super::streams::Next;
 use super::told::{Told, by_trailers};
 
 /// What is sent to a client.
@@ -197,10 +196,8 @@ impl Body for AnswerBody {
             Self::Empty => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Streamed(exchange) => {
-                let Exchange { core, stream, asking, .. } = &mut **exchange;
-                let polled = stream.poll_frame(cx, asking);
-                core.next.set(Some(if polled.is_pending() { Next::Endpoint } else { Next::Client }));
-                polled
+                let Exchange { stream, asking, .. } = &mut **exchange;
+                stream.poll_frame(cx, asking)
             }
         }
     }

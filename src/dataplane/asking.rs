@@ -5,17 +5,15 @@ use std::time::Duration;
 use futures_util::future::{Either, TryFutureExt};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
-use hyper::client::conn::TrySendError;
 
 use crate::config::{Protocol, SideConfig};
 use crate::model::{Cause, Side, grpc_timeout_value};
 
 use super::body::{Bounds, Coming, Fate, Kept, RequestBody};
+use super::broken::{Broken, Unasked};
 use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
-use super::http1::Broken;
-use super::http1::endpoint::Unasked;
 use super::incoming::{ClientBody, EndpointBody};
 use super::rescue::is_idempotent;
 use super::rules::Passing;
@@ -74,13 +72,7 @@ enum Origin {
 /// Why there is no answer, and what has been taken of the request if no byte of it has left.
 pub(super) struct Unanswered {
     cause: Cause,
-    unsent: Option<Unsent>,
-}
-
-/// What has not been sent.
-enum Unsent {
-    Request(Box<Request<RequestBody>>),
-    Body(RequestBody),
+    unsent: Option<RequestBody>,
 }
 
 impl Asking {
@@ -218,37 +210,20 @@ impl Asking {
         if let Some(upgrade) = &mut self.upgrade {
             upgrade.address(&mut request, protocol, has_body)?;
         }
-        match lease {
+        let body = mem::replace(request.body_mut(), RequestBody::Empty);
+        let asked = match lease {
             Lease::Http1(connection) => {
-                let body = mem::replace(request.body_mut(), RequestBody::Empty);
                 let asked = connection.ask(core, &request, body)?;
-                self.request = if is_repeatable { Stage::Ready(request) } else { Stage::UnderWay(request) };
-                let answered = asked.map_ok(|answer| answer.map(EndpointBody::Http1));
-                Ok(Either::Left(answered.map_err(Unanswered::from)))
+                Either::Left(asked.map_ok(|answer| answer.map(EndpointBody::Http1)))
             }
             Lease::Http2(stream) => {
-                let mut sender = stream.sender();
-                let sent = if is_repeatable {
-                    // With a copy at hand the request itself need not come back if it was not sent.
-                    self.request = Stage::Ready(copy(&request));
-                    self.forget_connect();
-                    Either::Left(sender.send_request(request).map_err(Unanswered::from))
-                } else {
-                    Either::Right(sender.try_send_request(request).map_err(Unanswered::from))
-                };
-                Ok(Either::Right(sent.map_ok(|answer| answer.map(EndpointBody::Http2))))
+                let asked = stream.ask(core, &request, body);
+                forget_connect(&mut request);
+                Either::Right(asked.map_ok(|answer| answer.map(EndpointBody::Http2)))
             }
-        }
-    }
-
-    /// What is kept is as it was before it was put into this endpoint's words.
-    fn forget_connect(&mut self) {
-        if self.upgrade.is_some()
-            && let Stage::Ready(kept) = &mut self.request
-            && kept.method() == Method::CONNECT
-        {
-            *kept.method_mut() = Method::GET;
-        }
+        };
+        self.request = if is_repeatable { Stage::Ready(request) } else { Stage::UnderWay(request) };
+        Ok(asked.map_err(Unanswered::from))
     }
 
     /// Tells whoever is asked next how long the caller of a gRPC method will still wait.
@@ -318,8 +293,7 @@ impl Asking {
     pub(super) fn explain(&mut self, unanswered: Unanswered) -> Cause {
         let Unanswered { cause, unsent } = unanswered;
         self.request = match (unsent, mem::replace(&mut self.request, Stage::Gone)) {
-            (Some(Unsent::Request(request)), _) => Stage::Ready(*request),
-            (Some(Unsent::Body(body)), Stage::UnderWay(mut request)) => {
+            (Some(body), Stage::UnderWay(mut request)) => {
                 *request.body_mut() = body;
                 Stage::Ready(request)
             }
@@ -335,6 +309,14 @@ impl Stage {
     }
 }
 
+/// What is kept is as it was before it was put into an endpoint's words.
+fn forget_connect(request: &mut Request<RequestBody>) {
+    if *request.method() == Method::CONNECT {
+        *request.method_mut() = Method::GET;
+        request.extensions_mut().clear();
+    }
+}
+
 /// A copy of a request's head. Its body, if it has one, is read from where the original's is kept.
 fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     let mut copy = Request::new(RequestBody::Empty);
@@ -345,20 +327,6 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     copy
 }
 
-impl From<hyper::Error> for Unanswered {
-    fn from(error: hyper::Error) -> Self {
-        let is_wrong = error.is_parse() || error.is_parse_too_large();
-        Self { cause: if is_wrong { Cause::Protocol } else { Cause::Reset }, unsent: None }
-    }
-}
-
-impl From<TrySendError<Request<RequestBody>>> for Unanswered {
-    fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
-        let unsent = error.take_message().map(|request| Unsent::Request(Box::new(request)));
-        Self { unsent, ..Self::from(error.into_error()) }
-    }
-}
-
 impl From<Unasked> for Unanswered {
     fn from(Unasked { broken, unsent }: Unasked) -> Self {
         let cause = match broken {
@@ -366,6 +334,6 @@ impl From<Unasked> for Unanswered {
             Broken::Body(_) => Cause::ClientBody,
             Broken::Closed | Broken::Io(_) => Cause::Reset,
         };
-        Self { cause, unsent: unsent.map(Unsent::Body) }
+        Self { cause, unsent }
     }
 }

@@ -11,9 +11,10 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::model::{Cause, Micros};
 
+use super::broken::Broken;
 use super::core::Core;
 use super::headers;
-use super::incoming::{ClientBody, IncomingError};
+use super::incoming::ClientBody;
 use super::room::PIECE;
 use super::serve::Upload;
 use super::waits::{Limit, within};
@@ -107,13 +108,13 @@ const MOST_HEARD: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the client's body broke off: {0}")]
-    Client(#[source] Box<IncomingError>),
+    Client(#[source] Box<Broken>),
     #[error("the body is not as long as its head says")]
     Length,
     #[error("the client's body is larger than it may be")]
     TooLarge,
     #[error("the answer broke off: {0}")]
-    Side(#[source] Box<IncomingError>),
+    Side(#[source] Box<Broken>),
     #[error("the answer fell silent")]
     Silent,
     #[error("the stream was closed")]
@@ -130,12 +131,12 @@ impl Coming {
 
 impl Body for Coming {
     type Data = Bytes;
-    type Error = IncomingError;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.is_begun = true;
         let Some((incoming, ..)) = &mut self.incoming else { return Poll::Ready(None) };
         Pin::new(incoming).poll_frame(cx)

@@ -6,11 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
 use tokio::time::{Sleep, sleep};
 
 use crate::config::ListenerLimits;
@@ -19,11 +14,10 @@ use crate::model::Cause;
 use super::core::Core;
 use super::drain::Seat;
 use super::http1::client::HeadBounds;
-use super::incoming::ClientBody;
+use super::http2;
 use super::pace::{For, Pace, Paced, Patience, Vigil};
 use super::serve::{Client, serve};
 use super::serving::Serving;
-use super::streams::Streams;
 use super::waits::{Limit, Place};
 use super::wire::Wire;
 
@@ -33,23 +27,22 @@ const STREAM_WINDOW: u32 = 64 << 10;
 
 /// How connections are served: HTTP/1 or HTTP/2, as the client begins.
 pub(super) struct Protocols {
-    /// Of heads over HTTP/1.
-    pub(super) bounds: HeadBounds,
-    pub(super) http2: http2::Builder<Streams>,
+    pub(super) http1: HeadBounds,
+    pub(super) http2: http2::Bounds,
+    /// How long a client of HTTP/2 may take nothing of an answer.
+    pub(super) stalled: Duration,
 }
 
 impl Protocols {
-    pub(super) fn new(core: &Rc<Core>, limits: &ListenerLimits) -> Self {
-        let bounds = HeadBounds { bytes: limits.header_bytes as usize, fields: limits.headers };
-        let mut http2 = http2::Builder::new(Streams { core: core.clone(), stalled: limits.stalled });
-        http2
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.streams)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(STREAM_WINDOW * limits.streams)
-            .max_header_list_size(limits.header_bytes)
-            .enable_connect_protocol();
-        Self { bounds, http2 }
+    pub(super) const fn new(limits: &ListenerLimits) -> Self {
+        let http1 = HeadBounds { bytes: limits.header_bytes as usize, fields: limits.headers };
+        let http2 = http2::Bounds {
+            streams: limits.streams,
+            window: STREAM_WINDOW,
+            windows: STREAM_WINDOW * limits.streams,
+            head: limits.header_bytes,
+        };
+        Self { http1, http2, stalled: limits.stalled }
     }
 }
 
@@ -116,9 +109,7 @@ impl Watched<'_> {
         poll_fn(|cx| {
             loop {
                 let answers = |request| serve(core, client, request);
-                let service =
-                    || service_fn(move |request: Request<Incoming>| answers(request.map(ClientBody::Http2)));
-                if serving.poll(cx, core, protocols, answers, service).is_ready() {
+                if serving.poll(cx, core, protocols, answers).is_ready() {
                     return Poll::Ready(None);
                 }
                 let in_flight = client.requests.in_flight.load(Relaxed);

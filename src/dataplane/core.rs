@@ -17,7 +17,6 @@ use super::drain::Drain;
 use super::endpoints::Serial;
 use super::room::Room;
 use super::service::Service;
-use super::streams::Next;
 use super::waits::{Expired, Recall, Waits};
 
 /// What is read at once; of an upgraded stream also the most that waits for an end that does not read.
@@ -48,8 +47,6 @@ pub(super) struct Core {
     /// Where what comes is read to: one for all, so that who is quiet takes no room.
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) room: Room,
-    /// Who is to move the stream on that is being looked after, as whoever carries its answer says.
-    pub(super) next: Cell<Option<Next>>,
     recently: Cell<Micros>,
     /// Seconds since 1970, in words.
     date: RefCell<(u64, String)>,
@@ -109,7 +106,6 @@ impl Core {
             access_log,
             scratch: RefCell::new(vec![0; SCRATCH].into()),
             room: Room::default(),
-            next: Cell::new(None),
             recently: Cell::new(clock.micros()),
             date: RefCell::default(),
             subscription: RefCell::new(subscription),
@@ -125,14 +121,19 @@ impl Core {
         }
     }
 
-    /// Writes the time as HTTP does. It is put into words once a second.
+    /// Writes the time as HTTP does.
     pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+        self.with_date(|date| out.extend_from_slice(date));
+    }
+
+    /// The time as HTTP writes it. It is put into words once a second.
+    pub(super) fn with_date(&self, write: impl FnOnce(&[u8])) {
         let wall = self.clock.wall();
         let mut date = self.date.borrow_mut();
         if date.0 != wall.0 / 1_000 {
             *date = (wall.0 / 1_000, wall.http_date());
         }
-        out.extend_from_slice(date.1.as_bytes());
+        write(date.1.as_bytes());
     }
 
     pub(super) fn now(&self) -> Micros {

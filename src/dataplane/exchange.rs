@@ -27,7 +27,6 @@ use super::respond;
 use super::rules::Passing;
 use super::serve::InFlight;
 use super::service::Service;
-use super::streams::Next;
 use super::told::Told;
 use super::trace::Trace;
 use super::upgrade::Upgrade;
@@ -188,7 +187,6 @@ impl Exchange {
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.answered = true;
         }
-        self.core.next.set(Some(Next::Client));
         match answered {
             Ok(head) => Response::from_parts(head, AnswerBody::of(self)),
             Err((cause, side)) => self.problem(cause, side),

@@ -7,63 +7,46 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use super::http1::Broken;
+use super::broken::Broken;
 use super::http1::client::{self, Link};
 use super::http1::endpoint::{self, Http1};
+use super::http2::{self, Duplex};
 
 /// The body of a client's request.
 pub(super) enum ClientBody {
     Empty,
     Http1(client::Body),
-    Http2(Incoming),
+    Http2(http2::Body),
 }
 
 /// The body of an endpoint's answer.
 pub(super) enum EndpointBody {
     Http1(endpoint::Body),
-    Http2(Incoming),
-}
-
-/// Why a body ended before its end.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum IncomingError {
-    #[error(transparent)]
-    Http1(#[from] Broken),
-    #[error(transparent)]
-    Http2(#[from] hyper::Error),
+    Http2(http2::Body),
 }
 
 /// A client's end of a connection or a stream on which both ends agree on another protocol, as soon as it is at hand.
 pub(super) enum ClientEnd {
     Http1(oneshot::Receiver<Link>),
-    Http2(OnUpgrade),
-}
-
-/// The same of an endpoint's.
-pub(super) enum EndpointEnd {
-    Http1(Http1),
-    Http2(OnUpgrade),
+    Http2(oneshot::Receiver<Duplex>),
 }
 
 /// An end that is at hand.
 pub(super) enum Io<T> {
     Http1(T),
-    Http2(TokioIo<Upgraded>),
+    Http2(Duplex),
 }
 
 impl ClientEnd {
     /// The end of whoever asks.
-    pub(super) fn of(request: &mut Request<ClientBody>) -> Option<Self> {
+    pub(super) fn of(request: &Request<ClientBody>) -> Option<Self> {
         match request.body() {
             ClientBody::Empty => None,
             ClientBody::Http1(body) => Some(Self::Http1(body.switch())),
-            ClientBody::Http2(_) => Some(Self::Http2(hyper::upgrade::on(request))),
+            ClientBody::Http2(body) => Some(Self::Http2(body.switch())),
         }
     }
 }
@@ -74,42 +57,30 @@ impl Future for ClientEnd {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Self::Http1(end) => Pin::new(end).poll(cx).map(|end| end.ok().map(Io::Http1)),
-            Self::Http2(end) => {
-                Pin::new(end).poll(cx).map(|end| end.ok().map(|end| Io::Http2(TokioIo::new(end))))
-            }
+            Self::Http2(end) => Pin::new(end).poll(cx).map(|end| end.ok().map(Io::Http2)),
         }
     }
 }
 
-impl EndpointEnd {
+impl Io<Http1> {
     /// The end of whoever has agreed with this answer.
     pub(super) fn of(response: &mut Response<EndpointBody>) -> Self {
-        match response.body() {
+        match response.body_mut() {
             EndpointBody::Http1(body) => Self::Http1(body.switch()),
-            EndpointBody::Http2(_) => Self::Http2(hyper::upgrade::on(response)),
+            EndpointBody::Http2(body) => Self::Http2(body.become_duplex()),
         }
-    }
-
-    pub(super) async fn open(self) -> hyper::Result<Io<Http1>> {
-        Ok(match self {
-            Self::Http1(connection) => Io::Http1(connection),
-            Self::Http2(stream) => Io::Http2(TokioIo::new(stream.await?)),
-        })
     }
 }
 
 impl Body for ClientBody {
     type Data = Bytes;
-    type Error = IncomingError;
+    type Error = Broken;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(IncomingError::Http1),
-            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(IncomingError::Http2),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
@@ -132,19 +103,12 @@ impl Body for ClientBody {
 
 impl Body for EndpointBody {
     type Data = Bytes;
-    type Error = IncomingError;
+    type Error = Broken;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
-            Self::Http1(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|came| came.map(|frame| frame.map_err(IncomingError::Http1))),
-            Self::Http2(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|came| came.map(|frame| frame.map_err(IncomingError::Http2))),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 

@@ -115,8 +115,6 @@ pub(super) async fn run(
             attempt.finish_answered(outcome);
         }
     };
-    // It has said so, and its connection is at hand.
-    let Ok(endpoint) = endpoint.open().await else { return end(attempt, Outcome::Failed(Cause::Truncated)) };
     let until = core.now().after(idle);
     let taken = poll_fn(|cx| match Pin::new(&mut client).poll(cx) {
         Poll::Ready(taken) => Poll::Ready(taken),

@@ -26,7 +26,6 @@ use super::headers::{self, Prepared};
 use super::incoming::{ClientBody, ClientEnd};
 use super::origin::Origin;
 use super::respond;
-use super::streams::Next;
 use super::trace::Trace;
 
 /// The client at the other end of a connection.
@@ -164,8 +163,7 @@ pub(super) fn serve(
     async move {
         Ok(match opened {
             Ok(exchange) => exchange.run().await,
-            Err((in_flight, Refusal { cause, dialect, service })) => {
-                in_flight.core.next.set(Some(Next::Client));
+            Err((_in_flight, Refusal { cause, dialect, service })) => {
                 respond::problem(cause, None, service.as_deref(), is_head, dialect)
             }
         })
@@ -192,7 +190,7 @@ fn open(
     let counts = if choice.why == Why::Forced { Counts::AsTraffic } else { Counts::AsEvidence };
     let mut prepared = headers::prepare(&mut request, &client.forwarded);
     if let Ok(Prepared { upgrade: Some(upgrade), .. }) = &mut prepared {
-        upgrade.goes_on_at(ClientEnd::of(&mut request));
+        upgrade.goes_on_at(ClientEnd::of(&request));
     }
     request.extensions_mut().clear();
     let dialect = prepared.as_ref().map_or(Dialect::Http, |prepared| prepared.dialect);

@@ -2,65 +2,54 @@
 
 use std::convert::Infallible;
 use std::mem;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::rt::bounds::Http2ServerConnExec;
-use hyper::server::conn::http2;
-use hyper::service::HttpService;
-use hyper_util::rt::TokioIo;
+use http::{Request, Response};
 
 use super::answer::AnswerBody;
 use super::connection::Protocols;
 use super::core::Core;
-use super::http1::client::Served;
+use super::http1;
+use super::http2;
 use super::incoming::ClientBody;
 use super::pace::{Paced, Speaks};
-use super::streams::Streams;
 
 /// What serves a connection.
-pub(super) enum Serving<S: HttpService<Incoming>> {
+pub(super) enum Serving<F> {
     /// It is not known yet in which version the client begins.
     Begins(Paced),
-    Http1(Served<S::Future>),
-    Http2(Box<http2::Connection<TokioIo<Paced>, S, Streams>>),
+    Http1(http1::client::Served<F>),
+    Http2(Box<http2::client::Served<F>>),
     /// Nothing: it has ended, or rests.
     Nothing,
 }
 
-impl<S> Serving<S>
-where
-    S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
-    S::Future: 'static,
-    Streams: Http2ServerConnExec<S::Future, AnswerBody>,
-{
-    /// Serves, until the connection ends. `answers` answers a request over HTTP/1, and `service` does so over HTTP/2.
+impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Serving<F> {
+    /// Serves, until the connection ends. `answers` answers a request.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         core: &Rc<Core>,
         protocols: &Protocols,
-        answers: impl Fn(Request<ClientBody>) -> S::Future,
-        service: impl FnOnce() -> S,
+        answers: impl Fn(Request<ClientBody>) -> F,
     ) -> Poll<()> {
         if let Self::Begins(wire) = self {
             let speaks = ready!(wire.poll_begin(cx, &mut core.scratch.borrow_mut()));
             let Self::Begins(wire) = mem::replace(self, Self::Nothing) else { return Poll::Ready(()) };
+            let core = core.clone();
             *self = match speaks {
-                Speaks::Http1 => Self::Http1(Served::new(wire, core.clone(), protocols.bounds)),
+                Speaks::Http1 => Self::Http1(http1::client::Served::new(wire, core, protocols.http1)),
                 Speaks::Http2 => {
-                    Self::Http2(Box::new(protocols.http2.serve_connection(TokioIo::new(wire), service())))
+                    let served = http2::client::Served::new(wire, core, protocols.http2, protocols.stalled);
+                    Self::Http2(Box::new(served))
                 }
                 Speaks::Nothing => Self::Nothing,
             };
         }
         match self {
             Self::Http1(connection) => connection.poll(cx, answers),
-            // How it ends concerns its streams, and each has been counted.
-            Self::Http2(connection) => Pin::new(connection).poll(cx).map(|_| ()),
+            Self::Http2(connection) => connection.poll(cx, answers),
             Self::Begins(_) | Self::Nothing => Poll::Ready(()),
         }
     }
@@ -69,7 +58,7 @@ where
     pub(super) fn end_gracefully(&mut self) {
         match self {
             Self::Http1(connection) => connection.end_gracefully(),
-            Self::Http2(connection) => Pin::new(&mut **connection).graceful_shutdown(),
+            Self::Http2(connection) => connection.end_gracefully(),
             // Who has said nothing, or not enough, is owed no answer.
             Self::Begins(_) | Self::Nothing => *self = Self::Nothing,
         }

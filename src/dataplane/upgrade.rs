@@ -15,7 +15,8 @@ use crate::config::Protocol;
 use crate::model::Cause;
 
 use super::headers;
-use super::incoming::{ClientEnd, EndpointBody, EndpointEnd};
+use super::http1::endpoint::Http1;
+use super::incoming::{ClientEnd, EndpointBody, Io};
 use super::websocket::{self, WEBSOCKET};
 
 /// What a client wants to switch to.
@@ -30,7 +31,7 @@ pub(super) struct Upgrade {
     asked: Asked,
     client: Option<ClientEnd>,
     /// Set when an endpoint has agreed.
-    endpoint: Option<EndpointEnd>,
+    endpoint: Option<Io<Http1>>,
 }
 
 /// What the client speaks.
@@ -52,7 +53,7 @@ enum Asked {
 /// Both ends, when they have agreed.
 pub(super) struct Agreed {
     pub(super) client: ClientEnd,
-    pub(super) endpoint: EndpointEnd,
+    pub(super) endpoint: Io<Http1>,
     pub(super) is_websocket: bool,
     /// Whether the client's connection ends where the stream begins.
     pub(super) takes_connection: bool,
@@ -153,8 +154,8 @@ impl Upgrade {
         let status = response.status();
         let agreed = match self.asked {
             Asked::ByUpgrade => status == StatusCode::SWITCHING_PROTOCOLS,
-            // Of all successes hyper takes this one for a consent, as servers do.
-            Asked::ByConnect => status == StatusCode::OK,
+            // To an extended CONNECT any success is a consent (RFC 8441, section 5).
+            Asked::ByConnect => status.is_success(),
             Asked::Not => false,
         };
         if !agreed {
@@ -168,7 +169,7 @@ impl Upgrade {
         if self.asked == Asked::ByUpgrade && !self.is_proven(response.headers()) {
             return Err(Cause::Protocol);
         }
-        let endpoint = EndpointEnd::of(response);
+        let endpoint = Io::of(response);
         let chosen = response.headers_mut().remove(UPGRADE);
         *response.status_mut() = StatusCode::OK;
         let is_understood = headers::answer(response);

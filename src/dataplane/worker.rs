@@ -91,7 +91,7 @@ async fn run(seed: WorkerSeed) {
             Ok(socket) => {
                 let door = Door {
                     core: core.clone(),
-                    protocols: Rc::new(Protocols::new(&core, &config.limits)),
+                    protocols: Rc::new(Protocols::new(&config.limits)),
                     index: place,
                     limits: config.limits.into(),
                     acceptor: config.tls.clone(),

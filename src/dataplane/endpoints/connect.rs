@@ -1,11 +1,7 @@
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::errno::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
@@ -14,22 +10,19 @@ use tracing::warn;
 
 use crate::model::{Address, Cause};
 
-use super::super::body::RequestBody;
 use super::super::core::Core;
 use super::super::http1::endpoint::Http1;
+use super::super::http2;
+use super::super::http2::endpoint::Http2;
 use super::super::origin::Origin;
 use super::super::waits::{Expired, Limit, within};
 use super::super::wire::{Socket, Wire};
 use super::EndpointState;
-use super::settings::{Settings, UNKNOWN_STREAMS};
 use crate::tls::Connector;
 
-/// What may be under way on one stream that its client has not read yet.
-const HTTP2_STREAM_WINDOW: u32 = 128 << 10;
-/// Room for every stream's: clients that do not read must not keep others from reading.
-const HTTP2_CONNECTION_WINDOW: u32 = HTTP2_STREAM_WINDOW * 100;
-/// The most that the head of an answer may have.
-const HEAD: u32 = 64 << 10;
+/// What is allowed to endpoints that speak HTTP/2. (They open no streams.)
+const BOUNDS: http2::Bounds =
+    http2::Bounds { streams: 0, window: 128 << 10, windows: (128 << 10) * 100, head: 64 << 10 };
 
 /// A connection over which nothing came for so long is probed.
 const PROBED: Duration = Duration::from_secs(15);
@@ -52,33 +45,8 @@ pub(super) async fn http2(
     endpoint: &EndpointState,
     limit: Limit,
     origin: Option<&Origin>,
-) -> Result<(http2::SendRequest<RequestBody>, Rc<Settings>), Cause> {
-    let stream = wire(core, endpoint, limit, origin).await?;
-    let handshake = http2::Builder::new(LocalTasks)
-        .timer(TokioTimer::new())
-        .initial_max_send_streams(UNKNOWN_STREAMS)
-        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
-        .max_header_list_size(HEAD)
-        .handshake(TokioIo::new(stream));
-    let shaken = within(core, limit, handshake).await.map_err(in_words)?;
-    let (sender, connection) = shaken.map_err(|_| Cause::ConnectFailed)?;
-    let settings = Rc::new(Settings::default());
-    let known = settings.clone();
-    tokio::task::spawn_local(async move {
-        let mut connection = pin!(connection);
-        let _ = poll_fn(|cx| {
-            let polled = connection.as_mut().poll(cx);
-            let (allows, most) = (
-                || connection.is_extended_connect_protocol_enabled(),
-                || connection.current_max_send_streams(),
-            );
-            known.learn(cx, allows, most);
-            polled
-        })
-        .await;
-    });
-    Ok((sender, settings))
+) -> Result<Http2, Cause> {
+    wire(core, endpoint, limit, origin).await.map(|wire| Http2::new(core, wire, BOUNDS))
 }
 
 async fn wire(
@@ -187,15 +155,5 @@ pub(super) fn in_words(expired: Expired) -> Cause {
         Expired::Late => Cause::ConnectTimeout,
         Expired::TakenBack => Cause::TakenBack,
         Expired::LetOut => Cause::LetOut,
-    }
-}
-
-/// Runs hyper's own tasks on this worker.
-#[derive(Clone, Copy, Debug)]
-struct LocalTasks;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalTasks {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
     }
 }

@@ -8,7 +8,6 @@ mod balance;
 mod connect;
 mod endpoint;
 mod pool;
-mod settings;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -3,9 +3,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-use hyper::client::conn::http2;
+use http::{HeaderValue, Request};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::config::{Protocol, SideConfig};
 use crate::model::{Cause, Micros};
@@ -13,9 +13,9 @@ use crate::model::{Cause, Micros};
 use super::super::body::RequestBody;
 use super::super::core::Core;
 use super::super::http1::endpoint::Http1;
+use super::super::http2::endpoint::{Asked, Http2};
 use super::super::origin::Origin;
 use super::super::waits::{Expired, Limit, within};
-use super::settings::Settings;
 use super::{EndpointState, connect};
 
 /// One endpoint's connections on one worker.
@@ -43,8 +43,7 @@ struct Idle {
 
 /// An HTTP/2 connection.
 pub(in crate::dataplane) struct Shared {
-    sender: http2::SendRequest<RequestBody>,
-    settings: Rc<Settings>,
+    connection: Http2,
     made: Micros,
     streams: Cell<usize>,
     since: Cell<Micros>,
@@ -63,6 +62,8 @@ pub(in crate::dataplane) struct Stream(Rc<Shared>);
 const MOST_IDLE: usize = 256;
 /// An idle connection is closed so long before its endpoint would do it.
 const SOONER: Duration = Duration::from_secs(1);
+/// An endpoint says how many streams it allows with the first packet of a new connection. It is not waited for any longer.
+const SETTLES: Duration = Duration::from_millis(100);
 /// Streams on one HTTP/2 connection before another is made, where the endpoint allows so many.
 const MOST_STREAMS: usize = 100;
 
@@ -140,10 +141,10 @@ impl Pool {
                     return Ok(Lease::Http2(stream));
                 }
                 let stream = add_shared(open, connect::http2(core, endpoint, limit, None).await?, core.now());
-                let settings = stream.0.settings.clone();
+                let settled = stream.0.connection.settled();
                 // Who waits would crowd onto a connection of which nobody knows yet how many streams it may have.
                 tokio::task::spawn_local(async move {
-                    settings.most_streams_known().await;
+                    let _ = timeout(SETTLES, settled).await;
                     drop(turn);
                 });
                 Ok(Lease::Http2(stream))
@@ -183,7 +184,7 @@ impl Pool {
             }
             Connections::Http2 { open, .. } => open.borrow_mut().retain(|shared| {
                 let busy = shared.streams.get() > 0;
-                !shared.sender.is_closed() && (busy || now.since(shared.since.get()).0 < too_long)
+                shared.connection.is_open() && (busy || now.since(shared.since.get()).0 < too_long)
             }),
         }
     }
@@ -222,18 +223,23 @@ impl Drop for Stream {
 
 impl Stream {
     /// A stream on a connection that nobody shares.
-    fn alone((sender, settings): (http2::SendRequest<RequestBody>, Rc<Settings>), now: Micros) -> Self {
+    fn alone(connection: Http2, now: Micros) -> Self {
         let (streams, since) = (Cell::new(1), Cell::new(now));
-        Self(Rc::new(Shared { sender, settings, made: now, streams, since }))
+        Self(Rc::new(Shared { connection, made: now, streams, since }))
     }
 
-    /// A handle for sending on this connection.
-    pub(in crate::dataplane) fn sender(&self) -> http2::SendRequest<RequestBody> {
-        self.0.sender.clone()
+    /// Begins to ask over it.
+    pub(in crate::dataplane) fn ask(
+        &self,
+        core: &Rc<Core>,
+        request: &Request<RequestBody>,
+        body: RequestBody,
+    ) -> Asked {
+        self.0.connection.ask(core, request, body)
     }
 
     /// Waits until the endpoint allows extended CONNECT. It says so first of all, in its settings: one that has
-    /// not by the time that a connection may take does not speak it.
+    /// said nothing by the time that a connection may take does not speak it.
     pub(in crate::dataplane) async fn allows_connect(
         &self,
         core: &Rc<Core>,
@@ -241,9 +247,9 @@ impl Stream {
     ) -> Result<(), Cause> {
         let time = limit.until.since(core.now());
         let limit = Limit { until: Micros(self.0.made.0 + time.0), ..limit };
-        match within(core, limit, self.0.settings.allow_connect()).await {
-            Ok(()) => Ok(()),
-            Err(Expired::Late) => Err(Cause::Protocol),
+        match within(core, limit, self.0.connection.settled()).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(Expired::Late) => Err(Cause::Protocol),
             Err(Expired::TakenBack) => Err(Cause::TakenBack),
             Err(Expired::LetOut) => Err(Cause::LetOut),
         }
@@ -271,25 +277,20 @@ fn take_idle(idle: &RefCell<Vec<Idle>>, now: Micros, too_long: u64) -> Option<Ht
 
 fn take_stream(open: &RefCell<Vec<Rc<Shared>>>, fresh: Fresh) -> Option<Stream> {
     let mut open = open.borrow_mut();
-    open.retain(|shared| !shared.sender.is_closed());
+    open.retain(|shared| shared.connection.is_open());
     let shared = open.iter().find(|shared| {
         let will_do = match fresh {
             Fresh::Any => true,
             Fresh::Since(since) => shared.made >= since,
         };
-        will_do && shared.streams.get() < shared.settings.most_streams().min(MOST_STREAMS)
+        will_do && shared.streams.get() < shared.connection.most_streams().min(MOST_STREAMS)
     })?;
     shared.streams.set(shared.streams.get() + 1);
     Some(Stream(shared.clone()))
 }
 
-fn add_shared(
-    open: &RefCell<Vec<Rc<Shared>>>,
-    (sender, settings): (http2::SendRequest<RequestBody>, Rc<Settings>),
-    now: Micros,
-) -> Stream {
-    let shared =
-        Rc::new(Shared { sender, settings, made: now, streams: Cell::new(1), since: Cell::new(now) });
-    open.borrow_mut().push(shared.clone());
-    Stream(shared)
+fn add_shared(open: &RefCell<Vec<Rc<Shared>>>, connection: Http2, now: Micros) -> Stream {
+    let stream = Stream::alone(connection, now);
+    open.borrow_mut().push(stream.0.clone());
+    stream
 }

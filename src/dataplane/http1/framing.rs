@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use httparse::{EMPTY_HEADER, Status};
 
+use super::super::broken::Broken;
 use super::super::headers::has_no_content;
-use super::broken::Broken;
 
 /// What is left of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

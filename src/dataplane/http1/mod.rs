@@ -11,12 +11,9 @@
 pub(super) mod client;
 pub(super) mod endpoint;
 
-mod broken;
 mod framing;
 mod outgoing;
 mod source;
 mod wakers;
-
-pub(super) use broken::Broken;
 
 use wakers::wake;

@@ -9,8 +9,8 @@ use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use super::super::body::BodyError;
+use super::super::broken::Broken;
 use super::super::room::Room;
-use super::broken::Broken;
 
 /// What is left to be sent of a message. Its head is put into an outbox, where what stands between the pieces of its body is
 /// put too; the pieces themselves are sent from where they are.

@@ -5,11 +5,11 @@ use std::task::{Context, Poll, ready};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
+use super::super::broken::Broken;
 use super::super::core::Core;
 use super::super::pace::Paced;
 use super::super::room::Room;
 use super::super::wire::Wire;
-use super::broken::Broken;
 use super::framing::{Left, Piece};
 
 /// What comes over a wire.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
+use super::super::super::broken::Broken;
 use super::super::super::core::Core;
-use super::super::broken::Broken;
 use super::super::framing::{Left, Piece};
 use super::link::{Link, Progress};
 

@@ -9,10 +9,10 @@ use http_body::Body as _;
 use tokio::io::AsyncWrite;
 
 use super::super::super::answer::AnswerBody;
+use super::super::super::broken::Broken;
 use super::super::super::core::Core;
 use super::super::super::incoming::ClientBody;
 use super::super::super::pace::Paced;
-use super::super::broken::Broken;
 use super::super::framing::Left;
 use super::super::outgoing::{Length, Outgoing};
 use super::body::Body;

@@ -6,8 +6,8 @@ use http::{Method, Response, StatusCode};
 use tokio::task::yield_now;
 
 use super::super::super::body::RequestBody;
+use super::super::super::broken::{Broken, Unasked};
 use super::super::super::core::Core;
-use super::super::broken::Broken;
 use super::super::outgoing::Outgoing;
 use super::body::Body;
 use super::connection::{Http1, MOST_HEAD};
@@ -23,12 +23,6 @@ pub(in crate::dataplane) struct Asked {
     failed: Option<Broken>,
     /// Until the runtime has been told what has come.
     told: Option<Pin<Box<dyn Future<Output = ()>>>>,
-}
-
-/// Why there is no answer, and the body if no byte of the request has left.
-pub(in crate::dataplane) struct Unasked {
-    pub(in crate::dataplane) broken: Broken,
-    pub(in crate::dataplane) unsent: Option<RequestBody>,
 }
 
 impl Asked {

@@ -5,8 +5,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::super::super::broken::Broken;
 use super::super::super::core::Core;
-use super::super::broken::Broken;
 use super::super::framing::{Left, Piece};
 use super::super::wake;
 use super::connection::Http1;

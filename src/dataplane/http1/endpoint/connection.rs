@@ -13,10 +13,10 @@ use tokio::task::yield_now;
 use crate::model::Cause;
 
 use super::super::super::body::RequestBody;
+use super::super::super::broken::Broken;
 use super::super::super::core::Core;
 use super::super::super::room::Room;
 use super::super::super::wire::Wire;
-use super::super::broken::Broken;
 use super::super::framing::content_length;
 use super::super::outgoing::{Length, Outgoing, Trailers};
 use super::super::source::Source;

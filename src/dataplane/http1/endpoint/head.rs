@@ -4,8 +4,8 @@ use bytes::{Buf, Bytes};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use httparse::{Header, Status};
 
+use super::super::super::broken::Broken;
 use super::super::super::room::Room;
-use super::super::broken::Broken;
 use super::super::framing::{Left, Said};
 use super::super::outgoing::write_fields;
 

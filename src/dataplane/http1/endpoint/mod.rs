@@ -5,6 +5,5 @@ mod body;
 mod connection;
 mod head;
 
-pub(in crate::dataplane) use asked::Unasked;
 pub(in crate::dataplane) use body::Body;
 pub(in crate::dataplane) use connection::Http1;

@@ -1,16 +1,22 @@
 use std::io;
 
-use super::super::body::BodyError;
+use super::body::{BodyError, RequestBody};
 
 /// Why a message, or a connection, ended before its end.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::dataplane) enum Broken {
+pub(super) enum Broken {
     #[error("the connection was closed")]
     Closed,
     #[error("the connection broke off: {0}")]
     Io(#[from] io::Error),
-    #[error("what came is not HTTP/1.1")]
+    #[error("what came is not HTTP")]
     Malformed,
     #[error(transparent)]
     Body(#[from] BodyError),
+}
+
+/// Why there is no answer, and the body if nothing of the request has been looked at.
+pub(super) struct Unasked {
+    pub(super) broken: Broken,
+    pub(super) unsent: Option<RequestBody>,
 }
