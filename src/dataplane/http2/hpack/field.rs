@@ -101,7 +101,7 @@ impl Name {
     pub(super) fn with(self, value: &[u8], keep: impl FnOnce(&[u8]) -> Bytes) -> Entry {
         let field = match &self {
             Self::Method => Method::from_bytes(value).ok().map(Field::Method),
-            Self::Scheme => Scheme::try_from(value).ok().map(Field::Scheme),
+            Self::Scheme => scheme(value),
             Self::Authority => authority(value, keep),
             Self::Path => path(value, keep),
             Self::Protocol => is_token(value).then(|| Field::Protocol(keep(value))),
@@ -123,6 +123,12 @@ impl Name {
             Err(_) => Entry::Wrong(Self::Regular(name)),
         }
     }
+}
+
+/// It begins with a letter (RFC 3986, section 3.1).
+fn scheme(value: &[u8]) -> Option<Field> {
+    let begins = value.first().is_some_and(u8::is_ascii_alphabetic);
+    Scheme::try_from(value).ok().filter(|_| begins).map(Field::Scheme)
 }
 
 /// Who is asked; a user is never named there (RFC 9113, section 8.3.1).
@@ -173,7 +179,7 @@ mod tests {
         }
         for (name, wrong) in [
             (&b":method"[..], &[&b""[..], b"G T", b"GET\n"][..]),
-            (b":scheme", &[b"", b"h ttp"]),
+            (b":scheme", &[b"", b"h ttp", b"1a"]),
             (b":authority", &[b"", b"a b", b"u@a", b"a/b", b"a:b:c", b"a\0"]),
             (b":path", &[b"", b"a", b"?a", b"#", b"/a#b", b"/a b", b"/\0", b"**", b"/\xff"]),
             (b":protocol", &[b"", b"a b", b"\xff"]),

@@ -50,17 +50,11 @@ const CODE: [(u32, &[u8]); 21] = [
 const FIRST: [u32; CODE.len()] = first_codes();
 
 /// What so many bits begin with.
-static SHORT: [Short; 1 << SHORT_BITS] = short_codes();
+static SHORT: [Look; 1 << SHORT_BITS] = short_codes();
 
-/// One or two letters.
+/// What is seen at once: one or two letters in the lower half, the other is empty; then how many bits they take, and how many they are.
 #[derive(Clone, Copy)]
-struct Short {
-    letters: [u8; 2],
-    /// Bits of the first; none if its code is longer than a look.
-    first: u8,
-    /// Bits of all of them.
-    all: u8,
-}
+struct Look(u32);
 
 /// Bits that have been taken off what is to be read: the topmost so many.
 struct Bits<'a> {
@@ -71,8 +65,8 @@ struct Bits<'a> {
 
 /// Reads a text. The place is made as long as it takes, and can be used again.
 pub(super) fn decode<'a>(coded: &[u8], place: &'a mut Vec<u8>) -> Result<&'a [u8], Wrong> {
-    // The shortest code has five bits, and two letters are always put.
-    let most = coded.len() * 8 / 5 + 2;
+    // The shortest code has five bits, and four letters are always put.
+    let most = coded.len() * 8 / 5 + 4;
     if place.len() < most {
         place.resize(most, 0);
     }
@@ -80,23 +74,52 @@ pub(super) fn decode<'a>(coded: &[u8], place: &'a mut Vec<u8>) -> Result<&'a [u8
     let mut length = 0;
     loop {
         bits.fill();
-        let found = bits.short();
-        let (letters, taken) = if found.all > 0 && u32::from(found.all) <= bits.count {
-            (found.letters, found.all)
-        } else if let Some((letter, taken)) = bits.one(found) {
-            ([letter, 0], taken)
+        // Two looks at once, if there is so much and no long code.
+        let first = Look::at(bits.next);
+        let second = Look::at(bits.next.wrapping_shl(first.taken()));
+        let both = first.taken() + second.taken();
+        let (letters, added, taken) = if both <= bits.count {
+            let letters = first.letters() | second.letters() << (8 * first.added());
+            (letters, first.added() + second.added(), both)
+        } else if first.taken() <= bits.count {
+            (first.letters(), first.added(), first.taken())
+        } else if let Some((letter, taken)) = bits.one() {
+            (u32::from(letter), 1, taken)
         } else {
             break;
         };
-        place.get_mut(length..length + 2).ok_or(Wrong)?.copy_from_slice(&letters);
-        length += 1 + usize::from(taken > found.first);
-        bits.take(taken);
+        *place.get_mut(length..).and_then(<[u8]>::first_chunk_mut).ok_or(Wrong)? = letters.to_le_bytes();
+        length += added as usize;
+        bits.next <<= taken;
+        bits.count -= taken;
     }
     if bits.are_padding() { Ok(&place[..length]) } else { Err(Wrong) }
 }
 
+impl Look {
+    /// There is a long code, which takes more than there ever are.
+    const LONG: Self = Self(0xff << 16);
+
+    fn at(next: u64) -> Self {
+        SHORT[(next >> (64 - SHORT_BITS)) as usize]
+    }
+
+    const fn letters(self) -> u32 {
+        self.0 & 0xffff
+    }
+
+    const fn taken(self) -> u32 {
+        self.0 >> 16 & 0xff
+    }
+
+    const fn added(self) -> u32 {
+        self.0 >> 24
+    }
+}
+
 impl Bits<'_> {
     /// Makes it more than the longest code, if there is so much.
+    #[inline]
     fn fill(&mut self) {
         if self.count >= 32 {
             return;
@@ -114,29 +137,14 @@ impl Bits<'_> {
         }
     }
 
-    fn take(&mut self, taken: u8) {
-        self.next <<= taken;
-        self.count -= u32::from(taken);
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "it is of eleven bits")]
-    fn short(&self) -> Short {
-        SHORT[(self.next >> (64 - SHORT_BITS)) as usize]
-    }
-
-    /// The next letter, and its bits, where there is no second one to be had with it; none at the end.
-    #[cold]
-    fn one(&self, found: Short) -> Option<(u8, u8)> {
-        let one = if found.first > 0 { Some((found.letters[0], found.first)) } else { self.long() };
-        one.filter(|(_, taken)| u32::from(*taken) <= self.count)
-    }
-
-    fn long(&self) -> Option<(u8, u8)> {
-        let long = CODE.iter().zip(FIRST).find_map(|((bits, letters), first)| {
+    /// The next letter, and its bits, if it is long or the last one; none at the end.
+    #[inline(never)]
+    fn one(&self) -> Option<(u8, u32)> {
+        let found = CODE.iter().zip(FIRST).find_map(|((bits, letters), first)| {
             let place = (self.next >> (64 - bits)).checked_sub(u64::from(first))?;
             Some((*letters.get(usize::try_from(place).ok()?)?, *bits))
         });
-        long.and_then(|(letter, bits)| Some((letter, u8::try_from(bits).ok()?)))
+        found.filter(|(_, bits)| *bits <= self.count)
     }
 
     /// Whether what is left is less than a byte, and all ones.
@@ -160,28 +168,32 @@ const fn first_codes() -> [u32; CODE.len()] {
 
 /// Puts each short letter at all places that begin with its code; and then, behind each first letter, the one that its other
 /// bits begin with.
-#[expect(clippy::cast_possible_truncation, reason = "a code that is short has eleven bits")]
-const fn short_codes() -> [Short; 1 << SHORT_BITS] {
-    let mut short = [Short { letters: [0; 2], first: 0, all: 0 }; 1 << SHORT_BITS];
+const fn short_codes() -> [Look; 1 << SHORT_BITS] {
+    // Each place's first letter, and its bits.
+    let mut first = [(0, 0); 1 << SHORT_BITS];
     let mut at = 0;
     while at < CODE.len() && CODE[at].0 <= SHORT_BITS {
         let (bits, letters) = CODE[at];
-        let mut place = (FIRST[at] as usize) << (SHORT_BITS - bits);
-        let end = place + (letters.len() << (SHORT_BITS - bits));
-        while place < end {
-            let letter = letters[(place >> (SHORT_BITS - bits)) - FIRST[at] as usize];
-            short[place] = Short { letters: [letter, 0], first: bits as u8, all: bits as u8 };
+        let begin = (FIRST[at] as usize) << (SHORT_BITS - bits);
+        let mut place = 0;
+        while place < letters.len() << (SHORT_BITS - bits) {
+            first[begin + place] = (letters[place >> (SHORT_BITS - bits)] as u32, bits);
             place += 1;
         }
         at += 1;
     }
+    let mut short = [Look::LONG; 1 << SHORT_BITS];
     let mut place = 0;
     while place < short.len() {
-        let first = short[place].first;
-        let second = short[(place << first) & (short.len() - 1)];
-        if first > 0 && second.first > 0 && first + second.first <= SHORT_BITS as u8 {
-            short[place].letters[1] = second.letters[0];
-            short[place].all = first + second.first;
+        let (letter, bits) = first[place];
+        let (second, more) = first[(place << bits) & (short.len() - 1)];
+        if bits > 0 {
+            let has_two = more > 0 && bits + more <= SHORT_BITS;
+            short[place] = if has_two {
+                Look(letter | second << 8 | (bits + more) << 16 | 2 << 24)
+            } else {
+                Look(letter | bits << 16 | 1 << 24)
+            };
         }
         place += 1;
     }
@@ -264,10 +276,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_letter_that_is_cut_off_is_none() {
-        let whole = encode(b"\x0a\x16", 0);
-        for length in 1..whole.len() {
-            let cut = read(&whole[..length]);
-            assert!(cut.is_none(), "{length}: {cut:?}");
+        for letter in [b'\x0a', b'\xff', b'\\', b'<'] {
+            let whole = encode(&[letter], 0);
+            for length in 1..whole.len() {
+                assert_eq!(read(&whole[..length]), None, "{letter} {length}");
+            }
         }
     }
 }

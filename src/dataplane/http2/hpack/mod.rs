@@ -16,6 +16,6 @@ mod huffman;
 mod names;
 mod table;
 
-pub(in crate::dataplane) use decoder::{CompressionError, Decoder};
+pub(in crate::dataplane) use decoder::Decoder;
 pub(in crate::dataplane) use encoder::Encoder;
 pub(in crate::dataplane) use field::Field;

@@ -12,9 +12,9 @@ pub(super) struct Table {
     /// The latest is first.
     stored: VecDeque<Stored>,
     /// The sum of theirs.
-    size: usize,
+    pub(super) size: usize,
     /// What the peer has set.
-    limit: usize,
+    pub(super) limit: usize,
     /// What it may set.
     most: usize,
 }
