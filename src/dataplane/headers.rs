@@ -1,3 +1,5 @@
+use std::mem;
+
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER,
@@ -158,22 +160,36 @@ pub(super) fn address<B>(
             }
         }
         Protocol::Http2 => {
-            *request.version_mut() = Version::HTTP_2;
+            let was = mem::replace(request.version_mut(), Version::HTTP_2);
             let headers = request.headers_mut();
-            headers.remove(TRANSFER_ENCODING);
-            headers.remove(CONNECTION);
-            let authority = match headers.remove(HOST) {
+            if was != Version::HTTP_2 {
+                headers.remove(TRANSFER_ENCODING);
+                headers.remove(CONNECTION);
+            }
+            let host = headers.remove(HOST);
+            let scheme = if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
+            let same = |host: &HeaderValue| is_at(request.uri(), &scheme, host);
+            if host.as_ref().is_some_and(same) {
+                return Ok(());
+            }
+            let authority = match host {
                 Some(host) => Authority::try_from(host.as_bytes()).map_err(|_| Cause::BadRequest)?,
                 None => request.uri().authority().cloned().ok_or(Cause::BadRequest)?,
             };
             let mut parts = http::uri::Parts::default();
-            parts.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
+            parts.scheme = Some(scheme);
             parts.authority = Some(authority);
             parts.path_and_query = Some(path(request.uri()));
             *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Cause::BadRequest)?;
         }
     }
     Ok(())
+}
+
+/// Whether a request's target says already what the endpoint is to be told.
+fn is_at(uri: &Uri, scheme: &Scheme, host: &HeaderValue) -> bool {
+    let named = uri.authority().is_some_and(|authority| authority.as_str().as_bytes() == host.as_bytes());
+    named && uri.scheme() == Some(scheme) && uri.path_and_query().is_some()
 }
 
 fn path(uri: &Uri) -> PathAndQuery {
@@ -313,10 +329,14 @@ const NOT_TRAILERS: [HeaderName; 16] = [
 /// Takes off what may not stand behind a body, where whoever merges it into the head would be told of another body,
 /// host or client (RFC 9110, section 6.5.1).
 pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
-    for name in NOT_TRAILERS {
-        trailers.remove(name);
+    // There are few, and hardly ever one of those.
+    let is_none = |name: &HeaderName| NOT_TRAILERS.contains(name) || forwarded::is_told(name.as_str());
+    if trailers.keys().any(is_none) {
+        for name in NOT_TRAILERS {
+            trailers.remove(name);
+        }
+        forwarded::remove(trailers, forwarded::is_told);
     }
-    forwarded::remove(trailers, forwarded::is_told);
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
@@ -346,7 +366,7 @@ fn host_value(authority: &Authority) -> Result<HeaderValue, Cause> {
 
 fn without_user(authority: &Authority) -> &str {
     let text = authority.as_str();
-    text.rsplit_once('@').map_or(text, |(_, host)| host)
+    memchr::memrchr(b'@', text.as_bytes()).map_or(text, |at| &text[at + 1..])
 }
 
 #[cfg(test)]
