@@ -85,6 +85,7 @@ const METHODS: [&str; 10] =
 /// Stands behind them.
 const GRPC: usize = METHODS.len();
 
+#[inline]
 fn place(method: &str) -> usize {
     match method.as_bytes() {
         b"GET" => 1,
@@ -126,6 +127,7 @@ impl<'a> Parts<'a> {
 impl<'a> Iterator for Parts<'a> {
     type Item = Part<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Part<'a>> {
         loop {
             let Segment { text, shape, hash } = Segment::first(self.rest);
