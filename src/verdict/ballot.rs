@@ -109,15 +109,27 @@ impl Ticket {
 impl Ballot {
     /// A request of a stratum has been dealt to a side.
     pub fn enter(&mut self, stratum: Stratum, side: Side, now: Micros, thresholds: &Thresholds) -> Ticket {
+        let waiting = self.strata.get_mut(stratum.place()).map(|sides| &mut sides[side]);
+        let ages = thresholds.ages(side);
+        match waiting.filter(|waiting| now < waiting.arriving.until && waiting.arriving.ages == *ages) {
+            Some(waiting) => {
+                waiting.arriving.came += 1;
+                Ticket { arrived: now, places: waiting.arriving.places, stratum, side, answered: false }
+            }
+            None => self.enter_first(stratum, side, now, thresholds),
+        }
+    }
+
+    /// The first of those who share all their buckets.
+    #[inline(never)]
+    fn enter_first(&mut self, stratum: Stratum, side: Side, now: Micros, thresholds: &Thresholds) -> Ticket {
         let place = stratum.place();
         if self.strata.len() <= place {
             self.strata.resize_with(place + 1, PerSide::default);
         }
         let waiting = &mut self.strata[place][side];
-        if now >= waiting.arriving.until || waiting.arriving.ages != *thresholds.ages(side) {
-            waiting.open(now, side, thresholds, &mut self.lost);
-        }
-        waiting.arriving.came += 1;
+        waiting.open(now, side, thresholds, &mut self.lost);
+        waiting.arriving.came = 1;
         Ticket { arrived: now, places: waiting.arriving.places, stratum, side, answered: false }
     }
 
@@ -190,7 +202,6 @@ fn is_idle(waiting: &PerSide<Waiting>) -> bool {
 
 impl Waiting {
     /// Opens buckets for whoever comes now, where none is open that will do.
-    #[inline(never)]
     fn open(&mut self, now: Micros, side: Side, thresholds: &Thresholds, lost: &mut u64) {
         self.settle();
         let ages = *thresholds.ages(side);
