@@ -587,4 +587,30 @@ mod tests {
         let slow = f64::from(total.whole().votes[Side::Kubernetes][Question::Slow50].bad) / requests as f64;
         assert!((slow - 0.62).abs() < 0.03, "{slow}");
     }
+
+    #[test]
+    fn those_who_arrive_together_vote_as_each_would_alone() {
+        let (mut together, mut alone) = (Ballot::default(), Ballot::default());
+        let (known, unknown, mut rng) = (thresholds(), Thresholds::default(), fastrand::Rng::with_seed(2));
+        let (mut of_together, mut of_alone) = (Block::default(), Block::default());
+        for i in 0..3_000 {
+            let now = Micros(i * MS / 2);
+            let thresholds = if i < 1_000 { &unknown } else { &known };
+            let side = Side::ALL[rng.usize(..2)];
+            let answered = Micros(now.0 + rng.u64(..60 * MS));
+            for ballot in [&mut together, &mut alone] {
+                let ticket = ballot.enter(Stratum::OTHER, side, now, thresholds);
+                ballot.finish(ticket, answered, false);
+            }
+            // Then the next one does not find those before it.
+            of_alone += &collect(&mut alone, now);
+            if i % 100 == 0 {
+                of_together += &collect(&mut together, now);
+            }
+        }
+        of_together += &collect(&mut together, Micros(u64::MAX));
+        of_alone += &collect(&mut alone, Micros(u64::MAX));
+        assert_eq!(together.take_lost() + alone.take_lost(), 0);
+        assert_eq!(of_together, of_alone);
+    }
 }
