@@ -83,8 +83,7 @@ impl Try {
         passing: Option<&Rc<Passing>>,
     ) -> Self {
         let TryOf { side, counts, stratum, begun, turn, is_timed, half } = dealt;
-        let unknown = Thresholds::default();
-        let thresholds = if is_timed { view.groups.thresholds(stratum) } else { &unknown };
+        let thresholds = if is_timed { view.groups.thresholds(stratum) } else { &Thresholds::UNKNOWN };
         let ticket = (IS_COUNTED && counts == Counts::AsEvidence && view.judged)
             .then(|| service.ballot.borrow_mut().enter(stratum, side, begun, thresholds));
         let half = half.filter(|_| side == Side::Helios && ticket.is_some()).zip(view.calibrating);
@@ -277,7 +276,8 @@ impl Try {
             }
             return false;
         };
-        let now = self.core.now();
+        // When it ended matters only to who had no answer before.
+        let now = if ticket.is_answered() { self.core.recently() } else { self.core.now() };
         ballot.finish(ticket, now, failed);
         if let Some(labelled) = labelled {
             labelled.finish(now, failed);

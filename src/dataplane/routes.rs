@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::model::{Route, RouteKey};
 use crate::tally::RouteReport;
@@ -7,11 +8,31 @@ use crate::tally::RouteReport;
 /// of them deserve one.
 #[derive(Debug, Default)]
 pub(super) struct RouteCounts {
-    seen: HashMap<RouteKey, Seen>,
+    seen: Routes,
     /// What was counted of routes that were forgotten before it was reported.
     forgotten: Vec<RouteReport>,
     /// Whether any has come since the last report.
     stirred: bool,
+}
+
+type Routes = HashMap<RouteKey, Seen, BuildHasherDefault<AsItIs>>;
+
+/// A route's number is a hash, and there are few routes: whoever made theirs collide would look through a few hundred.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |number, byte| number << 8 | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Debug)]
@@ -28,12 +49,15 @@ const MOST_ROUTES: usize = 256;
 impl RouteCounts {
     /// Counts one request.
     pub(super) fn count(&mut self, key: RouteKey, route: Route<'_>) {
-        if self.seen.len() >= MOST_ROUTES && !self.seen.contains_key(&key) {
+        self.stirred = true;
+        if let Some(seen) = self.seen.get_mut(&key) {
+            seen.requests += 1;
+            return;
+        }
+        if self.seen.len() >= MOST_ROUTES {
             self.forget();
         }
-        let named = || Seen { requests: 0, name: Some(route.name().into()) };
-        self.seen.entry(key).or_insert_with(named).requests += 1;
-        self.stirred = true;
+        self.seen.insert(key, Seen { requests: 1, name: Some(route.name().into()) });
     }
 
     /// What was counted since the last call.
@@ -55,7 +79,7 @@ impl RouteCounts {
 }
 
 /// What was counted since the last report.
-fn reports(seen: &mut HashMap<RouteKey, Seen>) -> impl Iterator<Item = RouteReport> {
+fn reports(seen: &mut Routes) -> impl Iterator<Item = RouteReport> {
     seen.iter_mut().filter(|(_, seen)| seen.requests > 0).map(|(key, seen)| RouteReport {
         key: *key,
         requests: std::mem::take(&mut seen.requests),

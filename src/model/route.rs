@@ -41,8 +41,9 @@ impl<'a> Route<'a> {
         if self.is_call() {
             return RouteKey(Hash::begin(GRPC).text(self.path.as_bytes()).0);
         }
-        let begun = Hash::begin(place(self.method));
-        RouteKey(Parts::of(self.path).fold(begun, |hash, part| hash.part(&part)).0)
+        let mut hash = Hash::begin(place(self.method));
+        each_part(self.path, |part| hash = hash.part(&part));
+        RouteKey(hash.0)
     }
 
     /// The route in words: `GET /v1/users/*/playlists`, or `/package.Service/Method`. Printable ASCII.
@@ -52,14 +53,14 @@ impl<'a> Route<'a> {
         }
         let mut name = format!("{} ", METHODS[place(self.method)]);
         let bare = name.len();
-        for part in Parts::of(self.path) {
+        each_part(self.path, |part| {
             name.push('/');
             match part {
                 Part::Named(text, _) => name.extend(text.iter().map(|byte| char::from(*byte))),
                 Part::Any => name.push_str(ANY),
                 Part::Deeper => name.push_str(DEEPER),
             }
-        }
+        });
         if name.len() == bare {
             name.push('/');
         }
@@ -85,6 +86,7 @@ const METHODS: [&str; 10] =
 /// Stands behind them.
 const GRPC: usize = METHODS.len();
 
+#[inline]
 fn place(method: &str) -> usize {
     match method.as_bytes() {
         b"GET" => 1,
@@ -111,45 +113,27 @@ enum Part<'a> {
     Deeper,
 }
 
-/// The parts of a path, one by one.
-struct Parts<'a> {
-    rest: &'a [u8],
-    left: usize,
-}
-
-impl<'a> Parts<'a> {
-    fn of(path: &'a str) -> Self {
-        Self { rest: path.as_bytes(), left: MOST_SEGMENTS }
-    }
-}
-
-impl<'a> Iterator for Parts<'a> {
-    type Item = Part<'a>;
-
-    fn next(&mut self) -> Option<Part<'a>> {
-        loop {
-            let Segment { text, shape, hash } = Segment::first(self.rest);
-            let behind = &self.rest[text.len()..];
-            self.rest = match behind {
-                [b'/', rest @ ..] => rest,
-                [] | [_, ..] => &[],
-            };
-            match (text, self.left) {
-                // Slashes without anything between them are one.
-                ([], _) if matches!(behind, [b'/', ..]) => {}
-                ([], _) => return None,
-                (_, 0) => {
-                    self.rest = &[];
-                    return Some(Part::Deeper);
-                }
-                (_, left) => {
-                    self.left = left - 1;
-                    let is_name =
-                        text.len() <= LONGEST_SEGMENT && (shape.is_plain() || !shape.is_identifier(text));
-                    return Some(if is_name { Part::Named(text, hash) } else { Part::Any });
-                }
-            }
+/// Tells the parts of a path, one by one. Each of its two callers has it compiled into itself: a part that is handed over in
+/// memory costs as much as reading it.
+fn each_part<'a>(path: &'a str, mut tell: impl FnMut(Part<'a>)) {
+    let (mut rest, mut left) = (path.as_bytes(), MOST_SEGMENTS);
+    while !rest.is_empty() {
+        let Segment { text, shape, hash } = Segment::first(rest);
+        rest = match &rest[text.len()..] {
+            [b'/', rest @ ..] => rest,
+            [] | [_, ..] => &[],
+        };
+        // Slashes without anything between them are one.
+        if text.is_empty() {
+            continue;
         }
+        if left == 0 {
+            tell(Part::Deeper);
+            return;
+        }
+        left -= 1;
+        let is_name = text.len() <= LONGEST_SEGMENT && (shape.is_plain() || !shape.is_identifier(text));
+        tell(if is_name { Part::Named(text, hash) } else { Part::Any });
     }
 }
 

@@ -3,9 +3,9 @@ use std::collections::VecDeque;
 use crate::model::{Micros, PerSide, Side};
 
 use super::ages::{Ages, CLASSES};
-use super::block::{Block, Stratum, Votes};
-use super::question::{PerQuestion, Question};
-use super::thresholds::Thresholds;
+use super::block::{Block, Part, Stratum, Votes};
+use super::question::{PerAge, Question};
+use super::thresholds::{NEVER, Thresholds};
 
 /// Requests that arrive within this time of each other share a bucket, and vote together at its end.
 const BUCKET_US: u64 = 10_000;
@@ -17,6 +17,11 @@ const BUCKETS_PER_THRESHOLD: u64 = 32;
 /// rest a thread that comes late. Past this the oldest votes are lost, and counted.
 const MAX_BUCKETS: usize = 64;
 
+/// The place of the stall among the questions of age …
+const STALL: usize = 0;
+/// … and that of the one with which the classes of age are counted.
+const SLOW99: usize = 2;
+
 /// Collects the votes of one service's requests, each cast at a fixed age of its request.
 ///
 /// A request votes on a latency question at age T by the fact "not answered yet", whether or not it is
@@ -25,30 +30,46 @@ const MAX_BUCKETS: usize = 64;
 ///
 /// No timer is kept for a request. Requests are counted into buckets by arrival; when a bucket is older than
 /// the threshold that was in force when it was opened, who has not left it votes bad.
+///
+/// Three times in a request's life something is counted here, so little is done each time. Who arrives while the same
+/// buckets are open is one more of those who came, and these are put into their buckets together.
 #[derive(Debug, Default)]
 pub struct Ballot {
     /// By stratum's place; only as many as have been asked for.
-    strata: Vec<Waiting>,
-    cast: Block,
+    strata: Vec<PerSide<Waiting>>,
     lost: u64,
 }
 
-/// Who waits to vote in one stratum.
+/// Who waits to vote on one side of one stratum, and what was counted there since the last [`Ballot::collect`].
 #[derive(Debug, Default)]
 struct Waiting {
-    queues: PerSide<PerQuestion<Queue>>,
+    arriving: Arriving,
+    queues: PerAge<Queue>,
     /// Requests that voted for having stalled, and have no answer yet.
-    hanging: PerSide<u32>,
+    hanging: u32,
+    asked: u32,
+    failures: Votes,
+}
+
+/// Who comes now: requests that share all their buckets.
+#[derive(Debug, Default)]
+struct Arriving {
+    /// Whoever arrives before this, and votes at these ages, is one of them.
+    until: Micros,
+    ages: PerAge<Micros>,
+    places: PerAge<u32>,
+    /// Those who are in no bucket yet.
+    came: u32,
 }
 
 /// One request's place on the ballot. Hand it back to [`Ballot::finish`] or [`Ballot::withdraw`].
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped votes as a hung request"]
 pub struct Ticket {
+    arrived: Micros,
+    places: PerAge<u32>,
     stratum: Stratum,
     side: Side,
-    arrived: Micros,
-    places: PerQuestion<Option<u32>>,
     answered: bool,
 }
 
@@ -64,8 +85,10 @@ struct Bucket {
     /// Arrivals before this are counted here.
     end: Micros,
     threshold: Micros,
-    waiting: u32,
+    came: u32,
     in_time: u32,
+    /// Who has nothing to say any more.
+    gone: u32,
     /// Of those in time, the classes of age that they fell into, where that is asked.
     ages: [u32; CLASSES - 1],
     cuts: [u32; CLASSES - 2],
@@ -76,70 +99,62 @@ impl Ticket {
     pub fn side(&self) -> Side {
         self.side
     }
+
+    /// Whether the head of its answer has arrived: when it ends tells nothing any more.
+    pub fn is_answered(&self) -> bool {
+        self.answered
+    }
 }
 
 impl Ballot {
     /// A request of a stratum has been dealt to a side.
     pub fn enter(&mut self, stratum: Stratum, side: Side, now: Micros, thresholds: &Thresholds) -> Ticket {
-        self.cast.part(stratum).asked[side] += 1;
-        if self.strata.len() <= stratum.place() {
-            self.strata.resize_with(stratum.place() + 1, Waiting::default);
+        let waiting = self.strata.get_mut(stratum.place()).map(|sides| &mut sides[side]);
+        let ages = thresholds.ages(side);
+        match waiting.filter(|waiting| now < waiting.arriving.until && waiting.arriving.ages == *ages) {
+            Some(waiting) => {
+                waiting.arriving.came += 1;
+                Ticket { arrived: now, places: waiting.arriving.places, stratum, side, answered: false }
+            }
+            None => self.enter_first(stratum, side, now, thresholds),
         }
-        let queues = &mut self.strata[stratum.place()].queues[side];
-        let lost = &mut self.lost;
-        let places = PerQuestion::from_fn(|question| {
-            thresholds
-                .age(side, question)
-                .map(|threshold| queues[question].enter(now, threshold, thresholds.cuts(side), lost))
-        });
-        Ticket { stratum, side, arrived: now, places, answered: false }
+    }
+
+    /// The first of those who share all their buckets.
+    #[inline(never)]
+    fn enter_first(&mut self, stratum: Stratum, side: Side, now: Micros, thresholds: &Thresholds) -> Ticket {
+        let place = stratum.place();
+        if self.strata.len() <= place {
+            self.strata.resize_with(place + 1, PerSide::default);
+        }
+        let waiting = &mut self.strata[place][side];
+        waiting.open(now, side, thresholds, &mut self.lost);
+        waiting.arriving.came = 1;
+        Ticket { arrived: now, places: waiting.arriving.places, stratum, side, answered: false }
     }
 
     /// The head of the answer has arrived, or there will be none. Who failed before an age says nothing about
     /// how fast answers are: a side that refuses at once is not a fast one.
     pub fn answer(&mut self, ticket: &mut Ticket, now: Micros, failed: bool) {
-        if std::mem::replace(&mut ticket.answered, true) {
-            return;
-        }
-        let age = now.since(ticket.arrived);
-        let waiting = &mut self.strata[ticket.stratum.place()];
-        for question in Question::AGED {
-            match waiting.queues[ticket.side][question].at(ticket.places[question]) {
-                // The process may have stood still: a stall is what has been found to be one.
-                Some(bucket) if age <= bucket.threshold || question == Question::Stall => {
-                    bucket.waiting -= 1;
-                    bucket.in_time += u32::from(!failed || question == Question::Stall);
-                    if question == Question::Slow99 && !failed {
-                        let class = bucket.cuts.iter().filter(|cut| age.0 > u64::from(**cut)).count();
-                        bucket.ages[class] += 1;
-                    }
-                }
-                None if question == Question::Stall => waiting.hangs_no_more(ticket.side),
-                Some(_) | None => {}
-            }
+        if !std::mem::replace(&mut ticket.answered, true) {
+            self.waiting(ticket).answer(&ticket.places, now.since(ticket.arrived), failed);
         }
     }
 
     /// The request has ended and this was the side's doing.
     pub fn finish(&mut self, mut ticket: Ticket, now: Micros, failed: bool) {
-        self.answer(&mut ticket, now, failed);
-        self.cast.part(ticket.stratum).votes[ticket.side][Question::Failure].cast(failed);
+        if !ticket.answered {
+            self.answer(&mut ticket, now, failed);
+        }
+        self.waiting(&ticket).failures.cast(failed);
     }
 
     /// The request has ended and this was not the side's doing: the client left, or the proxy refused. What
     /// it has voted so far stands.
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is used up")]
     pub fn withdraw(&mut self, ticket: Ticket) {
-        if ticket.answered {
-            return;
-        }
-        let waiting = &mut self.strata[ticket.stratum.place()];
-        for question in Question::AGED {
-            match waiting.queues[ticket.side][question].at(ticket.places[question]) {
-                Some(bucket) => bucket.waiting -= 1,
-                None if question == Question::Stall => waiting.hangs_no_more(ticket.side),
-                None => {}
-            }
+        if !ticket.answered {
+            self.waiting(&ticket).withdraw(&ticket.places);
         }
     }
 
@@ -147,29 +162,13 @@ impl Ballot {
     /// to `block`.
     pub fn collect(&mut self, now: Micros, block: &mut Block) {
         for (place, waiting) in self.strata.iter_mut().enumerate() {
-            let Some(stratum) = Stratum::at(place).filter(|_| !waiting.is_idle()) else { continue };
-            let part = self.cast.part(stratum);
+            let Some(stratum) = Stratum::at(place).filter(|_| !is_idle(waiting)) else { continue };
+            let mut part = Part::default();
             for side in Side::ALL {
-                for question in Question::AGED {
-                    let ages = &mut part.ages[side];
-                    let votes = &mut part.votes[side][question];
-                    let bad = waiting.queues[side][question].mature(now, votes, |bucket| {
-                        if question == Question::Slow99 {
-                            let mut all = [0; CLASSES];
-                            all[..CLASSES - 1].copy_from_slice(&bucket.ages);
-                            all[CLASSES - 1] = bucket.waiting;
-                            *ages += Ages(all);
-                        }
-                    });
-                    if question == Question::Stall {
-                        waiting.hanging[side] += bad;
-                    }
-                }
+                waiting[side].collect(now, side, &mut part);
             }
-            part.hanging = waiting.hanging;
+            *block.part(stratum) += &part;
         }
-        *block += &self.cast;
-        self.cast.clear();
     }
 
     /// This process stood still for so long: that says nothing about the sides. Who waits will cast no vote on
@@ -177,80 +176,181 @@ impl Ballot {
     pub fn abstain(&mut self, stood_still: Micros) {
         for waiting in &mut self.strata {
             for side in Side::ALL {
-                for question in Question::LATENCY {
-                    waiting.queues[side][question].clear();
-                }
-                for bucket in &mut waiting.queues[side][Question::Stall].buckets {
-                    bucket.end = Micros(bucket.end.0 + stood_still.0);
-                }
+                waiting[side].abstain(stood_still);
             }
         }
     }
 
     /// Whether nobody waits to vote, or has voted since the last [`Ballot::collect`].
     pub fn is_idle(&self) -> bool {
-        self.cast.is_empty() && self.strata.iter().all(Waiting::is_idle)
+        self.strata.iter().all(is_idle)
     }
 
     /// Votes that were lost since the last call because more buckets waited than may.
     pub fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
     }
+
+    fn waiting(&mut self, ticket: &Ticket) -> &mut Waiting {
+        &mut self.strata[ticket.stratum.place()][ticket.side]
+    }
+}
+
+fn is_idle(waiting: &PerSide<Waiting>) -> bool {
+    waiting.helios.is_idle() && waiting.kubernetes.is_idle()
 }
 
 impl Waiting {
+    /// Opens buckets for whoever comes now, where none is open that will do.
+    fn open(&mut self, now: Micros, side: Side, thresholds: &Thresholds, lost: &mut u64) {
+        self.settle();
+        let ages = *thresholds.ages(side);
+        let mut until = Micros(u64::MAX);
+        let mut places = [0; Question::AGED.len()];
+        for ((queue, age), place) in self.queues.iter_mut().zip(ages).zip(&mut places) {
+            if age == NEVER {
+                *place = queue.none();
+                continue;
+            }
+            let end;
+            (*place, end) = queue.open(now, age, thresholds.cuts(side), lost);
+            until = until.min(end);
+        }
+        self.arriving = Arriving { until, ages, places, came: 0 };
+    }
+
+    /// Puts those who came into their buckets.
+    fn settle(&mut self) {
+        let came = std::mem::take(&mut self.arriving.came);
+        self.asked += came;
+        for (queue, place) in self.queues.iter_mut().zip(self.arriving.places) {
+            if let Some(bucket) = queue.at(place) {
+                bucket.came += came;
+            }
+        }
+        // Buckets may close now.
+        self.arriving.until = Micros(0);
+    }
+
+    fn answer(&mut self, places: &PerAge<u32>, age: Micros, failed: bool) {
+        for (question, place) in places.iter().enumerate() {
+            match self.queues[question].at(*place) {
+                // The process may have stood still: a stall is what has been found to be one.
+                Some(bucket) if question == STALL => bucket.in_time += 1,
+                None if question == STALL => self.hangs_no_more(),
+                Some(bucket) if age <= bucket.threshold => {
+                    if failed {
+                        bucket.gone += 1;
+                        continue;
+                    }
+                    bucket.in_time += 1;
+                    if question == SLOW99 {
+                        bucket.ages[bucket.class(age)] += 1;
+                    }
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn withdraw(&mut self, places: &PerAge<u32>) {
+        for (question, place) in places.iter().enumerate() {
+            match self.queues[question].at(*place) {
+                Some(bucket) => bucket.gone += 1,
+                None if question == STALL => self.hangs_no_more(),
+                None => {}
+            }
+        }
+    }
+
+    fn collect(&mut self, now: Micros, side: Side, part: &mut Part) {
+        self.settle();
+        part.asked[side] = std::mem::take(&mut self.asked);
+        part.votes[side][Question::Failure] = std::mem::take(&mut self.failures);
+        for (place, question) in Question::AGED.into_iter().enumerate() {
+            let (votes, ages) = (&mut part.votes[side][question], &mut part.ages[side]);
+            self.queues[place].mature(now, votes, |bucket| {
+                if place == SLOW99 {
+                    let mut all = [0; CLASSES];
+                    all[..CLASSES - 1].copy_from_slice(&bucket.ages);
+                    all[CLASSES - 1] = bucket.waiting();
+                    *ages += Ages(all);
+                }
+            });
+        }
+        self.hanging += part.votes[side][Question::Stall].bad;
+        part.hanging[side] = self.hanging;
+    }
+
+    fn abstain(&mut self, stood_still: Micros) {
+        self.settle();
+        let [stall, latencies @ ..] = &mut self.queues;
+        for bucket in &mut stall.buckets {
+            bucket.end = Micros(bucket.end.0 + stood_still.0);
+        }
+        for queue in latencies {
+            queue.clear();
+        }
+    }
+
     fn is_idle(&self) -> bool {
-        let empty = |queues: &PerQuestion<Queue>| queues.0.iter().all(|queue| queue.buckets.is_empty());
-        self.hanging == PerSide::default() && empty(&self.queues.helios) && empty(&self.queues.kubernetes)
+        self.hanging == 0
+            && self.asked == 0
+            && self.failures == Votes::default()
+            && self.queues.iter().all(|queue| queue.buckets.is_empty())
     }
 
     /// A stalled request has ended. One whose vote was lost never hung here: it must not make the count wrap.
-    fn hangs_no_more(&mut self, side: Side) {
-        self.hanging[side] = self.hanging[side].saturating_sub(1);
+    fn hangs_no_more(&mut self) {
+        self.hanging = self.hanging.saturating_sub(1);
     }
 }
 
 impl Queue {
-    fn enter(&mut self, now: Micros, threshold: Micros, cuts: [u32; CLASSES - 2], lost: &mut u64) -> u32 {
-        let open = self.buckets.back_mut().filter(|last| now < last.end && last.threshold == threshold);
-        if let Some(bucket) = open {
-            bucket.waiting += 1;
-        } else {
+    /// The place of whoever comes now and votes at this age, and when the next comes to another.
+    fn open(
+        &mut self,
+        now: Micros,
+        threshold: Micros,
+        cuts: [u32; CLASSES - 2],
+        lost: &mut u64,
+    ) -> (u32, Micros) {
+        let open = self.buckets.back().filter(|last| now < last.end && last.threshold == threshold);
+        let end = open.map_or_else(
+            || Micros(now.0 + BUCKET_US.max(threshold.0 / BUCKETS_PER_THRESHOLD)),
+            |bucket| bucket.end,
+        );
+        if open.is_none() {
             if self.buckets.len() == MAX_BUCKETS
                 && let Some(oldest) = self.buckets.pop_front()
             {
                 self.first = self.first.wrapping_add(1);
-                *lost += u64::from(oldest.waiting + oldest.in_time);
+                *lost += u64::from(oldest.came - oldest.gone);
             }
-            let width = BUCKET_US.max(threshold.0 / BUCKETS_PER_THRESHOLD);
-            self.buckets.push_back(Bucket {
-                end: Micros(now.0 + width),
-                threshold,
-                waiting: 1,
-                in_time: 0,
-                ages: [0; CLASSES - 1],
-                cuts,
-            });
+            self.buckets.push_back(Bucket::new(end, threshold, cuts));
         }
-        self.first.wrapping_add(u32::try_from(self.buckets.len() - 1).unwrap_or(0))
+        (self.first.wrapping_add(u32::try_from(self.buckets.len() - 1).unwrap_or(0)), end)
     }
 
-    fn at(&mut self, place: Option<u32>) -> Option<&mut Bucket> {
-        let offset = place?.wrapping_sub(self.first);
-        self.buckets.get_mut(offset as usize)
+    /// The place of who is asked nothing here: that of a bucket that is no more.
+    fn none(&self) -> u32 {
+        self.first.wrapping_sub(1)
     }
 
-    /// Casts the votes of those that are old enough, and tells how many of them were bad.
-    fn mature(&mut self, now: Micros, votes: &mut Votes, mut each: impl FnMut(&Bucket)) -> u32 {
-        let before = votes.bad;
+    fn at(&mut self, place: u32) -> Option<&mut Bucket> {
+        self.buckets.get_mut(place.wrapping_sub(self.first) as usize)
+    }
+
+    /// Casts the votes of those that are old enough.
+    fn mature(&mut self, now: Micros, votes: &mut Votes, mut each: impl FnMut(&Bucket)) {
         while let Some(bucket) =
             self.buckets.pop_front_if(|bucket| bucket.is_empty() || bucket.is_mature(now))
         {
             self.first = self.first.wrapping_add(1);
-            *votes += Votes { cast: bucket.waiting + bucket.in_time, bad: bucket.waiting };
+            let waiting = bucket.waiting();
+            *votes += Votes { cast: waiting + bucket.in_time, bad: waiting };
             each(&bucket);
         }
-        votes.bad - before
     }
 
     /// Forgets who waits.
@@ -261,9 +361,23 @@ impl Queue {
 }
 
 impl Bucket {
+    fn new(end: Micros, threshold: Micros, cuts: [u32; CLASSES - 2]) -> Self {
+        Self { end, threshold, came: 0, in_time: 0, gone: 0, ages: [0; CLASSES - 1], cuts }
+    }
+
+    /// The class of age of who has an answer in time.
+    fn class(&self, age: Micros) -> usize {
+        self.cuts.iter().filter(|cut| age.0 > u64::from(**cut)).count()
+    }
+
+    /// Who has come, and neither has an answer nor is gone.
+    fn waiting(&self) -> u32 {
+        self.came - self.in_time - self.gone
+    }
+
     /// Nobody in it has anything to say: all who came have left it again.
     fn is_empty(&self) -> bool {
-        self.waiting == 0 && self.in_time == 0
+        self.came == self.gone
     }
 
     /// The last that may have come is as old as its threshold.
@@ -431,7 +545,7 @@ mod tests {
             .map(|i| ballot.enter(Stratum::OTHER, Side::Helios, Micros(i * 11 * MS), &thresholds))
             .collect();
         assert!(ballot.take_lost() > 0);
-        for queue in &ballot.strata[0].queues[Side::Helios].0 {
+        for queue in &ballot.strata[0].helios.queues {
             assert!(queue.buckets.len() <= MAX_BUCKETS);
         }
         for ticket in tickets {
@@ -472,5 +586,31 @@ mod tests {
         // Ages are even over 0–60 ms, Kubernetes' threshold is 23 ms: some 62 % are slower.
         let slow = f64::from(total.whole().votes[Side::Kubernetes][Question::Slow50].bad) / requests as f64;
         assert!((slow - 0.62).abs() < 0.03, "{slow}");
+    }
+
+    #[test]
+    fn those_who_arrive_together_vote_as_each_would_alone() {
+        let (mut together, mut alone) = (Ballot::default(), Ballot::default());
+        let (known, unknown, mut rng) = (thresholds(), Thresholds::default(), fastrand::Rng::with_seed(2));
+        let (mut of_together, mut of_alone) = (Block::default(), Block::default());
+        for i in 0..3_000 {
+            let now = Micros(i * MS / 2);
+            let thresholds = if i < 1_000 { &unknown } else { &known };
+            let side = Side::ALL[rng.usize(..2)];
+            let answered = Micros(now.0 + rng.u64(..60 * MS));
+            for ballot in [&mut together, &mut alone] {
+                let ticket = ballot.enter(Stratum::OTHER, side, now, thresholds);
+                ballot.finish(ticket, answered, false);
+            }
+            // Then the next one does not find those before it.
+            of_alone += &collect(&mut alone, now);
+            if i % 100 == 0 {
+                of_together += &collect(&mut together, now);
+            }
+        }
+        of_together += &collect(&mut together, Micros(u64::MAX));
+        of_alone += &collect(&mut alone, Micros(u64::MAX));
+        assert_eq!(together.take_lost() + alone.take_lost(), 0);
+        assert_eq!(of_together, of_alone);
     }
 }

@@ -53,6 +53,18 @@ impl Question {
     /// The questions about latency.
     pub const LATENCY: [Question; 4] = [Question::Slow50, Question::Slow99, Question::Far, Question::Farther];
 
+    /// The question's place in [`Question::AGED`], if it is one of those.
+    pub(super) const fn aged(self) -> Option<usize> {
+        match self {
+            Question::Stall => Some(0),
+            Question::Slow50 => Some(1),
+            Question::Slow99 => Some(2),
+            Question::Far => Some(3),
+            Question::Farther => Some(4),
+            Question::Failure | Question::Slower => None,
+        }
+    }
+
     /// The question's place in [`Question::ALL`].
     pub const fn index(self) -> usize {
         self as usize
@@ -119,6 +131,9 @@ impl Question {
     }
 }
 
+/// One value for each of [`Question::AGED`], in that order.
+pub(super) type PerAge<T> = [T; Question::AGED.len()];
+
 /// One value for each question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerQuestion<T>(pub [T; 7]);
@@ -141,5 +156,18 @@ impl<T> std::ops::Index<Question> for PerQuestion<T> {
 impl<T> std::ops::IndexMut<Question> for PerQuestion<T> {
     fn index_mut(&mut self, question: Question) -> &mut T {
         &mut self.0[question.index()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_of_age_are_in_their_places() {
+        for question in Question::ALL {
+            let place = Question::AGED.iter().position(|aged| *aged == question);
+            assert_eq!(question.aged(), place, "{question:?}");
+        }
     }
 }

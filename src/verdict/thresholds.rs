@@ -4,7 +4,7 @@ use crate::model::{Micros, Millis, PerSide, Side};
 
 use super::ages::{CLASSES, CUTS};
 use super::latency::Recent;
-use super::question::{PerQuestion, Question};
+use super::question::{PerAge, Question};
 use super::rule::Slower;
 
 /// A request without any answer after this time is stalled, while Helios' latency is not known.
@@ -21,19 +21,22 @@ const STALL_MOST: u64 = 10_000_000;
 const NEEDED_FOR_P50: usize = 20;
 const NEEDED_FOR_P99: usize = 500;
 
+/// The age of a question that is not asked.
+pub(super) const NEVER: Micros = Micros(u64::MAX);
+
 /// The ages at which a request votes, by side and question. They come from Helios' own quantiles, so a slow
 /// drift of Kubernetes cannot drag them along; for Kubernetes they are later by what is tolerated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    ages: PerSide<PerQuestion<Option<Micros>>>,
+    ages: PerSide<PerAge<Micros>>,
     /// The cuts between classes of age, but for the last, which is the age of the question about the slowest 1 %.
     cuts: PerSide<[u32; CLASSES - 2]>,
 }
 
 impl Thresholds {
     /// Before anything is known about Helios: only stalls.
-    pub(super) const UNKNOWN: Self = {
-        let ages = PerQuestion([None, Some(STALL_UNKNOWN), None, None, None, None, None]);
+    pub const UNKNOWN: Self = {
+        let ages = [STALL_UNKNOWN, NEVER, NEVER, NEVER, NEVER];
         let cuts = [0; CLASSES - 2];
         Self {
             ages: PerSide { helios: ages, kubernetes: ages },
@@ -52,16 +55,17 @@ impl Thresholds {
         });
         let far = p99.map(|p99| Micros(p99.0 + p99.0 / 2));
         let farther = p99.map(|p99| Micros(p99.0 * 3));
-        let helios = PerQuestion([None, Some(stall), p50, None, p99, far, farther]);
-        let kubernetes = PerQuestion::from_fn(|question| match question {
-            Question::Stall => Some(stall), // the same on either side
-            _ => helios[question].map(|age| tolerated(age, slower)),
-        });
+        let latencies = [p50, p99, far, farther];
+        let ages = |later: &dyn Fn(Micros) -> Micros| {
+            let [p50, p99, far, farther] = latencies.map(|age| age.map_or(NEVER, later));
+            [stall, p50, p99, far, farther] // a stall is the same on either side
+        };
+        let ages = PerSide { helios: ages(&|age| age), kubernetes: ages(&|age| tolerated(age, slower)) };
         let cuts: [Micros; CLASSES - 2] = std::array::from_fn(|cut| quantiles[cut]);
         let short = |age: Micros| u32::try_from(age.0).unwrap_or(u32::MAX);
         let cuts =
             PerSide { helios: cuts.map(short), kubernetes: cuts.map(|age| short(tolerated(age, slower))) };
-        Self { ages: PerSide { helios, kubernetes }, cuts }
+        Self { ages, cuts }
     }
 
     /// Whether enough answers are behind every quantile.
@@ -76,7 +80,13 @@ impl Thresholds {
 
     /// The age at which a request on this side votes on this question, if it does.
     pub fn age(&self, side: Side, question: Question) -> Option<Micros> {
-        self.ages[side][question]
+        let age = self.ages[side][question.aged()?];
+        (age != NEVER).then_some(age)
+    }
+
+    /// The ages at which a request on this side votes; [`NEVER`] where it does not.
+    pub(super) fn ages(&self, side: Side) -> &PerAge<Micros> {
+        &self.ages[side]
     }
 }
 
