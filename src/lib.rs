@@ -77,14 +77,16 @@
 //! - *HTTP/1.1 is ours on both legs* (`dataplane/http1`), on [`httparse`] and `http`: whoever asks an endpoint drives its connection
 //!   within the task of the client's, a body is read by whoever wants it, and heads and what is read are put where others were
 //!   before (`dataplane/room.rs`). hyper's tasks and channels took a quarter of a request's instructions, and a fifth of its
-//!   allocations. HTTP/2 is hyper's and `h2`'s.
+//!   allocations.
+//! - *So is HTTP/2* (`dataplane/http2`): a client's requests are answered in its connection's task, each called by itself, and all that
+//!   has come of it by then leaves in one write. Tables of HPACK hold fields as they were understood. A gRPC call took 83,000
+//!   instructions with `h2`, and takes 31,000. Control, the admin page and the demo speak through hyper.
 //! - *What a client's connection waits for is looked over once a second*, in a slab of its own: thousands of idle connections
 //!   would make each beat of 25 ms long, and keep an idle worker awake. A `Paced` wire tells what came and
 //!   what could not be sent, so that nobody need arm a timer for each head.
 //! - *What workers share on the path of a request is one number, and only where a service has a bound* on requests in flight
 //!   or a second: a bound that is dealt out to workers would refuse early, as connections are not spread evenly.
-//! - *An HTTP/2 stream's task is watched from outside* (`streams.rs`): while its client keeps the window shut, hyper asks for
-//!   nothing, so what carries the answer could wait for ever and never know.
+//! - *Who keeps one stream's window shut is watched by its request* (`http2/client/answering.rs`): the wire is free, and tells nothing.
 //! - *A hedged try goes on without its client*: to end it when Helios has answered would hide the slowest answers of Kubernetes.
 //! - *A certificate's files belong to whoever uses them*: an [`Acceptor`](tls::Acceptor) or [`Connector`](tls::Connector) is made with the
 //!   configuration, equal to another by its settings, and renews itself in place. So a new certificate is no new
