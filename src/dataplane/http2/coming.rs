@@ -515,6 +515,8 @@ impl Session {
 
     /// Whether a stream has never been opened. (We open none to clients, and none is opened to us by endpoints.)
     const fn is_idle(&self, id: u32) -> bool {
-        id.is_multiple_of(2) || id > self.last
+        // Those that a client has opened before it heard that it may open no more are nobody's.
+        let is_unheard = matches!((self.role, self.ending), (Role::Server, Ending::Last));
+        id.is_multiple_of(2) || id > self.last && !is_unheard
     }
 }
