@@ -387,7 +387,7 @@ impl Session {
             return Err(Code::PROTOCOL_ERROR);
         }
         let Some(stream) = self.streams.remove(&head.stream) else { return Ok(()) };
-        if stream.has_ended.get() && code == Code::NO_ERROR {
+        if self.role == Role::Client && stream.has_ended.get() && code == Code::NO_ERROR {
             // It has said all, and does not want the rest of what is sent to it.
             stream.has_sent_all.set(true);
             stream.call_writer();
