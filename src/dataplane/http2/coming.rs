@@ -360,6 +360,9 @@ impl Session {
             return;
         }
         if !stream.is_head.get() && !has_no_content(status) {
+            if ends && declared.is_some_and(|length| length > 0) {
+                return self.reset(stream, Code::PROTOCOL_ERROR, Failed::Malformed);
+            }
             stream.declared.set(declared);
         }
         stream.is_answered.set(true);
