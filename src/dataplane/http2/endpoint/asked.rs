@@ -146,8 +146,14 @@ impl Future for Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if !self.is_answered {
-            self.session.borrow_mut().leave(&self.stream);
+        if self.is_answered {
+            return;
+        }
+        let mut session = self.session.borrow_mut();
+        session.leave(&self.stream);
+        // The answer may have come, and nobody is left who would send the rest of the request.
+        if !self.stream.is_over() {
+            session.reset(&self.stream, Code::CANCEL, Failed::Reset(Code::CANCEL));
         }
     }
 }
