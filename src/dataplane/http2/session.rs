@@ -234,6 +234,10 @@ impl Session {
 
     /// There is room again that all streams share.
     pub(super) fn call_waiting(&mut self) {
+        if self.may_send <= 0 {
+            // They would ask in vain, and be called again at once.
+            return;
+        }
         for stream in self.waiting.drain(..) {
             stream.call_writer();
         }
