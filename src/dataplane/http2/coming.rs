@@ -360,6 +360,9 @@ impl Session {
             return;
         }
         if !stream.is_head.get() && !has_no_content(status) {
+            if ends && declared.is_some_and(|length| length > 0) {
+                return self.reset(stream, Code::PROTOCOL_ERROR, Failed::Malformed);
+            }
             stream.declared.set(declared);
         }
         stream.is_answered.set(true);
@@ -387,7 +390,7 @@ impl Session {
             return Err(Code::PROTOCOL_ERROR);
         }
         let Some(stream) = self.streams.remove(&head.stream) else { return Ok(()) };
-        if stream.has_ended.get() && code == Code::NO_ERROR {
+        if self.role == Role::Client && stream.has_ended.get() && code == Code::NO_ERROR {
             // It has said all, and does not want the rest of what is sent to it.
             stream.has_sent_all.set(true);
             stream.call_writer();
@@ -515,6 +518,8 @@ impl Session {
 
     /// Whether a stream has never been opened. (We open none to clients, and none is opened to us by endpoints.)
     const fn is_idle(&self, id: u32) -> bool {
-        id.is_multiple_of(2) || id > self.last
+        // Those that a client has opened before it heard that it may open no more are nobody's.
+        let is_unheard = matches!((self.role, self.ending), (Role::Server, Ending::Last));
+        id.is_multiple_of(2) || id > self.last && !is_unheard
     }
 }

@@ -118,6 +118,7 @@ impl Session {
             Head { length: most, kind: frame::DATA, flags, stream: stream.id }.write(&mut self.outbox.bytes);
             self.outbox.bytes.extend_from_slice(&piece[..most]);
             piece.advance(most);
+            stream.is_fed.set(true);
             self.may_send -= frame::weight(most);
             stream.may_send.set(stream.may_send.get() - frame::weight(most));
             if ends {
@@ -150,8 +151,10 @@ impl Session {
     pub(super) fn wait_for_room(&mut self, cx: &Context<'_>, stream: &Rc<Stream>) {
         stream.writer_waits(cx);
         // What its own window keeps back is called by that.
-        if stream.may_send.get() > 0 {
-            self.waiting.push(stream.clone());
+        if stream.may_send.get() > 0 && !stream.is_waiting.replace(true) {
+            // Otherwise the first would have its turn before all others, each time.
+            let queue = if stream.is_fed.take() { &mut self.fed } else { &mut self.waiting };
+            queue.push(stream.clone());
         }
     }
 }

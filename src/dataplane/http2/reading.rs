@@ -43,8 +43,8 @@ pub(super) fn poll_read<W: AsyncRead + Unpin>(
     let mut scratch = core.scratch.borrow_mut();
     for _ in 0..READS {
         if session.borrow().outbox.is_too_full() {
-            // Whoever takes nothing is not heard.
-            return Poll::Pending;
+            // Whoever takes nothing is not heard until it does.
+            return Poll::Ready(Ending::No);
         }
         let mut buffer = ReadBuf::new(&mut scratch);
         let read = ready!(Pin::new(&mut *wire).poll_read(cx, &mut buffer));

@@ -35,8 +35,10 @@ pub(super) struct Session {
     pub(super) ending: Ending,
     /// Rung when the peer's settings have come, or nothing more will.
     pub(super) settled: Rc<Notify>,
-    /// Who waits for room that all streams share.
+    /// Who waits for room that all streams share, …
     pub(super) waiting: Vec<Rc<Stream>>,
+    /// … and who does so behind them, having had some.
+    pub(super) fed: Vec<Rc<Stream>>,
     driver: Option<Waker>,
     /// Whether who drives it has been called, or is at it.
     is_called: bool,
@@ -141,6 +143,7 @@ impl Session {
             ending: Ending::No,
             settled: Rc::default(),
             waiting: Vec::new(),
+            fed: Vec::new(),
             driver: None,
             is_called: false,
         }
@@ -234,7 +237,12 @@ impl Session {
 
     /// There is room again that all streams share.
     pub(super) fn call_waiting(&mut self) {
-        for stream in self.waiting.drain(..) {
+        if self.may_send <= 0 {
+            // They would ask in vain, and be called again at once.
+            return;
+        }
+        for stream in self.waiting.drain(..).chain(self.fed.drain(..)) {
+            stream.is_waiting.set(false);
             stream.call_writer();
         }
     }
@@ -273,6 +281,7 @@ impl Session {
             stream.fail(why);
         }
         self.waiting.clear();
+        self.fed.clear();
         self.settled.notify_waiters();
     }
 

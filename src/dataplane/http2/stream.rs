@@ -35,6 +35,10 @@ pub(super) struct Stream {
     /// How much had been put into the outbox before its head.
     pub(super) behind: u64,
     pub(super) inbox: RefCell<Inbox>,
+    /// Whether it stands among those that wait for room that all streams share, …
+    pub(super) is_waiting: Cell<bool>,
+    /// … and whether something of it has gone since it last did.
+    pub(super) is_fed: Cell<bool>,
     /// Who waits for what comes, …
     reader: Cell<Option<Waker>>,
     /// … and for room for what is sent. The two may be one.
@@ -89,6 +93,8 @@ impl Stream {
             declared: Cell::new(None),
             behind,
             inbox: RefCell::default(),
+            is_waiting: Cell::new(false),
+            is_fed: Cell::new(false),
             reader: Cell::new(None),
             writer: Cell::new(None),
             switches: Cell::new(None),

@@ -92,8 +92,9 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
             if session.streams.is_empty() {
                 session.outbox.shrink();
             }
+            let waits = read.is_pending() || session.outbox.is_too_full();
             drop(session);
-            if !self.slots.are_called() && read.is_pending() {
+            if !self.slots.are_called() && waits {
                 return Poll::Pending;
             }
         }

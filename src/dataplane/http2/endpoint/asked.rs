@@ -73,6 +73,10 @@ impl Asked {
 
     fn answer(&mut self, head: Response<()>) -> Response<Body> {
         self.is_answered = true;
+        if self.is_empty && !self.stream.has_sent_all.get() && !head.status().is_success() {
+            // The other protocol that was to follow does not.
+            self.session.borrow_mut().send_end(&self.stream);
+        }
         if !self.has_sent {
             // It has answered early. Who reads the answer may not ask for more of it before it has sent all of the request.
             let (session, stream, core) = (self.session.clone(), self.stream.clone(), self.core.clone());
@@ -142,8 +146,14 @@ impl Future for Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if !self.is_answered {
-            self.session.borrow_mut().leave(&self.stream);
+        if self.is_answered {
+            return;
+        }
+        let mut session = self.session.borrow_mut();
+        session.leave(&self.stream);
+        // The answer may have come, and nobody is left who would send the rest of the request.
+        if !self.stream.is_over() {
+            session.reset(&self.stream, Code::CANCEL, Failed::Reset(Code::CANCEL));
         }
     }
 }

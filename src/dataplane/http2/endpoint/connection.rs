@@ -134,7 +134,7 @@ fn drive(cx: &mut Context<'_>, wire: &mut Wire, session: &RefCell<Session>, core
         if session.streams.is_empty() {
             session.outbox.shrink();
         }
-        if read.is_pending() {
+        if read.is_pending() || session.outbox.is_too_full() {
             return Poll::Pending;
         }
     }
