@@ -13,7 +13,7 @@ use crate::model::Micros;
 use super::wire::Wire;
 
 /// How HTTP/2 begins (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a client's connection does, below HTTP. (Shared within one thread; hyper asks for more, over HTTP/2.)
 #[derive(Debug, Default)]

@@ -283,7 +283,7 @@ fn take_stream(open: &RefCell<Vec<Rc<Shared>>>, fresh: Fresh) -> Option<Stream> 
             Fresh::Any => true,
             Fresh::Since(since) => shared.made >= since,
         };
-        will_do && shared.streams.get() < shared.connection.most_streams().min(MOST_STREAMS)
+        will_do && shared.connection.has_room(shared.streams.get(), MOST_STREAMS)
     })?;
     shared.streams.set(shared.streams.get() + 1);
     Some(Stream(shared.clone()))

@@ -309,7 +309,8 @@ impl Session {
         if self.ending >= Ending::Last {
             return None;
         }
-        if self.streams.len() >= self.bounds.streams as usize {
+        // Who gives up at once what it asks for does not make room by that.
+        if self.streams.len().max(self.answered) >= self.bounds.streams as usize {
             self.last = id;
             frame::write_reset(&mut self.outbox.bytes, id, Code::REFUSED_STREAM);
             return None;
@@ -323,6 +324,7 @@ impl Session {
         match request {
             Ok(request) if !is_short => {
                 stream.declared.set(declared);
+                self.answered += 1;
                 Some(Event::Asked(stream, request))
             }
             Err(Wrong::TooLarge) => {
@@ -341,7 +343,7 @@ impl Session {
         let at = frame::begin_block(&mut self.outbox.bytes);
         self.encoder.begin(&mut self.outbox.bytes);
         self.encoder.status(&mut self.outbox.bytes, status);
-        frame::end_block(&mut self.outbox.bytes, at, stream.id, frame::END_STREAM, self.peer.longest);
+        frame::end_block(&mut self.outbox.bytes, at, stream.id, frame::END_STREAM);
         stream.is_unwanted.set(true);
         self.sent_all(stream);
     }
@@ -411,8 +413,12 @@ impl Session {
         if head.has(frame::ACK) {
             return Ok(());
         }
+        let mut window = None;
         for [n0, n1, value @ ..] in settings {
-            self.set(u16::from_be_bytes([*n0, *n1]), u32::from_be_bytes(*value))?;
+            self.set(u16::from_be_bytes([*n0, *n1]), u32::from_be_bytes(*value), &mut window)?;
+        }
+        if let Some(window) = window {
+            self.set_window(i64::from(window))?;
         }
         self.peer.is_known = true;
         self.settled.notify_waiters();
@@ -420,36 +426,36 @@ impl Session {
         Ok(())
     }
 
-    fn set(&mut self, name: u16, value: u32) -> Result<(), Code> {
+    fn set(&mut self, name: u16, value: u32, window: &mut Option<u32>) -> Result<(), Code> {
         match name {
             frame::HEADER_TABLE_SIZE => self.encoder.limit_table(value),
             frame::ENABLE_PUSH if value > 1 => return Err(Code::PROTOCOL_ERROR),
             frame::MAX_CONCURRENT_STREAMS => self.peer.streams = value,
-            frame::INITIAL_WINDOW_SIZE => {
-                let more = i64::from(value) - self.peer.window;
-                self.peer.window = i64::from(value);
-                if self.peer.window > frame::MOST_WINDOW {
-                    return Err(Code::FLOW_CONTROL_ERROR);
-                }
-                for stream in self.streams.values() {
-                    let window = stream.may_send.get() + more;
-                    if window > frame::MOST_WINDOW {
-                        return Err(Code::FLOW_CONTROL_ERROR);
-                    }
-                    stream.may_send.set(window);
-                    stream.call_writer();
-                }
-            }
-            frame::MAX_FRAME_SIZE => {
-                let longest = value as usize;
-                if !(frame::LONGEST..1 << 24).contains(&longest) {
-                    return Err(Code::PROTOCOL_ERROR);
-                }
-                // Longer ones would only keep others waiting.
-                self.peer.longest = frame::LONGEST;
+            // All streams are looked at for it, and so only once.
+            frame::INITIAL_WINDOW_SIZE => *window = Some(value),
+            // Longer frames would only keep others waiting.
+            frame::MAX_FRAME_SIZE if !(frame::LONGEST..1 << 24).contains(&(value as usize)) => {
+                return Err(Code::PROTOCOL_ERROR);
             }
             frame::ENABLE_CONNECT_PROTOCOL => self.peer.allows_connect = value == 1,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// How much may be sent on each stream from its beginning on.
+    fn set_window(&mut self, window: i64) -> Result<(), Code> {
+        let more = window - mem::replace(&mut self.peer.window, window);
+        if window > frame::MOST_WINDOW {
+            return Err(Code::FLOW_CONTROL_ERROR);
+        }
+        for stream in self.streams.values() {
+            let window = stream.may_send.get() + more;
+            if window > frame::MOST_WINDOW {
+                return Err(Code::FLOW_CONTROL_ERROR);
+            }
+            stream.may_send.set(window);
+            stream.call_writer();
         }
         Ok(())
     }
@@ -475,11 +481,11 @@ impl Session {
             return Err(Code::PROTOCOL_ERROR);
         }
         let last = frame::number([a, b, c, d]);
+        self.ending = self.ending.max(Ending::Last);
         if self.role == Role::Server {
             // A client that goes opens no more streams, and those that are open end as they do.
             return Ok(());
         }
-        self.ending = self.ending.max(Ending::Last);
         let untouched: Vec<u32> = self.streams.keys().filter(|id| **id > last).copied().collect();
         for id in untouched {
             if let Some(stream) = self.streams.remove(&id) {

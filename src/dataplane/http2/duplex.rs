@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frame::Code;
@@ -19,7 +19,9 @@ pub(in crate::dataplane) struct Duplex {
 }
 
 impl Duplex {
-    pub(super) const fn new(session: Rc<RefCell<Session>>, stream: Rc<Stream>) -> Self {
+    pub(super) fn new(session: Rc<RefCell<Session>>, stream: Rc<Stream>) -> Self {
+        // A length says nothing here (RFC 9110, section 9.3.6).
+        stream.declared.set(None);
         Self { session, stream }
     }
 }
@@ -62,12 +64,12 @@ impl AsyncWrite for Duplex {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         let mut session = session.borrow_mut();
-        let mut piece = Bytes::copy_from_slice(bytes);
-        if session.send(stream, &mut piece, false) != Sent::All && piece.len() == bytes.len() {
+        let (gone, sent) = session.send(stream, bytes, false);
+        if sent != Sent::All && gone == 0 {
             session.wait_for_room(cx, stream);
             return Poll::Pending;
         }
-        Poll::Ready(Ok(bytes.len() - piece.len()))
+        Poll::Ready(Ok(gone))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -130,7 +130,11 @@ pub(super) fn begin_block(out: &mut Vec<u8>) -> usize {
 }
 
 /// Ends a head that began at `at`: it is now a frame, or as many as its length takes.
-pub(super) fn end_block(out: &mut Vec<u8>, at: usize, stream: u32, flags: u8, longest: usize) {
+pub(super) fn end_block(out: &mut Vec<u8>, at: usize, stream: u32, flags: u8) {
+    end_in_frames(out, at, stream, flags, LONGEST);
+}
+
+fn end_in_frames(out: &mut Vec<u8>, at: usize, stream: u32, flags: u8, longest: usize) {
     let length = out.len() - at - HEAD;
     if length <= longest {
         let head = Head { length, kind: HEADERS, flags: flags | END_HEADERS, stream };
@@ -168,7 +172,7 @@ mod tests {
             let mut out = b"before".to_vec();
             let at = begin_block(&mut out);
             out.extend(0..length);
-            end_block(&mut out, at, 3, END_STREAM, 10);
+            end_in_frames(&mut out, at, 3, END_STREAM, 10);
             let (mut rest, mut block, mut seen) = (&out[6..], Vec::new(), Vec::new());
             while let Some(head) = Head::read(rest) {
                 block.extend_from_slice(&rest[HEAD..HEAD + head.length]);

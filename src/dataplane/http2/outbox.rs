@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use tokio::io::AsyncWrite;
 
@@ -59,7 +58,17 @@ impl Outbox {
         self.bytes.len() - self.written
     }
 
-    /// Whether whoever is answered takes nothing.
+    /// Whether no frame has left in part.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.written == 0
+    }
+
+    /// What has not left never will.
+    pub(super) fn cut(&mut self) {
+        self.bytes.truncate(self.written);
+    }
+
+    /// Whether whoever is to take it does not.
     pub(super) const fn is_too_full(&self) -> bool {
         self.waiting() >= MOST
     }
@@ -99,25 +108,26 @@ impl Outbox {
 }
 
 impl Session {
-    /// Puts a piece of a body into the outbox, as much of it as may go.
-    pub(super) fn send(&mut self, stream: &Rc<Stream>, piece: &mut Bytes, is_last: bool) -> Sent {
+    /// Puts a piece of a body into the outbox, as much of it as may go; tells how much that was.
+    pub(super) fn send(&mut self, stream: &Rc<Stream>, all: &[u8], is_last: bool) -> (usize, Sent) {
         self.outbox.tidy();
-        self.call_driver();
+        let mut piece = all;
         loop {
             let room = FULL.saturating_sub(self.outbox.waiting());
             let window = stream.may_send.get().min(self.may_send);
-            let most = usize::try_from(window).unwrap_or(0).min(self.peer.longest).min(piece.len());
+            let most = usize::try_from(window).unwrap_or(0).min(frame::LONGEST).min(piece.len());
             if !piece.is_empty() && most == 0 {
-                return Sent::NoWindow;
+                return (all.len() - piece.len(), Sent::NoWindow);
             }
             if room == 0 {
-                return Sent::NoRoom;
+                return (all.len() - piece.len(), Sent::NoRoom);
             }
+            self.call_driver();
             let ends = is_last && most == piece.len();
             let flags = if ends { frame::END_STREAM } else { 0 };
             Head { length: most, kind: frame::DATA, flags, stream: stream.id }.write(&mut self.outbox.bytes);
             self.outbox.bytes.extend_from_slice(&piece[..most]);
-            piece.advance(most);
+            piece = &piece[most..];
             stream.is_fed.set(true);
             self.may_send -= frame::weight(most);
             stream.may_send.set(stream.may_send.get() - frame::weight(most));
@@ -125,7 +135,7 @@ impl Session {
                 self.sent_all(stream);
             }
             if piece.is_empty() {
-                return Sent::All;
+                return (all.len(), Sent::All);
             }
         }
     }
@@ -139,10 +149,10 @@ impl Session {
 
     /// The same with what stands behind a body.
     pub(super) fn send_trailers(&mut self, stream: &Rc<Stream>, trailers: &HeaderMap) {
-        let Self { outbox, encoder, peer, .. } = self;
+        let Self { outbox, encoder, .. } = self;
         let at = frame::begin_block(&mut outbox.bytes);
         heads::write_trailers(&mut outbox.bytes, encoder, trailers);
-        frame::end_block(&mut outbox.bytes, at, stream.id, frame::END_STREAM, peer.longest);
+        frame::end_block(&mut outbox.bytes, at, stream.id, frame::END_STREAM);
         self.sent_all(stream);
         self.call_driver();
     }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::Body;
 
 use super::super::body::BodyError;
@@ -93,9 +93,9 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Outgoing<B> {
         room: &Room,
     ) -> Poll<()> {
         let mut session = session.borrow_mut();
-        let before = self.piece.len();
-        let sent = session.send(stream, &mut self.piece, self.is_last);
-        if before != self.piece.len() {
+        let (gone, sent) = session.send(stream, &self.piece, self.is_last);
+        self.piece.advance(gone);
+        if gone > 0 {
             self.moves = self.moves.wrapping_add(1);
         }
         if sent == Sent::All {

@@ -5,8 +5,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::super::core::Core;
+use super::super::pace::PREFACE;
 use super::coming::Event;
-use super::session::{Ending, PREFACE, Session};
+use super::session::{Ending, Session};
 use super::stream::Failed;
 
 /// What is still to come of that with which a client begins, and is passed over: it has been looked at.
@@ -42,8 +43,7 @@ pub(super) fn poll_read<W: AsyncRead + Unpin>(
 ) -> Poll<Ending> {
     let mut scratch = core.scratch.borrow_mut();
     for _ in 0..READS {
-        if session.borrow().outbox.is_too_full() {
-            // Whoever takes nothing is not heard until it does.
+        if session.borrow().is_deaf() {
             return Poll::Ready(Ending::No);
         }
         let mut buffer = ReadBuf::new(&mut scratch);

@@ -6,6 +6,7 @@ use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
+use super::super::pace::PREFACE;
 use super::coming::Coming;
 use super::frame::{self, Code};
 use super::hpack::{Decoder, Encoder};
@@ -33,6 +34,8 @@ pub(super) struct Session {
     /// The last stream that a client has opened.
     pub(super) last: u32,
     pub(super) ending: Ending,
+    /// Requests that are being answered, as far as their turn has come: some streams may be no more.
+    pub(super) answered: usize,
     /// Rung when the peer's settings have come, or nothing more will.
     pub(super) settled: Rc<Notify>,
     /// Who waits for room that all streams share, …
@@ -72,7 +75,6 @@ pub(super) struct Peer {
     pub(super) is_known: bool,
     pub(super) streams: u32,
     pub(super) window: i64,
-    pub(super) longest: usize,
     pub(super) allows_connect: bool,
 }
 
@@ -91,8 +93,6 @@ pub(super) enum Ending {
 /// What a ping carries that tells whether a client has heard that it is to open no more streams.
 pub(super) const FAREWELL: [u8; 8] = *b"farewell";
 
-/// How a client begins (section 3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Of the dynamic table that the peer may use. (RFC 7541, section 4.2; the default.)
 const TABLE: usize = 4_096;
 
@@ -133,7 +133,6 @@ impl Session {
                 is_known: false,
                 streams: u32::MAX,
                 window: frame::FIRST_WINDOW,
-                longest: frame::LONGEST,
                 allows_connect: false,
             },
             may_send: frame::FIRST_WINDOW,
@@ -141,6 +140,7 @@ impl Session {
             read: 0,
             last: 0,
             ending: Ending::No,
+            answered: 0,
             settled: Rc::default(),
             waiting: Vec::new(),
             fed: Vec::new(),
@@ -227,7 +227,8 @@ impl Session {
     /// The same of all streams together.
     pub(super) fn release(&mut self, bytes: u64) {
         self.read = self.read.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if self.read >= self.bounds.windows / 2 {
+        // Half of what is left of it: some of it may lie unread, and others are not to wait for that.
+        if i64::from(self.read) >= (self.may_come / 2).max(1) {
             let read = mem::take(&mut self.read);
             self.may_come += i64::from(read);
             frame::write_window_update(&mut self.outbox.bytes, 0, read);
@@ -269,20 +270,32 @@ impl Session {
 
     /// What the peer has sent means nothing: it is told so, and nothing more.
     pub(super) fn break_off(&mut self, code: Code) {
-        let last = if self.role == Role::Server { self.last } else { 0 };
-        frame::write_goaway(&mut self.outbox.bytes, last, code);
         self.close(Failed::Malformed);
+        let last = if self.role == Role::Server { self.last } else { 0 };
+        if self.outbox.is_whole() {
+            frame::write_goaway(&mut self.outbox.bytes, last, code);
+        }
     }
 
     /// Nothing more comes or goes over any stream.
     pub(super) fn close(&mut self, why: Failed) {
         self.ending = Ending::Closed;
+        if self.role == Role::Client {
+            // What has not left may be asked elsewhere, and is not to be heard here too.
+            self.outbox.cut();
+        }
         for (_, stream) in self.streams.drain() {
             stream.fail(why);
         }
         self.waiting.clear();
         self.fed.clear();
         self.settled.notify_waiters();
+    }
+
+    /// Whether nothing is read: a client that takes nothing of what it is told is not heard until it does. (An endpoint is: it may
+    /// not read for as long as its answers are not.)
+    pub(super) fn is_deaf(&self) -> bool {
+        self.role == Role::Server && self.outbox.is_too_full()
     }
 
     /// Whether nothing is left to do but to send what is in the outbox.

@@ -76,6 +76,10 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Answering<F> 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, means: &Means<'_>) -> Turn {
         let Some(stream) = self.stream.clone() else { return Turn::Over };
         if stream.failed.get().is_some() {
+            if self.is_tunnel {
+                // Nobody will read what came before there was an answer.
+                means.session.borrow_mut().leave(&stream);
+            }
             return Turn::Over;
         }
         if let Some(future) = self.future.as_mut().as_pin_mut() {
@@ -108,11 +112,11 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Answering<F> 
             session.leave(stream);
         }
         let ends = switches.is_none() && body.is_end_stream();
-        let Session { outbox, encoder, peer, .. } = &mut *session;
+        let Session { outbox, encoder, .. } = &mut *session;
         let at = frame::begin_block(&mut outbox.bytes);
         heads::write_response(&mut outbox.bytes, encoder, &head, &body.size_hint(), means.core);
         let flags = if ends { frame::END_STREAM } else { 0 };
-        frame::end_block(&mut outbox.bytes, at, stream.id, flags, peer.longest);
+        frame::end_block(&mut outbox.bytes, at, stream.id, flags);
         means.core.room.take_back(head.headers);
         if ends {
             return session.sent_all(stream);

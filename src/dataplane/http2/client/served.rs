@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::ext::Protocol as Extended;
 use tokio::io::AsyncWrite;
+use tokio::task::coop::has_budget_remaining;
 
 use super::super::super::answer::AnswerBody;
 use super::super::super::core::Core;
@@ -79,6 +80,7 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
             let means = Means { core: &self.core, session: &self.session, stalled: self.stalled };
             self.slots.turn(|answering, cx| answering.poll(cx, &means));
             let mut session = self.session.borrow_mut();
+            session.answered = self.slots.taken();
             let flushed = session.outbox.poll_flush(cx, &mut self.wire);
             match &flushed {
                 Poll::Ready(Ok(())) => session.call_waiting(),
@@ -92,10 +94,14 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
             if session.streams.is_empty() {
                 session.outbox.shrink();
             }
-            let waits = read.is_pending() || session.outbox.is_too_full();
+            let waits = read.is_pending() || session.is_deaf();
             drop(session);
             if !self.slots.are_called() && waits {
                 return Poll::Pending;
+            }
+            if !has_budget_remaining() {
+                // Nobody would get on.
+                break;
             }
         }
         cx.waker().wake_by_ref();

@@ -84,6 +84,11 @@ impl<F> Slots<F> {
         self.calls.lock().is_driving = false;
     }
 
+    /// How many places are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
     /// Gives each that was called its turn. Those that say so are free again.
     pub(super) fn turn(&mut self, mut poll: impl FnMut(&mut Answering<F>, &mut Context<'_>) -> Turn) {
         mem::swap(&mut self.turn, &mut self.calls.lock().slots);

@@ -39,16 +39,8 @@ impl Asked {
     ) -> Self {
         let outgoing = Outgoing::new(Some(body));
         // Nothing comes behind the head of one without a body.
-        Self {
-            session,
-            core,
-            stream,
-            outgoing,
-            is_empty,
-            has_sent: is_empty,
-            is_answered: false,
-            failed: None,
-        }
+        let has_sent = is_empty;
+        Self { session, core, stream, outgoing, is_empty, has_sent, is_answered: false, failed: None }
     }
 
     /// A request for which there is no stream any more.

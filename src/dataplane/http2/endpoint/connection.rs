@@ -27,18 +27,10 @@ const UNKNOWN_STREAMS: usize = 1;
 
 impl Http2 {
     /// Drives a connection, by a task of its own: whoever asks over it comes and goes.
-    pub(in crate::dataplane) fn new(core: &Rc<Core>, mut wire: Wire, bounds: Bounds) -> Self {
+    pub(in crate::dataplane) fn new(core: &Rc<Core>, wire: Wire, bounds: Bounds) -> Self {
         let session = Rc::new(RefCell::new(Session::new(Role::Client, bounds)));
-        let (core, driven) = (core.clone(), session.clone());
-        tokio::task::spawn_local(async move {
-            poll_fn(|cx| {
-                driven.borrow_mut().attend(cx);
-                let polled = drive(cx, &mut wire, &driven, &core);
-                driven.borrow_mut().rest();
-                polled
-            })
-            .await;
-        });
+        let mut driver = Driver { wire, session: session.clone(), core: core.clone(), is_cut: false };
+        tokio::task::spawn_local(poll_fn(move |cx| driver.poll(cx)));
         Self(session)
     }
 
@@ -58,11 +50,11 @@ impl Http2 {
         let is_empty = matches!(body, RequestBody::Empty);
         // What is behind an extended CONNECT is another protocol's.
         let ends = is_empty && request.extensions().get::<Extended>().is_none();
-        let Session { outbox, encoder, peer, .. } = &mut *session;
+        let Session { outbox, encoder, .. } = &mut *session;
         let at = frame::begin_block(&mut outbox.bytes);
         heads::write_request(&mut outbox.bytes, encoder, request, &body.size_hint());
         let flags = if ends { frame::END_STREAM } else { 0 };
-        frame::end_block(&mut outbox.bytes, at, id, flags, peer.longest);
+        frame::end_block(&mut outbox.bytes, at, id, flags);
         if ends {
             session.sent_all(&stream);
         }
@@ -76,10 +68,13 @@ impl Http2 {
         self.0.borrow().next().is_some()
     }
 
-    /// Streams that the endpoint allows at once. One that allows none for the moment is asked one by one.
-    pub(in crate::dataplane) fn most_streams(&self) -> usize {
-        let peer = &self.0.borrow().peer;
-        if peer.is_known { (peer.streams as usize).max(UNKNOWN_STREAMS) } else { UNKNOWN_STREAMS }
+    /// Whether it takes what is sent, and has room for one more request than so many; some streams last longer than whoever
+    /// opened them. An endpoint that allows none for the moment is asked one by one.
+    pub(in crate::dataplane) fn has_room(&self, asked: usize, most: usize) -> bool {
+        let session = self.0.borrow();
+        let allowed = if session.peer.is_known { session.peer.streams as usize } else { UNKNOWN_STREAMS };
+        let most = allowed.max(UNKNOWN_STREAMS).min(most);
+        session.streams.len().max(asked) < most && !session.outbox.is_too_full()
     }
 
     /// Waits until it is known what the endpoint allows, which it says first of all; tells whether it allows extended CONNECT.
@@ -107,35 +102,58 @@ impl Drop for Http2 {
     }
 }
 
-/// Reads what has come, and writes what is to be sent, until the connection is over.
-fn drive(cx: &mut Context<'_>, wire: &mut Wire, session: &RefCell<Session>, core: &Core) -> Poll<()> {
-    loop {
-        // What an endpoint has said before it broke off is read first.
-        let read = match session.borrow().ending {
-            Ending::Closed => None,
-            _ => Some(()),
-        };
-        let read = read.map_or(Poll::Pending, |()| {
-            // An endpoint asks for nothing.
-            poll_read(wire, session, core, cx, &mut Skip::nothing(), |_| {})
-        });
-        let mut session = session.borrow_mut();
-        let flushed = session.outbox.poll_flush(cx, wire);
-        match &flushed {
-            Poll::Ready(Ok(())) => session.call_waiting(),
-            Poll::Ready(Err(_)) => session.close(Failed::Closed),
-            Poll::Pending => {}
-        }
-        if session.is_over() {
-            ready!(flushed).ok();
-            // The endpoint is told that nothing is missing.
-            return Pin::new(wire).poll_shutdown(cx).map(|_| ());
-        }
-        if session.streams.is_empty() {
-            session.outbox.shrink();
-        }
-        if read.is_pending() || session.outbox.is_too_full() {
-            return Poll::Pending;
+/// Who reads what has come, and writes what is to be sent, until the connection is over.
+struct Driver {
+    wire: Wire,
+    session: Rc<RefCell<Session>>,
+    core: Rc<Core>,
+    /// Whether nothing more can be sent.
+    is_cut: bool,
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.session.borrow_mut().attend(cx);
+        let driven = self.poll_drive(cx);
+        self.session.borrow_mut().rest();
+        driven
+    }
+
+    fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { wire, session, core, is_cut } = self;
+        loop {
+            let mut read = Poll::Pending;
+            if session.borrow().ending != Ending::Closed {
+                // An endpoint asks for nothing.
+                read = poll_read(wire, session, core, cx, &mut Skip::nothing(), |_| {});
+            }
+            let mut session = session.borrow_mut();
+            if *is_cut {
+                // All that it has said before it broke off has been read.
+                session.close(Failed::Closed);
+            }
+            let flushed = session.outbox.poll_flush(cx, wire);
+            match &flushed {
+                Poll::Ready(Ok(())) => session.call_waiting(),
+                Poll::Ready(Err(_)) if session.ending != Ending::Closed => {
+                    // An answer may have come, and nobody have been told of it.
+                    *is_cut = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(_)) | Poll::Pending => {}
+            }
+            if session.is_over() {
+                ready!(flushed).ok();
+                // The endpoint is told that nothing is missing.
+                return Pin::new(wire).poll_shutdown(cx).map(|_| ());
+            }
+            if session.streams.is_empty() {
+                session.outbox.shrink();
+            }
+            if read.is_pending() {
+                return Poll::Pending;
+            }
         }
     }
 }
