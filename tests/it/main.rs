@@ -29,6 +29,7 @@ mod helios;
 mod help;
 mod holds;
 mod http1;
+mod http2;
 mod interop;
 mod judge;
 mod kubernetes;

@@ -352,3 +352,62 @@ impl Hasher for IdHasher {
         self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::task::Wake;
+
+    use super::super::super::room::Room;
+    use super::*;
+
+    /// Notes that it was called.
+    struct Noted(u32, Arc<Mutex<Vec<u32>>>);
+
+    impl Wake for Noted {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+
+    fn session() -> Session {
+        let mut session = Session::new(
+            Role::Server,
+            Bounds { streams: 9, window: 1 << 16, windows: 1 << 20, head: 1 << 10 },
+        );
+        session.peer.is_known = true;
+        session
+    }
+
+    fn waits(session: &mut Session, stream: &Rc<Stream>, called: &Arc<Mutex<Vec<u32>>>) {
+        let waker = Waker::from(Arc::new(Noted(stream.id, called.clone())));
+        session.wait_for_room(&Context::from_waker(&waker), stream);
+    }
+
+    #[test]
+    fn who_waits_for_the_window_of_all_is_called_once_there_is_room_and_not_before() {
+        let (mut session, called) = (session(), Arc::default());
+        let stream = session.open(1);
+        session.may_send = 0;
+        waits(&mut session, &stream, &called);
+        session.call_waiting();
+        assert!(called.lock().unwrap().is_empty());
+        let mut came = Vec::new();
+        frame::write_window_update(&mut came, 0, 1);
+        assert!(session.take(&mut &came[..], &Room::default()).unwrap().is_none());
+        assert_eq!(*called.lock().unwrap(), [1]);
+    }
+
+    #[test]
+    fn who_has_had_room_stands_behind_who_had_none_and_nobody_twice() {
+        let (mut session, called) = (session(), Arc::default());
+        let streams = [1, 3, 5].map(|id| session.open(id));
+        streams[0].is_fed.set(true);
+        for stream in streams.iter().chain(&streams) {
+            waits(&mut session, stream, &called);
+        }
+        session.call_waiting();
+        assert_eq!(*called.lock().unwrap(), [3, 5, 1]);
+        assert!(session.waiting.is_empty() && session.fed.is_empty());
+    }
+}
