@@ -367,7 +367,7 @@ impl Talk {
     }
 
     /// Hears to the end of the connection.
-    pub(crate) async fn to_the_end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         let hearing = async { while self.hear().await {} };
         assert!(tokio::time::timeout(BOUND, hearing).await.is_ok(), "no end; {:?}", self.goaways);
     }
