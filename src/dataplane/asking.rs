@@ -21,6 +21,7 @@ use super::serve::InFlight;
 use super::upgrade::Upgrade;
 
 /// A request that is to be sent to an endpoint, perhaps twice.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the request")]
 pub(super) struct Asking {
     request: Stage,
     origin: Origin,
@@ -38,6 +39,8 @@ pub(super) struct Asking {
     pub(super) upgrade: Option<Box<Upgrade>>,
     /// Absent if the service changes nothing on the way.
     pub(super) passing: Option<Rc<Passing>>,
+    /// Whether the last endpoint has said that it did not look at it.
+    pub(super) is_unseen: bool,
 }
 
 /// A body of up to so many bytes comes with its head, or just behind it.
@@ -72,6 +75,7 @@ enum Origin {
 /// Why there is no answer, and what has been taken of the request if no byte of it has left.
 pub(super) struct Unanswered {
     cause: Cause,
+    is_unseen: bool,
     unsent: Option<RequestBody>,
 }
 
@@ -103,6 +107,7 @@ impl Asking {
                 is_idempotent,
                 upgrade,
                 passing,
+                is_unseen: false,
             };
         }
         if is_idempotent && bounds.kept > 0 {
@@ -123,6 +128,7 @@ impl Asking {
                 is_idempotent,
                 upgrade,
                 passing,
+                is_unseen: false,
             };
         }
         let fate = Rc::new(Fate::new(core, bounds));
@@ -130,7 +136,8 @@ impl Asking {
             RequestBody::Streamed(Coming::new(incoming, core, in_flight.upload()), fate.clone())
         });
         let (request, origin) = (Stage::Ready(request), Origin::Once(fate));
-        Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade, passing }
+        let is_unseen = false;
+        Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade, passing, is_unseen }
     }
 
     /// The same for a second try at the same time, before the first is sent; `None` if being asked changes something.
@@ -146,7 +153,19 @@ impl Asking {
         let Self { is_head, version, size, is_safe, is_idempotent, .. } = *self;
         let request = Stage::Ready(copy(self.request.ready()?));
         let passing = self.passing.clone();
-        Some(Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade: None, passing })
+        let (upgrade, is_unseen) = (None, false);
+        Some(Self {
+            request,
+            origin,
+            is_head,
+            version,
+            size,
+            is_safe,
+            is_idempotent,
+            upgrade,
+            passing,
+            is_unseen,
+        })
     }
 
     /// Makes a twin ready to be sent while the first may still be; `false` if the client has not sent all of its body, or
@@ -291,7 +310,8 @@ impl Asking {
 
     /// Says why there is no answer, and takes the request back if it was not sent.
     pub(super) fn explain(&mut self, unanswered: Unanswered) -> Cause {
-        let Unanswered { cause, unsent } = unanswered;
+        let Unanswered { cause, is_unseen, unsent } = unanswered;
+        self.is_unseen = is_unseen;
         self.request = match (unsent, mem::replace(&mut self.request, Stage::Gone)) {
             (Some(body), Stage::UnderWay(mut request)) => {
                 *request.body_mut() = body;
@@ -328,12 +348,12 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
 }
 
 impl From<Unasked> for Unanswered {
-    fn from(Unasked { broken, unsent }: Unasked) -> Self {
+    fn from(Unasked { broken, is_unseen, unsent }: Unasked) -> Self {
         let cause = match broken {
             Broken::Malformed => Cause::Protocol,
             Broken::Body(_) => Cause::ClientBody,
             Broken::Closed | Broken::Io(_) => Cause::Reset,
         };
-        Self { cause, unsent }
+        Self { cause, is_unseen, unsent }
     }
 }

@@ -18,5 +18,7 @@ pub(super) enum Broken {
 /// Why there is no answer, and the body if nothing of the request has been looked at.
 pub(super) struct Unasked {
     pub(super) broken: Broken,
+    /// Whether whoever was asked has said that it did not look at it.
+    pub(super) is_unseen: bool,
     pub(super) unsent: Option<RequestBody>,
 }

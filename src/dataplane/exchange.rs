@@ -334,8 +334,9 @@ impl Exchange {
                 Err(Expired::LetOut) => Cause::LetOut,
             };
             let now = self.core.now();
-            let at_once = now.since(begun) <= CLOSED_ALREADY;
-            if cause == Cause::Reset && reused && at_once && !anew && self.asking.is_ready() {
+            // It was sent in vain, as far as anybody can tell; or the endpoint says that it has not looked at it.
+            let is_as_new = reused && now.since(begun) <= CLOSED_ALREADY || self.asking.is_unseen;
+            if cause == Cause::Reset && is_as_new && !anew && self.asking.is_ready() {
                 (fresh, anew) = (Fresh::Since(now), true);
                 continue;
             }

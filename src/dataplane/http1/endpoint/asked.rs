@@ -97,7 +97,7 @@ impl Asked {
         let has_sent = self.connection.borrow_mut().has_sent;
         let is_clients = matches!(broken, Broken::Body(_));
         let unsent = (!has_sent && !is_clients).then(|| self.outgoing.take_back()).flatten();
-        Unasked { broken, unsent }
+        Unasked { broken, is_unseen: false, unsent }
     }
 }
 

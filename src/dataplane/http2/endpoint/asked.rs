@@ -89,7 +89,7 @@ impl Asked {
         } else {
             self.outgoing.take_back()
         };
-        Unasked { broken, unsent }
+        Unasked { broken, is_unseen: is_refused, unsent }
     }
 }
 
