@@ -106,6 +106,7 @@ impl Drop for InFlight {
         self.core.in_flight.set(self.core.in_flight.get().saturating_sub(1));
         let in_flight = &self.of.in_flight;
         in_flight.store(in_flight.load(Relaxed).saturating_sub(1), Relaxed);
+        self.core.has_ended();
         if !self.answered {
             self.of.cancelled.set(self.of.cancelled.get().saturating_add(1));
         }
