@@ -71,9 +71,11 @@
 //! - *An exchange is one allocation.* A request's state, from the choice of its side to the last byte of its
 //!   answer, is one boxed [`Exchange`](dataplane), which its steps borrow and which in the end is the answer's
 //!   body. Moving large futures about had cost a quarter of the CPU of a request.
-//! - *Timers of the request path are a slab of deadlines* that a worker looks over every 25 ms, and not a
-//!   runtime timer for each wait: a limit of seconds needs no better, and arming one costs more than parsing
+//! - *Timers of the request path are a slab of deadlines* that a worker looks over when the next one passes, at most every
+//!   25 ms, and not a runtime timer for each wait: a limit of seconds needs no better, and arming one costs more than parsing
 //!   a header.
+//! - *What was counted is told when a request ends*, the first of each tick, and not by a clock: the worker is awake for it, and
+//!   control judges in the same breath. A proxy with little to do wakes for requests, and hardly for itself.
 //! - *HTTP/1.1 is ours on both legs* (`dataplane/http1`), on [`httparse`] and `http`: whoever asks an endpoint drives its connection
 //!   within the task of the client's, a body is read by whoever wants it, and heads and what is read are put where others were
 //!   before (`dataplane/room.rs`). hyper's tasks and channels took a quarter of a request's instructions, and a fifth of its
@@ -81,8 +83,8 @@
 //! - *So is HTTP/2* (`dataplane/http2`): a client's requests are answered in its connection's task, each called by itself, and all that
 //!   has come of it by then leaves in one write. Tables of HPACK hold fields as they were understood. A gRPC call took 83,000
 //!   instructions with `h2`, and takes 31,000. Control, the admin page and the demo speak through hyper.
-//! - *What a client's connection waits for is looked over once a second*, in a slab of its own: thousands of idle connections
-//!   would make each beat of 25 ms long, and keep an idle worker awake. A `Paced` wire tells what came and
+//! - *What a client's connection waits for is looked over at most once a second*, in a slab of its own: thousands of idle connections
+//!   would make each beat of 25 ms long. A `Paced` wire tells what came and
 //!   what could not be sent, so that nobody need arm a timer for each head.
 //! - *What workers share on the path of a request is one number, and only where a service has a bound* on requests in flight
 //!   or a second: a bound that is dealt out to workers would refuse early, as connections are not spread evenly.

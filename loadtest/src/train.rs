@@ -28,6 +28,9 @@ pub(crate) struct Train {
     counting: Option<PathBuf>,
 }
 
+/// Here programs are linked by LLVM's linker unless somebody wants another.
+const LINKED_BY_LLD: &str = "x86_64-unknown-linux-gnu";
+
 /// Where everything of it is: other builds go on as they were.
 const FOLDER: &str = "target/trained";
 
@@ -52,11 +55,12 @@ impl Train {
             self.put_under(&counting, &load)?;
             ensure!(counted(&counts)? != before, "{} has not told what it has counted", counting.display());
         }
-        checked(Command::new(merge).arg("merge").arg("-o").arg(&merged).arg(&counts))?;
+        checked(Command::new(&merge).arg("merge").arg("-o").arg(&merged).arg(&counts))?;
         // Cargo looks at what the compiler is told, and not into the profile: another one has another name.
         let profile = folder.join(format!("{:016x}.profdata", fingerprint(&fs::read(&merged)?)));
         fs::rename(&merged, &profile)?;
-        let trained = build(host, &folder, &format!("-Cprofile-use={}", profile.display()))?;
+        let order = order(host, &merge, &profile)?;
+        let trained = build(host, &folder, &format!("-Cprofile-use={}{order}", profile.display()))?;
         println!("{}", trained.display());
         Ok(())
     }
@@ -70,6 +74,26 @@ impl Train {
         ensure!(answered.failed == 0, "requests failed: {}", answered.said);
         Ok(())
     }
+}
+
+/// What the linker is told: to lay side by side what was run at all, and what was run often. Programs are read in pieces of many
+/// functions, and what is never run would lie between those that are, and take as much memory as they do. Only one linker can be
+/// told, and it is not everywhere that the compiler comes with it.
+fn order(host: &str, merge: &Path, profile: &Path) -> anyhow::Result<String> {
+    if host != LINKED_BY_LLD {
+        return Ok(String::new());
+    }
+    let merge = merge.display().to_string();
+    let covered = said(&merge, &["show", "--covered", &profile.display().to_string()])?;
+    // Those that only one file knows are named with it.
+    let names: Vec<&str> =
+        covered.lines().map(|line| line.rsplit_once(';').map_or(line, |(_, name)| name)).collect();
+    ensure!(!names.is_empty(), "nothing was run");
+    let file = profile.with_extension("order");
+    fs::write(&file, names.join("\n"))?;
+    let options = ["-z,keep-text-section-prefix", "--no-warn-symbol-ordering", "--symbol-ordering-file"];
+    let options = options.map(|option| format!(" -Clink-arg=-Wl,{option}")).concat();
+    Ok(format!("{options}={}", file.display()))
 }
 
 /// Builds for this machine, so that what runs while it is built is not counted.
@@ -94,7 +118,7 @@ fn forget(folder: &Path, counts: &Path) -> anyhow::Result<()> {
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "profdata") {
+        if path.extension().is_some_and(|extension| extension == "profdata" || extension == "order") {
             fs::remove_file(path)?;
         }
     }

@@ -16,6 +16,7 @@ mod access;
 mod address;
 mod calibration;
 mod caller;
+mod calls;
 mod change;
 pub(crate) mod client;
 mod csv;

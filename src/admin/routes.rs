@@ -10,13 +10,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use tokio::time::timeout;
 use tower::limit::GlobalConcurrencyLimitLayer;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::control::{Handle, Reader};
 
 use super::access::{Gate, authenticate};
 use super::caller::refuse_strangers;
+use super::calls::{Calls, calls};
 use super::problem::Refusal;
 use super::{
     calibration, change, document, events, history, ledger, look, probes, ramps, receipts, webhooks,
@@ -44,9 +45,10 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// The API.
 pub(super) fn router(shared: Shared) -> Router {
-    let (router, _) = routes().split_for_parts();
+    let in_turn = (IN_TURN.answered)().layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE));
     let gate = shared.gate.clone();
-    router
+    in_turn
+        .merge((AT_ANY_TIME.answered)())
         .fallback(async || {
             Refusal::new(StatusCode::NOT_FOUND, "there is nothing here; /v1/services is a start")
         })
@@ -60,11 +62,12 @@ pub(super) fn router(shared: Shared) -> Router {
         .with_state(shared)
 }
 
-/// Every route, and what the document says of it.
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+/// What the document says of all of them.
+pub(super) fn described() -> OpenApi {
     OpenApiRouter::with_openapi(document::beginning())
-        .merge(in_turn().layer(GlobalConcurrencyLimitLayer::new(MOST_AT_ONCE)))
-        .merge(at_any_time())
+        .merge((IN_TURN.described)())
+        .merge((AT_ANY_TIME.described)())
+        .into_openapi()
 }
 
 /// Every call of the API: methods and paths.
@@ -72,43 +75,36 @@ pub fn calls() -> Vec<(Method, &'static str)> {
     document::calls()
 }
 
-fn in_turn() -> OpenApiRouter<Shared> {
-    OpenApiRouter::default()
-        .routes(routes!(look::process))
-        .routes(routes!(look::whoami))
-        .routes(routes!(look::services))
-        .routes(routes!(look::service))
-        .routes(routes!(change::set_weight, change::clear))
-        .routes(routes!(change::release))
-        .routes(routes!(change::approve, change::reject))
-        .routes(routes!(ramps::start, ramps::stop))
-        .routes(routes!(ramps::pause))
-        .routes(routes!(ramps::resume))
-        .routes(routes!(ramps::migrate))
-        .routes(routes!(look::readiness))
-        .routes(routes!(receipts::latest))
-        .routes(routes!(receipts::list))
-        .routes(routes!(receipts::at))
-        .routes(routes!(look::sensitivity))
-        .routes(routes!(calibration::show, calibration::begin, calibration::stop))
-        .routes(routes!(look::preview))
-        .routes(routes!(ledger::migration))
-        .routes(routes!(history::history))
-        .routes(routes!(history::verification))
-        .routes(routes!(webhooks::list))
-        .routes(routes!(webhooks::test))
-        .routes(routes!(events::events))
-}
+const IN_TURN: Calls = calls![
+    [look::process],
+    [look::whoami],
+    [look::services],
+    [look::service],
+    [change::set_weight, change::clear],
+    [change::release],
+    [change::approve, change::reject],
+    [ramps::start, ramps::stop],
+    [ramps::pause],
+    [ramps::resume],
+    [ramps::migrate],
+    [look::readiness],
+    [receipts::latest],
+    [receipts::list],
+    [receipts::at],
+    [look::sensitivity],
+    [calibration::show, calibration::begin, calibration::stop],
+    [look::preview],
+    [ledger::migration],
+    [history::history],
+    [history::verification],
+    [webhooks::list],
+    [webhooks::test],
+    [events::events],
+];
 
 /// These wait for nobody, and must be had when everything else does.
-fn at_any_time() -> OpenApiRouter<Shared> {
-    OpenApiRouter::default()
-        .routes(routes!(change::revert))
-        .routes(routes!(probes::metrics))
-        .routes(routes!(probes::healthz))
-        .routes(routes!(probes::readyz))
-        .routes(routes!(probes::openapi))
-}
+const AT_ANY_TIME: Calls =
+    calls![[change::revert], [probes::metrics], [probes::healthz], [probes::readyz], [probes::openapi],];
 
 /// Reads a request whole before it takes the place of another.
 async fn take_in(request: Request, next: Next) -> Response {

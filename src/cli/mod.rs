@@ -160,8 +160,9 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     WhenColour::among(std::env::args_os()).apply();
-    let Arguments { admin, credentials, color: _, command } = Arguments::parse();
-    match command.run(&admin.with(credentials.into())) {
+    let serve = serve::Serve::read(std::env::args_os().skip(1), std::env::vars_os());
+    let done = serve.map_or_else(run_any, serve::Serve::run);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !matches!(failure, Failure::Said) {
@@ -175,6 +176,11 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+fn run_any() -> Result<(), Failure> {
+    let Arguments { admin, credentials, color: _, command } = Arguments::parse();
+    command.run(&admin.with(credentials.into()))
 }
 
 impl Command {

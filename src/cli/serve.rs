@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,13 +32,64 @@ enum Log {
 }
 
 /// How often it is looked whether every thread is alive, …
-const LOOK: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_secs(10);
 /// … and whether all have ended that were told to.
 const LOOK_FOR_THE_END: Duration = Duration::from_millis(50);
 /// Looks between two complaints about one that is not.
-const LOOKS_BETWEEN_COMPLAINTS: u32 = 10;
+const LOOKS_BETWEEN_COMPLAINTS: u32 = 3;
+
+/// The folder, if the command line does not say it.
+const CONFIG: &str = "SWITCHBACK_CONFIG";
+/// What chooses what is in the log.
+const LOG: &str = "SWITCHBACK_LOG";
+/// How all variables begin that we know.
+const OURS: &str = "SWITCHBACK_";
 
 impl Serve {
+    /// Reads the plain forms of this command without the description of all the others: most of what a quiet proxy's memory
+    /// would have in it. Whatever else is said, right or wrong, is for who knows them all.
+    pub(super) fn read(
+        words: impl IntoIterator<Item = OsString>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Option<Self> {
+        let mut inherited = None;
+        for (name, value) in variables {
+            match name.to_str() {
+                Some(CONFIG) => inherited = Some(value),
+                Some(LOG) => {}
+                _ if name.as_encoded_bytes().starts_with(OURS.as_bytes()) => return None,
+                _ => {}
+            }
+        }
+        let mut words = words.into_iter().map(OsString::into_string);
+        if words.next()?.ok()? != "serve" {
+            return None;
+        }
+        let (mut config, mut log) = (None, None);
+        while let Some(word) = words.next() {
+            let word = word.ok()?;
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, value.to_owned()),
+                None => (&*word, words.next()?.ok().filter(|value| !value.starts_with('-'))?),
+            };
+            let place = match name {
+                "--config" => &mut config,
+                "--log" => &mut log,
+                _ => return None,
+            };
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        let config = config.map(OsString::from).or(inherited).filter(|config| !config.is_empty())?;
+        let log = match log.as_deref() {
+            None | Some("text") => Log::Text,
+            Some("json") => Log::Json,
+            Some(_) => return None,
+        };
+        Some(Self { config: config.into(), log })
+    }
+
     pub(super) fn run(self) -> Result<(), Failure> {
         init_log(match self.log {
             Log::Text => LogFormat::Text,
@@ -125,5 +177,57 @@ fn explain(error: BuildError) -> Failure {
         other @ (BuildError::State(_) | BuildError::AccessLog { .. } | BuildError::Listen { .. }) => {
             Failure::Refused(format!("not started: {other}"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::{Arguments, Command};
+    use super::*;
+
+    #[test]
+    fn plain_forms_are_read_as_the_whole_command_line_is_and_others_are_left_to_it() {
+        for (line, is_plain) in [
+            ("serve --config /etc/switchback", true),
+            ("serve --config=/etc/switchback --log json", true),
+            ("serve --log=text --config a=b", true),
+            ("serve --config a --log xml", false),
+            ("serve --config a --config b", false),
+            ("serve --config --log", false),
+            ("serve --config=", false),
+            ("serve --config", false),
+            ("serve", false),
+            ("serve --config a b", false),
+            ("serve --config a --color never", false),
+            ("serve --conf a", false),
+            ("serve --help", false),
+            ("check --config a", false),
+            ("", false),
+        ] {
+            let words = || line.split_whitespace().map(OsString::from);
+            let read = Serve::read(words(), []);
+            assert_eq!(read.is_some(), is_plain, "{line}");
+            let Some(read) = read else { continue };
+            let all = Arguments::try_parse_from(std::iter::once("switchback".into()).chain(words()));
+            let Command::Serve(serve) = all.unwrap().command else { panic!("{line}") };
+            assert_eq!(format!("{read:?}"), format!("{serve:?}"));
+        }
+    }
+
+    #[test]
+    fn a_variable_says_the_folder_and_others_are_not_passed_over() {
+        let with = |name: &str, value: &str| {
+            Serve::read(["serve".into()], [("HOME".into(), "/".into()), (name.into(), value.into())])
+        };
+        assert_eq!(with("SWITCHBACK_CONFIG", "a").unwrap().config, PathBuf::from("a"));
+        assert!(with("SWITCHBACK_CONFIG", "").is_none());
+        let both = |name: &str| {
+            let words = ["serve", "--config", "a"].map(OsString::from);
+            Serve::read(words, [(name.into(), "b".into())])
+        };
+        assert_eq!(both("SWITCHBACK_CONFIG").unwrap().config, PathBuf::from("a"));
+        assert!(both("SWITCHBACK_LOG").is_some() && both("SWITCHBACK_ADMIN").is_none());
     }
 }

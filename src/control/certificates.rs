@@ -11,8 +11,10 @@ use crate::tls::{Expiry, Material, Signature};
 
 use super::event::{CertificateNews, Event};
 
-/// How often files are looked at. A certificate and its key are two files, and change one after the other.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often files are looked at, …
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// … and while something is wrong with some: a certificate and its key are two files, and change one after the other.
+const LOOK_OFTEN: Duration = Duration::from_millis(250);
 /// A pair that does not fit is told of when it has been so for so many looks.
 const LOOKS_TO_BELIEVE: u32 = 8;
 /// People are told so many days before a certificate ends, and then daily.
@@ -63,7 +65,8 @@ pub(super) async fn run(
         if !told.is_empty() && news.send(Event::Certificates(told)).await.is_err() {
             return;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        let is_wrong = known.iter().any(|known| known.bad_looks > 0);
+        tokio::time::sleep(if is_wrong { LOOK_OFTEN } else { LOOK_EVERY }).await;
         if list.has_changed().is_err() {
             return;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch as signal};
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -85,7 +85,7 @@ const PARTS_OF_MIGRATION: usize = 40;
 /// time are looked at once a second, and this is a little more than that.
 const QUIET_TICK: Millis = Millis(1_020);
 /// How often metrics are put in order.
-const UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP: Millis = Millis(5_000);
 
 /// Starts control on a thread of its own. Before this returns, the first snapshot is published: workers begin
 /// with every hold in force.
@@ -157,6 +157,12 @@ pub(crate) fn start(seed: Seed) -> io::Result<(thread::JoinHandle<()>, Handle)> 
             },
         )?;
     Ok((thread, handle))
+}
+
+/// When it is looked next. Ticks are told from each other as workers tell them: there is one in each at most, and what a worker
+/// tells in another one than it did before finds control awake.
+fn next_tick(ticked: Millis, is_quiet: bool) -> Millis {
+    if is_quiet { Millis(ticked.0 + QUIET_TICK.0) } else { Millis((ticked.0 / TICK_MS + 1) * TICK_MS) }
 }
 
 /// Lets so much time pass, if any.
@@ -233,11 +239,11 @@ impl Loop {
         let (own_events, materials) = (self.own.clone(), self.materials.subscribe());
         tokio::task::spawn_local(certificates::run(self.clock, materials, own_events));
         self.follow_certificates();
-        let mut upkeep = interval(UPKEEP);
         let (mut ticked, mut is_quiet) = (self.clock.millis(), false);
+        let mut kept_up = None;
         loop {
-            let every = if is_quiet { QUIET_TICK } else { Millis(TICK_MS) };
-            let pause = Duration::from_millis(every.0.saturating_sub(self.clock.millis().since(ticked).0));
+            let tick = next_tick(ticked, is_quiet);
+            let pause = Duration::from_millis(tick.since(self.clock.millis()).0);
             let event = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -262,10 +268,6 @@ impl Loop {
                 Some((caller, command, answer)) = asked.recv() => self.ask(caller, command, answer),
                 Some(looks) = looks.recv() => Event::Looked(looks),
                 Some(opinions) = opinions.recv() => Event::Checked(opinions),
-                _ = upkeep.tick() => {
-                    self.keep_up();
-                    continue;
-                }
             };
             is_quiet = matches!(event, Event::Tick);
             let configured = matches!(event, Event::Config(_));
@@ -277,6 +279,11 @@ impl Loop {
             }
             if std::mem::take(&mut self.state.recheck) {
                 self.checks.send_replace(self.state.checks());
+            }
+            // Behind the judge, and when control is awake for it: metrics are in no hurry.
+            if is_quiet && kept_up.is_none_or(|at| ticked.since(at) >= UPKEEP) {
+                kept_up = Some(ticked);
+                self.keep_up();
             }
             if !self.known.load(Ordering::Relaxed) {
                 self.known.store(self.state.is_ready(), Ordering::Relaxed);
@@ -555,5 +562,20 @@ impl Handle {
     /// Whether control still takes questions.
     pub(crate) fn is_alive(&self) -> bool {
         !self.commands.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_workers_tell_once_in_each_tick_is_judged_when_it_comes() {
+        // Now a little sooner, now a little later than a tick after the last.
+        for (ticked, told) in [(1_050, 1_149), (1_149, 1_251), (1_251, 1_350), (1_399, 1_400)] {
+            assert!(next_tick(Millis(ticked), false) <= Millis(told), "{told}");
+        }
+        assert_eq!(next_tick(Millis(1_050), false), Millis(1_100), "not twice in one");
+        assert_eq!(next_tick(Millis(1_050), true), Millis(1_050 + QUIET_TICK.0));
     }
 }

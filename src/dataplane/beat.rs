@@ -4,54 +4,50 @@ use std::time::Duration;
 
 use crate::model::Micros;
 use crate::tally::Report;
-use crate::verdict::TICK_MS;
 
-use super::core::Core;
+use super::core::{Core, TICK, tick_of};
+use super::waits::Roused;
 
-/// How often waits are looked through: a limit is met to within this.
-const BEAT: Duration = Duration::from_millis(25);
 /// A thread that stood still for so long says nothing about how old requests became meanwhile.
 const STANDSTILL: Micros = Micros(1_000_000);
-/// How often clients' connections are looked through.
-const SECOND: Duration = Duration::from_secs(1);
 /// How often idle connections are looked through.
 const TIDY: Duration = Duration::from_secs(5);
 /// The allocator gives the system back what has been free for a while when something of such a size is freed: on a worker that
 /// has become quiet nothing else is.
 const LARGE: usize = 1 << 20;
 
-/// A worker's pulse: ends waits that are over, and once a tick reports what was counted. It rests while there
-/// is nothing to do.
+/// A worker's pulse: ends waits that are over, and tells what was counted, at most once a tick. It rests until a limit passes or
+/// there is something to tell.
 pub(super) async fn run(core: Rc<Core>) {
-    let mut last = core.now();
-    let mut next_report = last;
-    let mut told = 0;
+    let (mut told, mut roused) = (0, Roused::ByBell);
     loop {
-        // Who has come or gone is told too, though nothing else happens any more.
-        if is_quiet(&core) && core.drain.connections() == told {
-            core.rest().await;
-            last = core.now();
-        }
-        // While nobody waits nothing can be over, and what was counted is told when it is time for it.
-        let until_report = Duration::from_micros(next_report.since(core.now()).0).max(BEAT);
-        if !core.waits.is_empty() || core.rest_for(until_report).await {
-            tokio::time::sleep(BEAT).await;
-        }
         let now = core.now();
-        let passed = now.since(last);
-        if passed >= STANDSTILL {
+        let view = core.view();
+        let next_limit = core.waits.expire(now, |recall| core.recalled(&view, recall));
+        drop(view);
+        // Who has just come is given a moment: what ended since is told with it.
+        let is_time = roused == Roused::ByTime && now >= next_report(&core);
+        if (core.tells_now.take() || is_time) && has_news(&core, told) {
+            told = report(&core, now).unwrap_or(told);
+            core.told_at.set(now);
+        }
+        let next_report = has_news(&core, told).then(|| next_report(&core));
+        let next = next_limit.into_iter().chain(next_report).min();
+        roused = core.waits.rest(now, next).await;
+        let passed = core.now().since(now);
+        if next.is_some() && passed >= STANDSTILL {
             for service in core.active().borrow().iter() {
                 service.abstain(passed);
             }
         }
-        last = now;
-        let view = core.view();
-        core.waits.expire(now, |recall| core.recalled(&view, recall));
-        if now >= next_report {
-            told = report(&core, now).unwrap_or(told);
-            next_report = Micros(now.0 + TICK_MS * 1_000);
-        }
     }
+}
+
+/// When something is to be told next, though no request ends. Who waits may vote at any time; if nobody does, it is told at the
+/// end of the next tick: one that ends before takes it along.
+fn next_report(core: &Core) -> Micros {
+    let told = core.told_at.get();
+    if core.in_flight.get() > 0 { Micros(told.0 + TICK.0) } else { Micros((tick_of(told) + 2) * TICK.0) }
 }
 
 /// Follows control: looks at each new snapshot when it comes, and not only at the next request.
@@ -60,20 +56,18 @@ pub(super) async fn follow(core: Rc<Core>) {
     loop {
         let view = core.view();
         core.adopt(&view);
-        core.waits.expire(core.now(), |recall| core.recalled(&view, recall));
+        let _ = core.waits.expire(core.now(), |recall| core.recalled(&view, recall));
         drop(view);
         bell.rings().await;
     }
 }
 
-/// Ends what connections wait for, once a second while there are any.
+/// Ends what connections wait for, to within a second.
 pub(super) async fn look_after_connections(core: Rc<Core>) {
     loop {
-        if core.connections.is_empty() {
-            core.connected.notified().await;
-        }
-        tokio::time::sleep(SECOND).await;
-        core.connections.expire(core.now(), |_| None);
+        let now = core.now();
+        let next = core.connections.expire(now, |_| None);
+        core.connections.rest(now, next).await;
     }
 }
 
@@ -86,11 +80,13 @@ pub(super) async fn tidy(core: Rc<Core>) {
     }
 }
 
-fn is_quiet(core: &Core) -> bool {
-    core.waits.is_empty()
-        && core.active().borrow().is_empty()
-        && !core.has_refused()
-        && core.handshakes_failed.get() == 0
+/// Whether there is something to tell. Who has come or gone is told too, though nothing else happens.
+fn has_news(core: &Core, told: usize) -> bool {
+    !core.active().borrow().is_empty()
+        || core.has_refused()
+        || core.handshakes_failed.get() > 0
+        || core.accepts_paused.get() > 0
+        || core.drain.connections() != told
 }
 
 /// Sends what was counted, and tells how many connections it spoke of. Where control does not keep up it is kept,

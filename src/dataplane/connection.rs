@@ -1,9 +1,8 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
@@ -12,7 +11,6 @@ use crate::config::ListenerLimits;
 use crate::model::Cause;
 
 use super::core::Core;
-use super::drain::Seat;
 use super::http1::client::HeadBounds;
 use super::http2;
 use super::pace::{For, Pace, Paced, Patience, Vigil};
@@ -29,12 +27,12 @@ const STREAM_WINDOW: u32 = 64 << 10;
 pub(super) struct Protocols {
     pub(super) http1: HeadBounds,
     pub(super) http2: http2::Bounds,
-    /// How long a client of HTTP/2 may take nothing of an answer.
-    pub(super) stalled: Duration,
+    /// How long is waited for clients.
+    pub(super) patience: Rc<Patience>,
 }
 
 impl Protocols {
-    pub(super) const fn new(limits: &ListenerLimits) -> Self {
+    pub(super) fn new(limits: &ListenerLimits) -> Self {
         let http1 = HeadBounds { bytes: limits.header_bytes as usize, fields: limits.headers };
         let http2 = http2::Bounds {
             streams: limits.streams,
@@ -42,7 +40,8 @@ impl Protocols {
             windows: STREAM_WINDOW * limits.streams,
             head: limits.header_bytes,
         };
-        Self { http1, http2, stalled: limits.stalled }
+        let ListenerLimits { head, idle, stalled, slowest, .. } = *limits;
+        Self { http1, http2, patience: Rc::new(Patience { head, idle, stalled, slowest }) }
     }
 }
 
@@ -64,46 +63,50 @@ pub(super) fn run(
     client: Client,
 ) -> impl Future<Output = ()> {
     core.keep_beating();
-    let (wire, seen) = Paced::new(wire, client.requests.in_flight.clone());
-    let ListenerLimits { head, idle, stalled, slowest, .. } = *client.limits;
-    let vigil = Vigil::new(Patience { head, idle, stalled, slowest }, core.now());
+    let mut open = Some(Paced::new(wire, client.requests.pace.clone()));
+    let vigil = Vigil::new(protocols.patience.clone(), core.now());
     let place = Place::of_connection(core.clone());
-    let mut open = Some(wire);
+    let seat = core.drain.enter();
+    let mut watched = Watched { vigil, place, seat };
     async move {
-        let mut watched = Watched { vigil, place, seen, seat: core.drain.sit() };
-        while let Some(wire) = open.take() {
-            // What serves is large, and is not kept while there is nothing to serve.
-            open = Box::pin(watched.serve(&core, &protocols, &client, wire)).await;
-            if let Some(wire) = &mut open {
-                watched.rest(&core, wire).await;
-            }
+        // What serves is large, and is not kept while there is nothing to serve.
+        while open.is_some() {
+            open = Box::pin(watched.serve(&core, &protocols, &client, open.take())).await;
+            poll_fn(|cx| watched.poll_rest(cx, &core, &client, open.as_ref())).await;
         }
-        watched.seen.hand_on();
+        client.requests.pace.hand_on();
         drop(watched);
         core.keep_beating();
     }
 }
 
 /// A connection, and what is waited for on it.
-struct Watched<'a> {
+struct Watched {
     vigil: Vigil,
     place: Place,
-    seen: Arc<Pace>,
-    seat: Seat<'a>,
+    /// The number of its seat.
+    seat: usize,
 }
 
-impl Watched<'_> {
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.place.core().drain.leave(self.seat);
+    }
+}
+
+impl Watched {
     /// Serves it until it ends. Gives its wire back if it is to rest.
     async fn serve(
         &mut self,
         core: &Rc<Core>,
         protocols: &Protocols,
         client: &Client,
-        wire: Paced,
+        wire: Option<Paced>,
     ) -> Option<Paced> {
-        let Self { vigil, place, seen, seat } = self;
+        let Self { vigil, place, seat } = self;
+        let seen = &client.requests.pace;
         let ListenerLimits { requests, cancelled, streams, .. } = *client.limits;
-        let mut serving = Serving::Begins(wire);
+        let mut serving = Serving::Begins(wire?);
         let mut called = false;
         let mut patience: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|cx| {
@@ -112,7 +115,7 @@ impl Watched<'_> {
                 if serving.poll(cx, core, protocols, answers).is_ready() {
                     return Poll::Ready(None);
                 }
-                let in_flight = client.requests.in_flight.load(Relaxed);
+                let in_flight = seen.in_flight.load(Relaxed);
                 if in_flight == 0 && seen.takes_end() {
                     continue; // its answer has gone
                 }
@@ -155,7 +158,7 @@ impl Watched<'_> {
                     };
                 }
                 let is_over = client.requests.asked.get() >= requests;
-                if !is_over && !seat.is_called(cx.waker()) {
+                if !is_over && !core.drain.calls(*seat, cx.waker()) {
                     return Poll::Pending;
                 }
                 // Who has just connected may have sent a request that nobody has read yet.
@@ -171,17 +174,21 @@ impl Watched<'_> {
     }
 
     /// Waits until there is something to do again on a connection that rests: what has come, or a limit that has passed, is for who
-    /// serves.
-    async fn rest(&mut self, core: &Core, wire: &mut Paced) {
-        let Self { vigil, place, seen, seat } = self;
-        poll_fn(|cx| {
-            if wire.poll_readable(cx).is_ready() || seat.is_called(cx.waker()) {
-                return Poll::Ready(());
-            }
-            let (_, until) = vigil.look(seen, 0, core.recently());
-            place.poll(cx, Limit { until, recall: None }).map_or(Poll::Pending, |_| Poll::Ready(()))
-        })
-        .await;
+    /// serves. One that has ended has nothing to wait for.
+    fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        core: &Core,
+        client: &Client,
+        wire: Option<&Paced>,
+    ) -> Poll<()> {
+        let Self { vigil, place, seat } = self;
+        let Some(wire) = wire else { return Poll::Ready(()) };
+        if wire.poll_readable(cx).is_ready() || core.drain.calls(*seat, cx.waker()) {
+            return Poll::Ready(());
+        }
+        let (_, until) = vigil.look(&client.requests.pace, 0, core.recently());
+        place.poll(cx, Limit { until, recall: None }).map_or(Poll::Pending, |_| Poll::Ready(()))
     }
 }
 

@@ -4,14 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
+use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::model::{Cause, Micros};
 use crate::snapshot::{Bell, ServiceId, ServiceView, Snapshot, Subscription};
 use crate::tally::{Causes, Report};
 use crate::telemetry::AccessLog;
+use crate::verdict::TICK_MS;
 
 use super::drain::Drain;
 use super::endpoints::Serial;
@@ -29,8 +29,6 @@ pub(super) struct Core {
     pub(super) waits: Waits,
     /// Clients' connections that wait for something.
     pub(super) connections: Waits,
-    /// Rung when one begins to.
-    pub(super) connected: Notify,
     pub(super) drain: Drain,
     /// Requests that have no whole answer yet, …
     pub(super) in_flight: Cell<usize>,
@@ -60,9 +58,10 @@ pub(super) struct Core {
     rng: RefCell<fastrand::Rng>,
     /// For what must not change whom requests are dealt to.
     coin: RefCell<fastrand::Rng>,
-    /// Rung when the beat has something to do again.
-    pulse: Notify,
-    beating: Cell<bool>,
+    /// When what was counted was last told.
+    pub(super) told_at: Cell<Micros>,
+    /// A request has ended since, and it is time to tell.
+    pub(super) tells_now: Cell<bool>,
 }
 
 /// This worker's handle on one snapshot. A request that needs the snapshot over an `.await` clones this `Rc`:
@@ -77,6 +76,13 @@ pub(super) struct Located {
     view: Rc<View>,
     slot: usize,
 }
+
+/// How often requests' limits are looked at while one passes: it is met to within this.
+const BEAT: Duration = Duration::from_millis(25);
+/// The same of clients' connections.
+const SECOND: Duration = Duration::from_secs(1);
+/// What was counted is told no more often than once in this.
+pub(super) const TICK: Micros = Micros(TICK_MS * 1_000);
 
 /// Who waits for an endpoint that was let out is called in for so long: nobody waits for longer who can be.
 const RECALLED_FOR: Micros = Micros(120_000_000);
@@ -93,9 +99,8 @@ impl Core {
         Self {
             index,
             clock,
-            waits: Waits::default(),
-            connections: Waits::default(),
-            connected: Notify::new(),
+            waits: Waits::new(BEAT),
+            connections: Waits::new(SECOND),
             drain: Drain::default(),
             in_flight: Cell::new(0),
             most_in_flight,
@@ -116,8 +121,8 @@ impl Core {
             refused: Cell::default(),
             rng: RefCell::new(fastrand::Rng::new()),
             coin: RefCell::new(fastrand::Rng::new()),
-            pulse: Notify::new(),
-            beating: Cell::new(false),
+            told_at: Cell::new(Micros(0)),
+            tells_now: Cell::new(false),
         }
     }
 
@@ -271,26 +276,24 @@ impl Core {
         }
     }
 
-    /// Makes sure that the beat goes on.
+    /// Makes sure that the beat goes on: there is something to tell.
     pub(super) fn keep_beating(&self) {
-        if !self.beating.replace(true) {
-            self.pulse.notify_one();
+        self.waits.look_by(Micros(self.recently().0 + 2 * TICK.0));
+    }
+
+    /// A request has ended. It is told of at once if nothing was told of in this tick yet: the worker is awake, and need not
+    /// wake for it again.
+    pub(super) fn has_ended(&self) {
+        if tick_of(self.recently()) > tick_of(self.told_at.get()) {
+            self.tells_now.set(true);
+            self.waits.look_now();
         }
     }
+}
 
-    /// Lets the beat rest until there is something to do again.
-    pub(super) async fn rest(&self) {
-        self.beating.set(false);
-        self.pulse.notified().await;
-    }
-
-    /// Lets the beat rest until there is something to do again, or for so long. Tells whether there is.
-    pub(super) async fn rest_for(&self, pause: Duration) -> bool {
-        self.beating.set(false);
-        let is_called = timeout(pause, self.pulse.notified()).await.is_ok();
-        self.beating.set(true);
-        is_called
-    }
+/// The tick that a moment is in. Those of all threads begin together.
+pub(super) fn tick_of(moment: Micros) -> u64 {
+    moment.0 / TICK.0
 }
 
 impl View {

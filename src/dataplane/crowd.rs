@@ -24,8 +24,14 @@ pub(super) struct Seat {
 #[derive(Debug, Default)]
 pub(super) struct Admitted {
     pub(super) by_client: Option<Seat>,
-    #[expect(dead_code, reason = "it is given back when it is dropped")]
     pub(super) by_listener: Option<OwnedSemaphorePermit>,
+}
+
+impl Admitted {
+    /// What is to be given back, if anything is: most listeners have no bounds.
+    pub(super) fn kept(self) -> Option<Box<Self>> {
+        (self.by_client.is_some() || self.by_listener.is_some()).then(|| Box::new(self))
+    }
 }
 
 impl Crowd {

@@ -40,6 +40,19 @@ impl Drain {
         self.left.notify_waiters();
     }
 
+    /// Tells whether the connection with this place is to end; if not, `waker` is woken when it is.
+    pub(super) fn calls(&self, key: usize, waker: &Waker) -> bool {
+        if self.is_draining() {
+            return true;
+        }
+        if let Some(place) = self.connections.borrow_mut().get_mut(key)
+            && place.is_none()
+        {
+            *place = Some(waker.clone());
+        }
+        false
+    }
+
     /// Tells every connection to end, idle ones at once and others after their request.
     pub(super) fn begin(&self) {
         self.draining.set(true);
@@ -81,21 +94,6 @@ impl Drain {
         while self.connections() >= bound {
             self.left.notified().await;
         }
-    }
-}
-
-impl Seat<'_> {
-    /// Tells whether the connection is to end; if not, `waker` is woken when it is.
-    pub(super) fn is_called(&self, waker: &Waker) -> bool {
-        if self.drain.is_draining() {
-            return true;
-        }
-        if let Some(place) = self.drain.connections.borrow_mut().get_mut(self.key)
-            && place.is_none()
-        {
-            *place = Some(waker.clone());
-        }
-        false
     }
 }
 

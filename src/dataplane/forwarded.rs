@@ -25,25 +25,50 @@ const NAMES: [&str; 6] = [
 /// Stands for who has no address, as in RFC 7239, section 6.2.
 const UNKNOWN: HeaderValue = HeaderValue::from_static("unknown");
 
-/// What a client's connection tells of each of its requests.
+/// What a client's connection tells of each of its requests. It is kept for as long as the connection, of which there may be many
+/// that wait: so nothing is in it that can be made when it is needed.
 pub(super) struct Forwarded {
     /// Who is at the other end; `None` on a Unix socket.
     address: Option<IpAddr>,
     /// The same in words.
     client: HeaderValue,
-    /// `http` or `https`.
-    proto: HeaderValue,
+    proto: Proto,
     /// Who the client has proven to be, if endpoints are told.
-    caller: Option<HeaderValue>,
+    caller: Option<Box<HeaderValue>>,
     /// The proxies that are believed; absent if this connection is from none of them.
     trusted: Option<Rc<Peers>>,
+}
+
+/// How a client's connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proto {
+    Http,
+    Https,
+}
+
+impl Proto {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    const fn value(self) -> HeaderValue {
+        const HTTP: HeaderValue = HeaderValue::from_static(Proto::Http.as_str());
+        const HTTPS: HeaderValue = HeaderValue::from_static(Proto::Https.as_str());
+        match self {
+            Self::Http => HTTP,
+            Self::Https => HTTPS,
+        }
+    }
 }
 
 impl Forwarded {
     /// `trusted` are the proxies that are believed, and `caller` is who the client has proven to be.
     pub(super) fn new(
         address: Option<IpAddr>,
-        proto: &'static str,
+        proto: Proto,
         caller: Option<HeaderValue>,
         trusted: &Rc<Peers>,
     ) -> Self {
@@ -52,8 +77,8 @@ impl Forwarded {
         Self {
             address,
             client: client.unwrap_or(UNKNOWN),
-            proto: HeaderValue::from_static(proto),
-            caller,
+            proto,
+            caller: caller.map(Box::new),
             trusted: trusted.has(address).then(|| trusted.clone()),
         }
     }
@@ -88,7 +113,7 @@ impl Forwarded {
             Entry::Occupied(_) => append(headers, FORWARDED_FOR, &self.client),
         }
         if !told || !is_one_proto(headers) {
-            headers.insert(FORWARDED_PROTO, self.proto.clone());
+            headers.insert(FORWARDED_PROTO, self.proto.value());
         }
         if let Some(address) = self.address.filter(|_| told && headers.contains_key(FORWARDED)) {
             append(headers, FORWARDED, &self.element(address));
@@ -101,13 +126,13 @@ impl Forwarded {
             remove(headers, is_caller);
         }
         if let Some(caller) = &self.caller {
-            headers.insert(FORWARDED_CLIENT_CERT, caller.clone());
+            headers.insert(FORWARDED_CLIENT_CERT, HeaderValue::clone(caller));
         }
     }
 
     /// This hop, as `Forwarded` has it (RFC 7239, section 4).
     fn element(&self, address: IpAddr) -> HeaderValue {
-        let proto = self.proto.to_str().unwrap_or_default();
+        let proto = self.proto.as_str();
         let element = match address {
             IpAddr::V4(address) => format!("for={address};proto={proto}"),
             IpAddr::V6(address) => format!("for=\"[{address}]\";proto={proto}"),
@@ -184,7 +209,7 @@ mod tests {
         let (unix, networks): (Vec<&str>, Vec<&str>) = trusted.iter().partition(|peer| **peer == "unix");
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
         let trusted = Rc::new(Peers { networks, unix: !unix.is_empty() });
-        Forwarded::new(peer.parse().ok(), "http", None, &trusted)
+        Forwarded::new(peer.parse().ok(), Proto::Http, None, &trusted)
     }
 
     fn with(lines: &[(&'static str, &str)]) -> HeaderMap {

@@ -381,7 +381,7 @@ mod tests {
 
     fn forwarded() -> Forwarded {
         let trusted = Peers { networks: vec!["10.0.0.0/8".parse().unwrap()], unix: false };
-        Forwarded::new(Some([10, 0, 0, 7].into()), "http", None, &trusted.into())
+        Forwarded::new(Some([10, 0, 0, 7].into()), forwarded::Proto::Http, None, &trusted.into())
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::io::{IoSlice, Result};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
@@ -15,9 +16,11 @@ use super::wire::Wire;
 /// How HTTP/2 begins (RFC 9113, section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client's connection does, below HTTP. (Shared within one thread; hyper asks for more, over HTTP/2.)
+/// What a client's connection does, below HTTP.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
+    /// Requests that have no whole answer yet.
+    pub(super) in_flight: AtomicU32,
     /// Times that something came.
     reads: AtomicU32,
     /// Bytes of [`PREFACE`] that the connection has begun with; more, once it has begun otherwise.
@@ -51,8 +54,6 @@ pub(super) struct Paced {
     /// What has been read, and is to be read again.
     ahead: Vec<u8>,
     pace: Arc<Pace>,
-    /// Requests that have no whole answer yet.
-    in_flight: Arc<AtomicU32>,
 }
 
 /// How long a client that has shut its end may be without a byte of its answer: it may have said all that it has to say, and
@@ -77,14 +78,14 @@ pub(super) struct Patience {
 /// What is waited for on a connection, and since when.
 #[derive(Debug)]
 pub(super) struct Vigil {
-    patience: Patience,
+    patience: Rc<Patience>,
     waits_for: For,
     since: Micros,
     looked: Micros,
     reads: u32,
     sent: u64,
     /// How much longer the client has taken for what it took than it might.
-    behind: Duration,
+    behind: Micros,
     was_busy: bool,
     /// Requests that have come.
     asked: u32,
@@ -159,9 +160,8 @@ impl Pace {
 }
 
 impl Paced {
-    pub(super) fn new(wire: Wire, in_flight: Arc<AtomicU32>) -> (Self, Arc<Pace>) {
-        let pace = Arc::<Pace>::default();
-        (Self { wire, ahead: Vec::new(), pace: pace.clone(), in_flight }, pace)
+    pub(super) const fn new(wire: Wire, pace: Arc<Pace>) -> Self {
+        Self { wire, ahead: Vec::new(), pace }
     }
 
     /// Reads as far as it takes to know what the client speaks.
@@ -218,7 +218,9 @@ impl Paced {
 
     /// Keeps the client's end to itself while an answer is under way: it may wait for that. Over HTTP/2 it is the end of all.
     fn keeps_end(&self) -> bool {
-        self.in_flight.load(Relaxed) > 0 && !self.pace.is_http2() && !self.pace.is_handed_on.load(Relaxed)
+        self.pace.in_flight.load(Relaxed) > 0
+            && !self.pace.is_http2()
+            && !self.pace.is_handed_on.load(Relaxed)
     }
 
     fn note_sent(&self, sent: Poll<Result<usize>>) -> Poll<Result<usize>> {
@@ -246,15 +248,15 @@ impl Drop for Paced {
 }
 
 impl Vigil {
-    pub(super) fn new(patience: Patience, now: Micros) -> Self {
+    pub(super) fn new(patience: impl Into<Rc<Patience>>, now: Micros) -> Self {
         Self {
-            patience,
+            patience: patience.into(),
             waits_for: For::Head,
             since: now,
             looked: now,
             reads: 0,
             sent: 0,
-            behind: Duration::ZERO,
+            behind: Micros(0),
             was_busy: false,
             asked: 0,
             is_read: false,
@@ -309,7 +311,10 @@ impl Vigil {
         let patience = match waits_for {
             For::Head => self.patience.head,
             For::Another => self.patience.idle,
-            For::Room => return (waits_for, now.after(self.patience.stalled.saturating_sub(self.behind))),
+            For::Room => {
+                let behind = Duration::from_micros(self.behind.0);
+                return (waits_for, now.after(self.patience.stalled.saturating_sub(behind)));
+            }
             For::End => FAREWELL,
             // Looked at again by then: whoever ends a request need not tell.
             For::Nothing => return (waits_for, now.after(self.patience.idle)),
@@ -322,8 +327,7 @@ impl Vigil {
     fn follow(&mut self, sent: u64, now: Micros) {
         let took = sent.wrapping_sub(self.sent).saturating_mul(1_000_000) / u64::from(self.patience.slowest);
         let waited = if self.waits_for == For::Room { now.since(self.looked) } else { Micros(0) };
-        self.behind =
-            (self.behind + Duration::from_micros(waited.0)).saturating_sub(Duration::from_micros(took));
+        self.behind = Micros(self.behind.0 + waited.0).since(Micros(took));
         (self.looked, self.sent) = (now, sent);
     }
 }

@@ -3,7 +3,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
@@ -21,10 +21,11 @@ use super::body::LeastPace;
 use super::core::{Core, Located};
 use super::crowd::Admitted;
 use super::exchange::{Dealt, Exchange};
-use super::forwarded::Forwarded;
+use super::forwarded::{Forwarded, Proto};
 use super::headers::{self, Prepared};
 use super::incoming::{ClientBody, ClientEnd};
 use super::origin::Origin;
+use super::pace::Pace;
 use super::respond;
 use super::trace::Trace;
 
@@ -43,14 +44,14 @@ pub(super) struct Client {
 pub(super) struct Requests {
     /// That have come.
     pub(super) asked: Cell<u32>,
-    /// That have no whole answer yet. (Shared within one thread; the wire, that asks for more, looks at it.)
-    pub(super) in_flight: Arc<AtomicU32>,
     /// That the client has given up before an answer began.
     cancelled: Cell<u32>,
     /// Whose bodies somebody still reads. An answer may be over before its request is.
     uploads: Cell<u32>,
-    /// Kept for as long as the last of them.
-    _admitted: Admitted,
+    /// What the connection does below HTTP, …
+    pub(super) pace: Arc<Pace>,
+    /// … and what it has been given, if anything. Kept for as long as the last of them.
+    _admitted: Option<Box<Admitted>>,
 }
 
 /// A request that has no whole answer yet.
@@ -95,7 +96,7 @@ impl InFlight {
 
     fn begin(core: &Rc<Core>, of: &Rc<Requests>) -> Self {
         core.in_flight.set(core.in_flight.get() + 1);
-        of.in_flight.store(of.in_flight.load(Relaxed) + 1, Relaxed);
+        of.pace.in_flight.store(of.pace.in_flight.load(Relaxed) + 1, Relaxed);
         Self { core: core.clone(), of: of.clone(), answered: false, turn: None }
     }
 }
@@ -103,8 +104,9 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.core.in_flight.set(self.core.in_flight.get().saturating_sub(1));
-        let in_flight = &self.of.in_flight;
+        let in_flight = &self.of.pace.in_flight;
         in_flight.store(in_flight.load(Relaxed).saturating_sub(1), Relaxed);
+        self.core.has_ended();
         if !self.answered {
             self.of.cancelled.set(self.of.cancelled.get().saturating_add(1));
         }
@@ -138,9 +140,9 @@ impl Client {
         trusted: &Rc<Peers>,
         admitted: Admitted,
     ) -> Self {
-        let proto = if tls == Tls::Yes { "https" } else { "http" };
+        let proto = if tls == Tls::Yes { Proto::Https } else { Proto::Http };
         let forwarded = Forwarded::new(origin.address(), proto, caller, trusted);
-        let requests = Rc::new(Requests { _admitted: admitted, ..Requests::default() });
+        let requests = Rc::new(Requests { _admitted: admitted.kept(), ..Requests::default() });
         Self { listener, origin, requests, limits: limits.clone(), forwarded }
     }
 }

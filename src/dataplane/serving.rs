@@ -41,7 +41,8 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Serving<F> {
             *self = match speaks {
                 Speaks::Http1 => Self::Http1(http1::client::Served::new(wire, core, protocols.http1)),
                 Speaks::Http2 => {
-                    let served = http2::client::Served::new(wire, core, protocols.http2, protocols.stalled);
+                    let served =
+                        http2::client::Served::new(wire, core, protocols.http2, protocols.patience.stalled);
                     Self::Http2(Box::new(served))
                 }
                 Speaks::Nothing => Self::Nothing,

@@ -1,10 +1,13 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use slab::Slab;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::model::Micros;
 use crate::snapshot::ServiceId;
@@ -15,10 +18,26 @@ use super::endpoints::Serial;
 /// Who waits for a peer, and until when.
 ///
 /// A timer for each request would cost more than the waiting: so requests stand in a slab, and the worker's
-/// beat looks through it. A limit is met to within one beat, and never early.
-#[derive(Debug, Default)]
+/// beat looks through it when the next limit passes. A limit is met to within one beat, and never early.
+#[derive(Debug)]
 pub(super) struct Waits {
     entries: RefCell<Slab<Entry>>,
+    /// How closely limits are met: it is looked no more often than this.
+    beat: Duration,
+    /// When it is looked next, …
+    next: Cell<Micros>,
+    /// … and rung when that is too late.
+    sooner: Notify,
+}
+
+/// Nothing is looked at before somebody rings.
+const NEVER: Micros = Micros(u64::MAX);
+
+/// What ended a rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Roused {
+    ByTime,
+    ByBell,
 }
 
 /// How long to wait.
@@ -104,9 +123,24 @@ pub(super) fn within<F: Future>(core: &Rc<Core>, limit: Limit, future: F) -> Wit
     Within { place: Place::new(core.clone()), limit, future }
 }
 
+impl Limit {
+    /// When it is next to be looked at. Who is taken back later is looked at when that happens.
+    fn next(self, now: Micros) -> Micros {
+        let from = self.recall.map(|recall| recall.from).filter(|from| *from > now);
+        from.map_or(self.until, |from| from.min(self.until))
+    }
+}
+
 impl Waits {
-    /// Ends the waits that are over; `recalled` tells whether a service was taken back, or an endpoint let out.
-    pub(super) fn expire(&self, now: Micros, recalled: impl Fn(Recall) -> Option<Expired>) {
+    /// Nobody waits yet. Limits are to be met to within a beat.
+    pub(super) fn new(beat: Duration) -> Self {
+        Self { entries: RefCell::default(), beat, next: Cell::new(NEVER), sooner: Notify::new() }
+    }
+
+    /// Ends the waits that are over; `recalled` tells whether a service was taken back, or an endpoint let out. Tells when
+    /// the next one may be.
+    pub(super) fn expire(&self, now: Micros, recalled: impl Fn(Recall) -> Option<Expired>) -> Option<Micros> {
+        let mut next = None;
         for (_, entry) in self.entries.borrow_mut().iter_mut() {
             if entry.expired.is_some() {
                 continue;
@@ -115,10 +149,47 @@ impl Waits {
             entry.expired = match called_in.and_then(&recalled) {
                 _ if now >= entry.limit.until => Some(Expired::Late),
                 Some(expired) => Some(expired),
-                None => continue,
+                None => {
+                    let at = entry.limit.next(now);
+                    next = Some(next.map_or(at, |next: Micros| next.min(at)));
+                    continue;
+                }
             };
             entry.waker.wake_by_ref();
         }
+        next
+    }
+
+    /// Lets whoever looks rest until then, or until somebody rings; without a time, until somebody does.
+    pub(super) async fn rest(&self, now: Micros, until: Option<Micros>) -> Roused {
+        let until = until.map(|until| until.max(now.after(self.beat)));
+        self.next.set(until.unwrap_or(NEVER));
+        let rung = self.sooner.notified();
+        let Some(until) = until else {
+            rung.await;
+            return Roused::ByBell;
+        };
+        let rung = timeout(Duration::from_micros(until.since(now).0), rung).await;
+        if rung.is_ok() { Roused::ByBell } else { Roused::ByTime }
+    }
+
+    /// Has it looked within a beat of then.
+    pub(super) fn look_by(&self, at: Micros) {
+        if at.after(self.beat) < self.next.get() {
+            self.ring(at);
+        }
+    }
+
+    /// Has it looked at once.
+    pub(super) fn look_now(&self) {
+        if self.next.get() > Micros(0) {
+            self.ring(Micros(0));
+        }
+    }
+
+    fn ring(&self, next: Micros) {
+        self.next.set(next);
+        self.sooner.notify_one();
     }
 
     /// Lets everybody look again: the worker drains, or closes.
@@ -126,11 +197,6 @@ impl Waits {
         for (_, entry) in self.entries.borrow().iter() {
             entry.waker.wake_by_ref();
         }
-    }
-
-    /// Whether nobody waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.borrow().is_empty()
     }
 }
 
@@ -157,6 +223,15 @@ impl Place {
 
     /// Tells whether the wait is over; if not, this task is woken when it is.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, limit: Limit) -> Option<Expired> {
+        let expired = self.enter(cx, limit);
+        if expired.is_none() {
+            let waits = self.waits();
+            waits.look_by(limit.next(self.core.recently()));
+        }
+        expired
+    }
+
+    fn enter(&mut self, cx: &mut Context<'_>, limit: Limit) -> Option<Expired> {
         let mut entries = self.waits().entries.borrow_mut();
         match self.key.and_then(|key| entries.get_mut(key)) {
             Some(entry) if entry.expired.is_some() => return entry.expired,
@@ -170,10 +245,6 @@ impl Place {
                 let key = entries.insert(Entry { limit, waker: cx.waker().clone(), expired: None });
                 drop(entries);
                 self.key = Some(key);
-                match self.among {
-                    Among::Requests => self.core.keep_beating(),
-                    Among::Connections => self.core.connected.notify_one(),
-                }
             }
         }
         None
@@ -190,5 +261,58 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEAT: Duration = Duration::from_millis(25);
+
+    fn with(limits: &[Limit]) -> Waits {
+        let waits = Waits::new(BEAT);
+        for limit in limits {
+            waits.entries.borrow_mut().insert(Entry {
+                limit: *limit,
+                waker: Waker::noop().clone(),
+                expired: None,
+            });
+        }
+        waits
+    }
+
+    fn recall(until: u64, from: u64) -> Limit {
+        let service = ServiceId { slot: 0, serial: 1 };
+        let recall = Some(Recall { service, endpoint: None, from: Micros(from) });
+        Limit { until: Micros(until), recall }
+    }
+
+    #[test]
+    fn the_next_look_is_when_a_limit_passes_or_somebody_can_be_taken_back() {
+        let waits = with(&[Limit { until: Micros(90), recall: None }, recall(500, 20), recall(400, 200)]);
+        assert_eq!(waits.expire(Micros(0), |_| None), Some(Micros(20)));
+        // Who can be taken back is looked at when it happens, and needs no look before its limit.
+        assert_eq!(waits.expire(Micros(50), |_| None), Some(Micros(90)));
+        assert_eq!(waits.expire(Micros(90), |_| None), Some(Micros(200)));
+        assert_eq!(waits.expire(Micros(91), |_| Some(Expired::TakenBack)), Some(Micros(200)));
+        assert_eq!(waits.expire(Micros(400), |_| None), None, "all are over");
+    }
+
+    #[test]
+    fn whoever_rests_is_rung_for_what_is_sooner_by_more_than_a_beat() {
+        let waits = with(&[]);
+        for (next, at, rung) in [
+            (NEVER, 7_000_000, Some(7_000_000)),
+            (Micros(1_000_000), 980_000, None),
+            (Micros(1_000_000), 2_000_000, None),
+            (Micros(1_000_000), 900_000, Some(900_000)),
+        ] {
+            waits.next.set(next);
+            waits.look_by(Micros(at));
+            assert_eq!(waits.next.get(), rung.map_or(next, Micros), "{at}");
+        }
+        waits.look_now();
+        assert_eq!(waits.next.get(), Micros(0));
     }
 }

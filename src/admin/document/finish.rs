@@ -3,13 +3,13 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 
-use super::super::routes::routes;
+use super::super::routes::described;
 use super::super::wire::Preview;
 use super::problems::{problem, problems};
 
 /// The document, with what holds for all of it.
 pub(super) fn finished() -> OpenApi {
-    let (_, mut document) = routes().split_for_parts();
+    let mut document = described();
     for (path, item) in &mut document.paths.paths {
         let PathItem { get, put, post, delete, .. } = item;
         for operation in [get, put, post, delete].into_iter().flatten() {
