@@ -77,6 +77,9 @@ pub(crate) struct Compare {
     /// Where results are written. Default: a folder of this day and machine in loadtest/results.
     #[arg(long, value_name = "DIR", conflicts_with = "quick")]
     into: Option<PathBuf>,
+    /// Keeps what the folder has of other scenarios: some take programs, or an hour, of their own.
+    #[arg(long, conflicts_with = "quick")]
+    add: bool,
     /// Measures this program, and builds none.
     #[arg(long, value_name = "FILE")]
     switchback: Option<PathBuf>,
@@ -108,17 +111,20 @@ impl Compare {
         }
         let scenarios = self.scenarios()?;
         let setting = self.setting(&scenarios)?;
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut measured) = (Vec::new(), Vec::new());
         for scenario in scenarios {
             println!("{}: {}", scenario.name, scenario.about);
             let outcome = scenario.run(&setting);
             print!("{}", report::figures(&outcome));
             outcomes.push(outcome);
         }
+        if self.add {
+            (measured, outcomes) = with_kept(&self.folder(&Machine::look()), outcomes)?;
+        }
         let judged = report::judge(&outcomes);
         println!("\n{}", report::table(&judged));
         if !self.quick {
-            let folder = self.write(&setting, &outcomes)?;
+            let folder = self.write(&setting, measured, &outcomes)?;
             println!("written to {}", folder.display());
         }
         let invalid: Vec<String> = outcomes.iter().flat_map(Outcome::complaints).collect();
@@ -184,18 +190,32 @@ impl Compare {
         })
     }
 
-    fn write(&self, setting: &Setting, outcomes: &[Outcome]) -> anyhow::Result<PathBuf> {
+    fn folder(&self, machine: &Machine) -> PathBuf {
+        let of_today = || {
+            let today = jiff::Zoned::now().date();
+            PathBuf::from(format!("loadtest/results/{today}-{}", machine.slug()))
+        };
+        self.into.clone().unwrap_or_else(of_today)
+    }
+
+    /// Writes what was found, of those who were measured earlier and now.
+    fn write(
+        &self,
+        setting: &Setting,
+        measured: Vec<String>,
+        outcomes: &[Outcome],
+    ) -> anyhow::Result<PathBuf> {
         let machine = Machine::look();
         let today = jiff::Zoned::now().date();
-        let folder = self.into.clone();
-        let folder =
-            folder.unwrap_or_else(|| PathBuf::from(format!("loadtest/results/{today}-{}", machine.slug())));
+        let folder = self.folder(&machine);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut versions = install::versions(&setting.peers, &setting.switchback);
         if let Some(program) = &self.switchback {
             let _ = write!(versions[0], ", the program {}", program.display());
         }
         versions.extend(setting.without.clone());
+        versions.retain(|version| !measured.contains(version));
+        let versions = [measured, versions].concat();
         let about = report::About {
             date: today.to_string(),
             machine,
@@ -220,6 +240,23 @@ impl Setting {
     }
 }
 
+/// Whom a folder is about, and what was found now, with what the folder has of all other scenarios.
+fn with_kept(folder: &Path, found: Vec<Outcome>) -> anyhow::Result<(Vec<String>, Vec<Outcome>)> {
+    let file = folder.join("results.json");
+    let read = || anyhow::Ok(report::kept(&fs::read_to_string(&file)?)?);
+    let (versions, kept) = read().with_context(|| format!("nothing can be added to {}", file.display()))?;
+    let mut all = found;
+    for scenario in &SCENARIOS {
+        let is_new = all.iter().any(|outcome| outcome.scenario == scenario.name);
+        if let Some(old) = kept.iter().find(|old| old.is_of(scenario.name)).filter(|_| !is_new) {
+            all.push(old.clone().of(scenario.name, scenario.about));
+        }
+    }
+    let place = |outcome: &Outcome| SCENARIOS.iter().position(|scenario| scenario.name == outcome.scenario);
+    all.sort_by_key(place);
+    Ok((versions, all))
+}
+
 /// This process and those that it starts without saying where stay on the load's core.
 fn pin(core: &str) -> anyhow::Result<()> {
     let mut set = rustix::thread::CpuSet::new();
@@ -234,5 +271,38 @@ fn list() {
         if !scenario.others.is_empty() {
             println!("{:14} not: {}", "", scenario.others);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Figure;
+
+    #[test]
+    fn what_is_added_takes_the_place_of_what_was_there_and_leaves_the_rest() {
+        let outcome = |scenario, number| {
+            let mut outcome = Outcome { scenario, about: "x", ..Outcome::default() };
+            outcome.add("switchback", Figure::Cpu, number);
+            outcome
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let about = report::About {
+            date: "2026-01-01".to_owned(),
+            machine: Machine::look(),
+            versions: vec!["one".to_owned()],
+            rounds: 1,
+            seconds: 1,
+        };
+        let earlier = [outcome("h1-64", 1.0), outcome("grpc", 2.0)];
+        let written = report::json(&about, &earlier, &[]).unwrap();
+        fs::write(folder.path().join("results.json"), written).unwrap();
+        let (versions, all) =
+            with_kept(folder.path(), vec![outcome("judge-cost", 4.0), outcome("grpc", 3.0)]).unwrap();
+        assert_eq!(versions, ["one"]);
+        let found: Vec<_> =
+            all.iter().map(|all| (all.scenario, &all.figures["switchback"][&Figure::Cpu])).collect();
+        assert_eq!(found, [("h1-64", &vec![1.0]), ("grpc", &vec![3.0]), ("judge-cost", &vec![4.0])]);
+        assert!(with_kept(&folder.path().join("elsewhere"), Vec::new()).is_err());
     }
 }

@@ -6,7 +6,7 @@ mod picture;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::compare::Machine;
 use crate::statistics::Spread;
@@ -31,7 +31,7 @@ pub(crate) struct Outcome {
 }
 
 /// What is measured. Each but `Requests` is the better the smaller it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Figure {
     /// CPU µs a request: all of it, …
@@ -90,6 +90,42 @@ pub(crate) struct About {
 pub(crate) fn json(about: &About, outcomes: &[Outcome], judged: &[Judged]) -> serde_json::Result<String> {
     let all = serde_json::json!({ "about": about, "bounds": judged, "scenarios": outcomes });
     Ok(serde_json::to_string_pretty(&all)? + "\n")
+}
+
+/// What was found earlier of one scenario.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Kept {
+    scenario: String,
+    figures: BTreeMap<String, BTreeMap<Figure, Vec<f64>>>,
+    invalid: BTreeMap<String, String>,
+    broken_off: Option<String>,
+    notes: Vec<String>,
+}
+
+/// Of what [`json`] has written, who was measured, and what was found.
+pub(crate) fn kept(text: &str) -> serde_json::Result<(Vec<String>, Vec<Kept>)> {
+    #[derive(Deserialize)]
+    struct All {
+        about: Of,
+        scenarios: Vec<Kept>,
+    }
+    #[derive(Deserialize)]
+    struct Of {
+        versions: Vec<String>,
+    }
+    let All { about, scenarios } = serde_json::from_str(text)?;
+    Ok((about.versions, scenarios))
+}
+
+impl Kept {
+    pub(crate) fn is_of(&self, scenario: &str) -> bool {
+        self.scenario == scenario
+    }
+
+    pub(crate) fn of(self, scenario: &'static str, about: &'static str) -> Outcome {
+        let Self { figures, invalid, broken_off, notes, .. } = self;
+        Outcome { scenario, about, figures, invalid, broken_off, notes }
+    }
 }
 
 impl Outcome {
