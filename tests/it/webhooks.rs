@@ -522,7 +522,10 @@ async fn webhooks_come_change_and_go_with_the_file_and_no_restart_is_asked_for()
     folder.write_process(&plain);
     process.after("a webhook is not configured any more: what it was still to be told is deleted webhook=hook messages=2");
     assert!(!folder.state().join("webhooks/hook").exists());
-    assert_eq!(ask(admin, Method::GET, "/v1/webhooks", &Value::Null).await.json(), json!([]));
+    eventually("nothing is told of it any more", async || {
+        ask(admin, Method::GET, "/v1/webhooks", &Value::Null).await.json() == json!([])
+    })
+    .await;
     let whole = ask(admin, Method::GET, "/v1/process", &Value::Null).await.json();
     assert_eq!((&whole["needs_restart"], &whole["webhooks"]), (&json!([]), &json!([])));
 
