@@ -94,49 +94,23 @@ impl Asking {
         let (version, size) = (request.version(), request.body().size_hint().exact());
         let is_safe = marked == Marked::Safe || request.method().is_safe() && request.body().is_end_stream();
         let is_idempotent = marked == Marked::Safe || is_idempotent(request.method());
-        if request.body().is_end_stream() {
-            let request = Stage::Ready(request.map(|_| RequestBody::Empty));
-            let origin = Origin::NoBody;
-            return Self {
-                request,
-                origin,
-                is_head,
-                version,
-                size,
-                is_safe,
-                is_idempotent,
-                upgrade,
-                passing,
-                is_unseen: false,
-            };
-        }
-        if is_idempotent && bounds.kept > 0 {
+        let (request, origin) = if request.body().is_end_stream() {
+            (request.map(|_| RequestBody::Empty), Origin::NoBody)
+        } else if is_idempotent && bounds.kept > 0 {
             let mut kept = None;
             let request = request.map(|incoming| {
                 let source = kept.insert(Kept::new(incoming, bounds, core, in_flight.upload()));
                 source.again().unwrap_or(RequestBody::Empty)
             });
-            let origin = kept.map_or(Origin::NoBody, Origin::Kept);
-            let request = Stage::Ready(request);
-            return Self {
-                request,
-                origin,
-                is_head,
-                version,
-                size,
-                is_safe,
-                is_idempotent,
-                upgrade,
-                passing,
-                is_unseen: false,
-            };
-        }
-        let fate = Rc::new(Fate::new(core, bounds));
-        let request = request.map(|incoming| {
-            RequestBody::Streamed(Coming::new(incoming, core, in_flight.upload()), fate.clone())
-        });
-        let (request, origin) = (Stage::Ready(request), Origin::Once(fate));
-        let is_unseen = false;
+            (request, kept.map_or(Origin::NoBody, Origin::Kept))
+        } else {
+            let fate = Rc::new(Fate::new(core, bounds));
+            let request = request.map(|incoming| {
+                RequestBody::Streamed(Coming::new(incoming, core, in_flight.upload()), fate.clone())
+            });
+            (request, Origin::Once(fate))
+        };
+        let (request, is_unseen) = (Stage::Ready(request), false);
         Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade, passing, is_unseen }
     }
 
