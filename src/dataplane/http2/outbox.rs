@@ -20,6 +20,8 @@ pub(super) struct Outbox {
     written: usize,
     /// So many have gone in all.
     gone: u64,
+    /// Whether what is left may begin amid a frame.
+    is_begun: bool,
 }
 
 /// What became of a piece of a body.
@@ -60,7 +62,7 @@ impl Outbox {
 
     /// Whether no frame has left in part.
     pub(super) const fn is_whole(&self) -> bool {
-        self.written == 0
+        !self.is_begun
     }
 
     /// What has not left never will.
@@ -86,6 +88,7 @@ impl Outbox {
             }
             self.written += gone;
             self.gone += gone as u64;
+            self.is_begun = !self.is_empty();
         }
         self.written = 0;
         self.bytes.clear();

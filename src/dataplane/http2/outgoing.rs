@@ -79,6 +79,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Outgoing<B> {
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         session.borrow_mut().send_trailers(stream, &trailers);
+                        room.take_back(trailers);
                     }
                 }
             }

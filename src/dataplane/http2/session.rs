@@ -272,7 +272,7 @@ impl Session {
     pub(super) fn break_off(&mut self, code: Code) {
         self.close(Failed::Malformed);
         let last = if self.role == Role::Server { self.last } else { 0 };
-        if self.outbox.is_whole() {
+        if self.role == Role::Server || self.outbox.is_whole() {
             frame::write_goaway(&mut self.outbox.bytes, last, code);
         }
     }
@@ -382,6 +382,21 @@ mod tests {
     fn waits(session: &mut Session, stream: &Rc<Stream>, called: &Arc<Mutex<Vec<u32>>>) {
         let waker = Waker::from(Arc::new(Noted(stream.id, called.clone())));
         session.wait_for_room(&Context::from_waker(&waker), stream);
+    }
+
+    #[tokio::test]
+    async fn no_word_is_put_into_a_frame_that_has_left_in_part() {
+        let bounds = Bounds { streams: 0, window: 1 << 16, windows: 1 << 20, head: 1 << 10 };
+        for room in [0, 10] {
+            let mut session = Session::new(Role::Client, bounds);
+            let (mut near, _far) = tokio::io::duplex(room.max(1));
+            let mut cx = Context::from_waker(Waker::noop());
+            if room > 0 {
+                assert!(session.outbox.poll_flush(&mut cx, &mut near).is_pending());
+            }
+            session.break_off(Code::PROTOCOL_ERROR);
+            assert_eq!(session.outbox.is_empty(), room > 0, "{room}");
+        }
     }
 
     #[test]
