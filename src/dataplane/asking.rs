@@ -23,7 +23,9 @@ use super::upgrade::Upgrade;
 /// A request that is to be sent to an endpoint, perhaps twice.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of the request")]
 pub(super) struct Asking {
-    request: Stage,
+    /// Its head, and while it can be sent its body.
+    request: Request<RequestBody>,
+    stage: Stage,
     origin: Origin,
     /// Whether it is a HEAD, whose answer has no body.
     pub(super) is_head: bool,
@@ -54,12 +56,13 @@ pub(super) enum Marked {
 }
 
 /// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// This is sent next.
-    Ready(Request<RequestBody>),
-    /// It is being sent, and must not be sent again; its head is still here.
-    UnderWay(Request<RequestBody>),
-    /// The same, and nothing of it is here.
+    /// It is sent next.
+    Ready,
+    /// It is being sent, and must not be sent again.
+    UnderWay,
+    /// The same, and its body was not taken as it should have been.
     Gone,
 }
 
@@ -110,8 +113,20 @@ impl Asking {
             });
             (request, Origin::Once(fate))
         };
-        let (request, is_unseen) = (Stage::Ready(request), false);
-        Self { request, origin, is_head, version, size, is_safe, is_idempotent, upgrade, passing, is_unseen }
+        let (stage, is_unseen) = (Stage::Ready, false);
+        Self {
+            request,
+            stage,
+            origin,
+            is_head,
+            version,
+            size,
+            is_safe,
+            is_idempotent,
+            upgrade,
+            passing,
+            is_unseen,
+        }
     }
 
     /// The same for a second try at the same time, before the first is sent; `None` if being asked changes something.
@@ -125,11 +140,12 @@ impl Asking {
             Origin::Once(_) => return None,
         };
         let Self { is_head, version, size, is_safe, is_idempotent, .. } = *self;
-        let request = Stage::Ready(copy(self.request.ready()?));
+        let (request, stage) = (copy(self.ready()?), Stage::Ready);
         let passing = self.passing.clone();
         let (upgrade, is_unseen) = (None, false);
         Some(Self {
             request,
+            stage,
             origin,
             is_head,
             version,
@@ -145,11 +161,11 @@ impl Asking {
     /// Makes a twin ready to be sent while the first may still be; `false` if the client has not sent all of its body, or
     /// more than is kept.
     pub(super) fn is_all_there(&mut self) -> bool {
-        match (&self.origin, &mut self.request) {
-            (Origin::NoBody, request) => matches!(request, Stage::Ready(_)),
-            (Origin::Kept(kept), Stage::Ready(request)) => match kept.beside() {
+        match (&self.origin, self.stage) {
+            (Origin::NoBody, stage) => stage == Stage::Ready,
+            (Origin::Kept(kept), Stage::Ready) => match kept.beside() {
                 Some(body) => {
-                    *request.body_mut() = body;
+                    *self.request.body_mut() = body;
                     true
                 }
                 None => false,
@@ -158,13 +174,17 @@ impl Asking {
         }
     }
 
+    fn ready(&self) -> Option<&Request<RequestBody>> {
+        (self.stage == Stage::Ready).then_some(&self.request)
+    }
+
     /// Whether it can be sent, for the first time or again.
     pub(super) fn is_ready(&self) -> bool {
         let is_whole = match &self.origin {
             Origin::NoBody | Origin::Once(_) => true,
             Origin::Kept(kept) => kept.is_whole(),
         };
-        is_whole && matches!(self.request, Stage::Ready(_))
+        is_whole && self.stage == Stage::Ready
     }
 
     /// Whether it can be sent again when it has been sent.
@@ -181,16 +201,17 @@ impl Asking {
         side: &SideConfig,
     ) -> Result<impl Future<Output = Result<Response<EndpointBody>, Unanswered>> + use<>, Cause> {
         let broken = self.broken().unwrap_or(Cause::ClientBody);
-        let Stage::Ready(mut request) = mem::replace(&mut self.request, Stage::Gone) else {
+        if mem::replace(&mut self.stage, Stage::Gone) != Stage::Ready {
             return Err(broken);
-        };
+        }
+        let is_repeatable = self.is_repeatable();
+        let has_body = !matches!(self.origin, Origin::NoBody);
+        let request = &mut self.request;
         if let Origin::Kept(kept) = &self.origin
             && matches!(request.body(), RequestBody::Empty)
         {
             *request.body_mut() = kept.again().ok_or(broken)?;
         }
-        let is_repeatable = self.is_repeatable();
-        let has_body = !matches!(self.origin, Origin::NoBody);
         if let Some(passing) = &self.passing {
             passing.address(request.headers_mut(), to);
         }
@@ -199,41 +220,38 @@ impl Asking {
             Lease::Http1(_) => Protocol::Http1,
             Lease::Http2(_) => Protocol::Http2,
         };
-        headers::address(&mut request, protocol, side.tls.is_some(), has_body)?;
+        headers::address(request, protocol, side.tls.is_some(), has_body)?;
         if let Some(upgrade) = &mut self.upgrade {
-            upgrade.address(&mut request, protocol, has_body)?;
+            upgrade.address(request, protocol, has_body)?;
         }
         let body = mem::replace(request.body_mut(), RequestBody::Empty);
         let asked = match lease {
             Lease::Http1(connection) => {
-                let asked = connection.ask(core, &request, body)?;
+                let asked = connection.ask(core, request, body)?;
                 Either::Left(asked.map_ok(|answer| answer.map(EndpointBody::Http1)))
             }
             Lease::Http2(stream) => {
-                let asked = stream.ask(core, &request, body);
-                forget_connect(&mut request);
+                let asked = stream.ask(core, request, body);
+                forget_connect(request);
                 Either::Right(asked.map_ok(|answer| answer.map(EndpointBody::Http2)))
             }
         };
-        self.request = if is_repeatable { Stage::Ready(request) } else { Stage::UnderWay(request) };
+        self.stage = if is_repeatable { Stage::Ready } else { Stage::UnderWay };
         Ok(asked.map_err(Unanswered::from))
     }
 
     /// Tells whoever is asked next how long the caller of a gRPC method will still wait.
     pub(super) fn set_grpc_timeout(&mut self, left: Duration) {
-        if let Stage::Ready(request) = &mut self.request
+        if self.stage == Stage::Ready
             && let Ok(value) = HeaderValue::try_from(grpc_timeout_value(left))
         {
-            request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
+            self.request.headers_mut().insert(headers::GRPC_TIMEOUT, value);
         }
     }
 
-    /// The head, if it is still here. It is not asked again.
-    pub(super) fn take_headers(&mut self) -> Option<HeaderMap> {
-        match &mut self.request {
-            Stage::Ready(request) | Stage::UnderWay(request) => Some(mem::take(request.headers_mut())),
-            Stage::Gone => None,
-        }
+    /// The head's fields. It is not asked again.
+    pub(super) fn take_headers(&mut self) -> HeaderMap {
+        mem::take(self.request.headers_mut())
     }
 
     /// Whether endpoints that speak this have to allow an extended CONNECT.
@@ -241,7 +259,7 @@ impl Asking {
         let has_body = !matches!(self.origin, Origin::NoBody);
         self.upgrade
             .as_ref()
-            .zip(self.request.ready())
+            .zip(self.ready())
             .is_some_and(|(upgrade, request)| upgrade.needs_connect(protocol, request, has_body))
     }
 
@@ -286,20 +304,13 @@ impl Asking {
     pub(super) fn explain(&mut self, unanswered: Unanswered) -> Cause {
         let Unanswered { cause, is_unseen, unsent } = unanswered;
         self.is_unseen = is_unseen;
-        self.request = match (unsent, mem::replace(&mut self.request, Stage::Gone)) {
-            (Some(body), Stage::UnderWay(mut request)) => {
-                *request.body_mut() = body;
-                Stage::Ready(request)
-            }
-            (_, stage) => stage,
-        };
+        if let Some(body) = unsent
+            && self.stage == Stage::UnderWay
+        {
+            *self.request.body_mut() = body;
+            self.stage = Stage::Ready;
+        }
         self.broken().unwrap_or(cause)
-    }
-}
-
-impl Stage {
-    const fn ready(&self) -> Option<&Request<RequestBody>> {
-        if let Self::Ready(request) = self { Some(request) } else { None }
     }
 }
 

@@ -597,9 +597,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(head) = self.asking.take_headers() {
-            self.core.room.take_back(head);
-        }
+        self.core.room.take_back(self.asking.take_headers());
     }
 }
 

@@ -46,7 +46,9 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<Option<&str>, Cause> {
         return Ok(Some(without_user(authority)));
     }
     match first {
-        Some(host) if is_host(host.as_bytes()) => host.to_str().map(Some).map_err(|_| Cause::BadRequest),
+        Some(host) if is_host(host.as_bytes()) => {
+            str::from_utf8(host.as_bytes()).map(Some).map_err(|_| Cause::BadRequest)
+        }
         Some(_) => Err(Cause::BadRequest),
         None if request.version() == Version::HTTP_11 => Err(Cause::BadRequest),
         None => Ok(None),
@@ -56,6 +58,11 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<Option<&str>, Cause> {
 /// Whether this is a host, and perhaps a port (RFC 9110, section 7.2): a user, a path or a space in it would mean different
 /// things to different readers. It may be empty.
 fn is_host(host: &[u8]) -> bool {
+    // Nearly all are a name, and nothing else.
+    host.iter().all(|byte| IS_OF_NAME[usize::from(*byte)]) || is_host_and_port(host)
+}
+
+fn is_host_and_port(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|byte| *byte == b']') {
         Some(end) => host.split_at(end + 1),
         None => host.split_at(host.iter().position(|byte| *byte == b':').unwrap_or(host.len())),
@@ -63,11 +70,22 @@ fn is_host(host: &[u8]) -> bool {
     let is_bracketed = name.first() == Some(&b'[');
     let fits = |byte: &u8| match byte {
         b':' | b'[' | b']' => is_bracketed,
-        byte => byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte),
+        byte => IS_OF_NAME[usize::from(*byte)],
     };
     let is_port = port.is_empty() || port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit);
     name.iter().all(fits) && is_port
 }
+
+/// Bytes of which names are made (RFC 3986, section 3.2.2).
+static IS_OF_NAME: [bool; 256] = {
+    let all = b"-._~%!$&'()*+,;=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let (mut is_of_name, mut at) = ([false; 256], 0);
+    while at < all.len() {
+        is_of_name[all[at] as usize] = true;
+        at += 1;
+    }
+    is_of_name
+};
 
 /// Makes a client's head an endpoint's: what belonged to the client's connection is taken off, what tells the
 /// endpoint where it came from is put on. Tells what the request speaks, and would like to.
@@ -287,12 +305,6 @@ fn strip(headers: &mut HeaderMap, present: Present) {
 
 /// Takes off `Connection`, and every header that it names.
 fn strip_connection(headers: &mut HeaderMap) {
-    // What is nearly always there names no header.
-    let is_plain = |value: &HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"close" | b"Keep-Alive");
-    if headers.get_all(CONNECTION).iter().all(is_plain) {
-        headers.remove(CONNECTION);
-        return;
-    }
     let lists = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let named =
         lists.flat_map(|list| list.split(',')).filter_map(|name| HeaderName::try_from(name.trim()).ok());

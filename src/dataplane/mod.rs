@@ -32,6 +32,7 @@ mod forwarded;
 mod handshake;
 mod headers;
 mod hedge;
+mod held;
 mod http1;
 mod http2;
 mod incoming;

@@ -198,12 +198,19 @@ impl Paced {
         self.ahead.is_empty() && self.wire.is_bare()
     }
 
-    /// Says that nothing more comes, as far as closing does not say so: over TLS it could be anybody who closes.
+    /// Says that nothing more comes, as far as closing does not say so.
     pub(super) fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        match &mut self.wire {
-            Wire::Plain(_) => Poll::Ready(Ok(())),
-            Wire::Tls(_) => Pin::new(&mut self.wire).poll_shutdown(cx),
-        }
+        self.wire.poll_leave(cx)
+    }
+
+    /// What is sent from now on need not leave before the end does.
+    pub(super) fn hold(&mut self) {
+        self.wire.hold();
+    }
+
+    /// What was held back need not wait any longer.
+    pub(super) fn let_go(&mut self) {
+        self.wire.let_go();
     }
 
     /// Whether the client sends nothing more, and this is kept back.

@@ -8,13 +8,15 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
+use super::held::Held;
+
 /// Pieces of up to so many bytes are copied together.
 const SMALL: usize = 4 << 10;
 
 /// What bytes go over, to a client or to an endpoint.
 pub(super) enum Wire {
     Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+    Tls(Box<TlsStream<Held>>),
 }
 
 /// The same below TLS.
@@ -39,8 +41,8 @@ impl Wire {
             Wire::Plain(socket) => socket.is_quiet(),
             // Beneath TLS there may be something that is none of ours, such as tickets for another session.
             Wire::Tls(stream) => {
-                let (socket, session) = stream.get_ref();
-                if session.wants_read() && socket.is_untouched() {
+                let (held, session) = stream.get_ref();
+                if session.wants_read() && held.socket().is_untouched() {
                     return true;
                 }
                 let mut one = [MaybeUninit::uninit()];
@@ -59,15 +61,37 @@ impl Wire {
         }
     }
 
-    /// Whether the kernel has nothing that nobody has read, not even the end, or what TLS says to itself.
+    /// Whether nothing has come that nobody has read, as far as the runtime has been told: not even the end, or what TLS
+    /// says to itself.
     pub(super) fn is_bare(&self) -> bool {
-        self.socket().is_surely_quiet()
+        self.socket().is_untouched()
+    }
+
+    /// What is written from now on may leave with the end, which over TLS is a record as well.
+    pub(super) fn hold(&mut self) {
+        if let Wire::Tls(stream) = self {
+            stream.get_mut().0.hold();
+        }
+    }
+
+    /// What was held back need not wait any longer.
+    pub(super) fn let_go(&mut self) {
+        if let Wire::Tls(stream) = self {
+            stream.get_mut().0.let_go();
+        }
+    }
+
+    /// Says that nothing more comes, as far as closing does not say so: over TLS it could be anybody who closes.
+    pub(super) fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Wire::Tls(stream) = self else { return Poll::Ready(Ok(())) };
+        stream.get_mut().0.leave();
+        Pin::new(stream).poll_shutdown(cx)
     }
 
     fn socket(&self) -> &Socket {
         match self {
             Wire::Plain(socket) => socket,
-            Wire::Tls(stream) => stream.get_ref().0,
+            Wire::Tls(stream) => stream.get_ref().0.socket(),
         }
     }
 
@@ -169,7 +193,7 @@ impl AsyncWrite for Wire {
 
 /// Writes a head and a body: small ones as one, which costs less than the kernel's gathering, and large ones from where they
 /// are.
-fn poll_write_pieces(
+pub(super) fn poll_write_pieces(
     stream: &mut Socket,
     cx: &mut Context<'_>,
     pieces: &[IoSlice<'_>],

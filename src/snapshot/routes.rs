@@ -47,6 +47,10 @@ impl Routes {
     pub(crate) fn find(&self, listener: usize, host: Option<&str>, path: &str) -> Option<u32> {
         let hosts = self.listeners.get(listener)?;
         let named = host.and_then(|host| {
+            // Nearly all are as they stand in the configuration.
+            if host.bytes().all(|byte| byte != b':' && !byte.is_ascii_uppercase()) && !host.ends_with('.') {
+                return hosts.find(host, path);
+            }
             let host = without_port(host);
             let host = host.strip_suffix('.').unwrap_or(host);
             if host.bytes().any(|b| b.is_ascii_uppercase()) {

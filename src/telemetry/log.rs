@@ -25,10 +25,14 @@ impl Write for Unfailing {
     }
 }
 
+/// What is in the log if nobody chooses. What rustls warns of is what single clients say, such as an address in place of a host
+/// name: who connects often would fill the log with it.
+const USUAL: &str = "info,rustls=error";
+
 /// Starts the log on standard error. `SWITCHBACK_LOG` chooses what is in it, as in `info` or
-/// `switchback=debug`; the default is `info`. A second call does nothing.
+/// `switchback=debug`; the default is `info`, and of rustls errors only. A second call does nothing.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("SWITCHBACK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("SWITCHBACK_LOG").unwrap_or_else(|_| EnvFilter::new(USUAL));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .log_internal_errors(false)

@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::model::{Address, Cause};
 
 use super::super::core::Core;
+use super::super::held::Held;
 use super::super::http1::endpoint::Http1;
 use super::super::http2;
 use super::super::http2::endpoint::Http2;
@@ -80,7 +81,7 @@ async fn tls(
     let (Some(config), Some(name)) = (connector.config(), connector.name(ip)) else {
         return Err(Cause::TlsFailed);
     };
-    let shaking = TlsConnector::from(config).connect(name, socket);
+    let shaking = TlsConnector::from(config).connect(name, Held::new(socket));
     let shaken = match within(core, limit, shaking).await.map_err(in_words)? {
         Ok(shaken) => shaken,
         Err(error) => {

@@ -170,7 +170,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// Notes what a field says; `false` if that has been said already.
+    /// Notes what a field says; `false` if that has been said already, or says nothing but how long the connection stays open.
     pub(super) fn learn(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Broken> {
         match *name {
             CONTENT_LENGTH => {
@@ -182,14 +182,18 @@ impl Said {
                 self.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
             }
             CONNECTION => {
+                let mut names_fields = false;
                 for option in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                     if option.eq_ignore_ascii_case(b"close") {
                         // Nothing that is said beside it undoes it.
                         self.persists = Some(false);
                     } else if option.eq_ignore_ascii_case(b"keep-alive") {
                         self.persists.get_or_insert(true);
+                    } else {
+                        names_fields = true;
                     }
                 }
+                return Ok(names_fields);
             }
             _ => {}
         }

@@ -207,11 +207,25 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, Broken>> {
+        let is_last = self.terms.is_last && self.link.progress() == Progress::Whole;
+        if is_last {
+            self.link.borrow_mut().source.wire.hold();
+        }
         match self.poll_send(cx) {
             // What it held is let go before anything else is done.
             Poll::Ready(Ok(())) => self.outgoing.finish(),
             Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
-            Poll::Pending => return self.poll_gone(cx).map(Err),
+            Poll::Pending => {
+                if is_last {
+                    // What there is of the answer need not wait for the rest.
+                    let wire = &mut self.link.borrow_mut().source.wire;
+                    wire.let_go();
+                    if let Poll::Ready(Err(error)) = Pin::new(wire).poll_flush(cx) {
+                        return Poll::Ready(Err(error.into()));
+                    }
+                }
+                return self.poll_gone(cx).map(Err);
+            }
         }
         if self.state != State::Switch {
             // That the client sends nothing more was kept back while there was an answer.
