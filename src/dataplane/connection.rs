@@ -66,12 +66,14 @@ pub(super) fn run(
     let mut open = Some(Paced::new(wire, client.requests.pace.clone()));
     let vigil = Vigil::new(protocols.patience.clone(), core.now());
     let place = Place::of_connection(core.clone());
-    let seat = core.drain.enter();
-    let mut watched = Watched { vigil, place, seat };
+    core.drain.enter();
+    let mut watched = Watched { vigil, place };
+    let mut client = client;
     async move {
         // What serves is large, and is not kept while there is nothing to serve.
         while open.is_some() {
             open = Box::pin(watched.serve(&core, &protocols, &client, open.take())).await;
+            client.rest();
             poll_fn(|cx| watched.poll_rest(cx, &core, &client, open.as_ref())).await;
         }
         client.requests.pace.hand_on();
@@ -84,13 +86,11 @@ pub(super) fn run(
 struct Watched {
     vigil: Vigil,
     place: Place,
-    /// The number of its seat.
-    seat: usize,
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.place.core().drain.leave(self.seat);
+        self.place.core().drain.leave();
     }
 }
 
@@ -103,7 +103,7 @@ impl Watched {
         client: &Client,
         wire: Option<Paced>,
     ) -> Option<Paced> {
-        let Self { vigil, place, seat } = self;
+        let Self { vigil, place } = self;
         let seen = &client.requests.pace;
         let ListenerLimits { requests, cancelled, streams, .. } = *client.limits;
         let mut serving = Serving::Begins(wire?);
@@ -158,7 +158,7 @@ impl Watched {
                     };
                 }
                 let is_over = client.requests.asked.get() >= requests;
-                if !is_over && !core.drain.calls(*seat, cx.waker()) {
+                if !is_over && !core.drain.is_draining() {
                     return Poll::Pending;
                 }
                 // Who has just connected may have sent a request that nobody has read yet.
@@ -182,9 +182,9 @@ impl Watched {
         client: &Client,
         wire: Option<&Paced>,
     ) -> Poll<()> {
-        let Self { vigil, place, seat } = self;
+        let Self { vigil, place } = self;
         let Some(wire) = wire else { return Poll::Ready(()) };
-        if wire.poll_readable(cx).is_ready() || core.drain.calls(*seat, cx.waker()) {
+        if wire.poll_readable(cx).is_ready() || core.drain.is_draining() {
             return Poll::Ready(());
         }
         let (_, until) = vigil.look(&client.requests.pace, 0, core.recently());

@@ -1,16 +1,14 @@
-use std::cell::{Cell, RefCell};
-use std::task::Waker;
+use std::cell::Cell;
 
-use slab::Slab;
 use tokio::sync::Notify;
 
-/// Counts a worker's connections, and tells each when no more requests are wanted.
+/// Counts a worker's connections, and tells whether more requests are wanted. Connections look at it when they are woken where they
+/// wait.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
     draining: Cell<bool>,
     closing: Cell<bool>,
-    /// A waker for each connection, kept once: a connection's task never changes.
-    connections: RefCell<Slab<Option<Waker>>>,
+    connections: Cell<usize>,
     /// Rung when a connection ends.
     left: Notify,
     /// Rung when draining begins.
@@ -18,50 +16,30 @@ pub(super) struct Drain {
 }
 
 /// One connection's place.
-pub(super) struct Seat<'a> {
-    drain: &'a Drain,
-    key: usize,
-}
+pub(super) struct Seat<'a>(&'a Drain);
 
 impl Drain {
     /// Takes a place for a connection.
     pub(super) fn sit(&self) -> Seat<'_> {
-        Seat { drain: self, key: self.enter() }
+        self.enter();
+        Seat(self)
     }
 
-    /// Takes a place for what goes on where a connection ends, to be left by its number.
-    pub(super) fn enter(&self) -> usize {
-        self.connections.borrow_mut().insert(None)
+    /// Takes a place for what goes on where a connection ends, to be left once.
+    pub(super) fn enter(&self) {
+        self.connections.set(self.connections.get() + 1);
     }
 
     /// Gives a place up.
-    pub(super) fn leave(&self, key: usize) {
-        self.connections.borrow_mut().try_remove(key);
+    pub(super) fn leave(&self) {
+        self.connections.set(self.connections.get().saturating_sub(1));
         self.left.notify_waiters();
     }
 
-    /// Tells whether the connection with this place is to end; if not, `waker` is woken when it is.
-    pub(super) fn calls(&self, key: usize, waker: &Waker) -> bool {
-        if self.is_draining() {
-            return true;
-        }
-        if let Some(place) = self.connections.borrow_mut().get_mut(key)
-            && place.is_none()
-        {
-            *place = Some(waker.clone());
-        }
-        false
-    }
-
-    /// Tells every connection to end, idle ones at once and others after their request.
+    /// Every connection is to end, idle ones at once and others after their request.
     pub(super) fn begin(&self) {
         self.draining.set(true);
         self.begun.notify_waiters();
-        for (_, waker) in self.connections.borrow().iter() {
-            if let Some(waker) = waker {
-                waker.wake_by_ref();
-            }
-        }
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -86,7 +64,7 @@ impl Drain {
 
     /// Connections at this moment.
     pub(super) fn connections(&self) -> usize {
-        self.connections.borrow().len()
+        self.connections.get()
     }
 
     /// Waits until there are fewer connections than `bound`.
@@ -99,6 +77,6 @@ impl Drain {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.drain.leave(self.key);
+        self.0.leave();
     }
 }

@@ -1,5 +1,6 @@
 //! What proxies tell of where a request comes from: who is believed, what is passed on, and what is put in its place.
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -30,8 +31,8 @@ const UNKNOWN: HeaderValue = HeaderValue::from_static("unknown");
 pub(super) struct Forwarded {
     /// Who is at the other end; `None` on a Unix socket.
     address: Option<IpAddr>,
-    /// The same in words.
-    client: HeaderValue,
+    /// The same in words, once somebody has been told.
+    words: OnceCell<HeaderValue>,
     proto: Proto,
     /// Who the client has proven to be, if endpoints are told.
     caller: Option<Box<HeaderValue>>,
@@ -73,10 +74,9 @@ impl Forwarded {
         trusted: &Rc<Peers>,
     ) -> Self {
         let address = address.map(|address| address.to_canonical());
-        let client = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
         Self {
             address,
-            client: client.unwrap_or(UNKNOWN),
+            words: OnceCell::new(),
             proto,
             caller: caller.map(Box::new),
             trusted: trusted.has(address).then(|| trusted.clone()),
@@ -100,6 +100,18 @@ impl Forwarded {
         nearest
     }
 
+    /// Lets go of what can be made again.
+    pub(super) fn rest(&mut self) {
+        self.words = OnceCell::new();
+    }
+
+    fn words(&self) -> &HeaderValue {
+        self.words.get_or_init(|| {
+            let words = self.address.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
+            words.unwrap_or(UNKNOWN)
+        })
+    }
+
     /// Tells an endpoint where a request comes from. `told` says that the request says something of it already.
     pub(super) fn tell(&self, headers: &mut HeaderMap, told: bool) {
         if told {
@@ -107,10 +119,10 @@ impl Forwarded {
             remove(headers, |name| is_spelled_so(name) && (!is_trusted || !NAMES.contains(&name)));
         }
         match headers.entry(FORWARDED_FOR) {
-            Entry::Vacant(place) => _ = place.insert(self.client.clone()),
+            Entry::Vacant(place) => _ = place.insert(self.words().clone()),
             // Who is on this machine and believed has said the last that there is to say.
             Entry::Occupied(_) if self.address.is_none() => {}
-            Entry::Occupied(_) => append(headers, FORWARDED_FOR, &self.client),
+            Entry::Occupied(_) => append(headers, FORWARDED_FOR, self.words()),
         }
         if !told || !is_one_proto(headers) {
             headers.insert(FORWARDED_PROTO, self.proto.value());

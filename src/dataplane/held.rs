@@ -132,3 +132,91 @@ impl Drop for Held {
         let _ = self.poll_release(&mut Context::from_waker(Waker::noop()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// One that holds, and the other end of its socket.
+    fn holding() -> (Held, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut held = Held::new(Socket::Unix(ours));
+        held.hold();
+        (held, theirs)
+    }
+
+    /// What has come by now.
+    fn came(theirs: &UnixStream) -> Option<Vec<u8>> {
+        let mut came = vec![0; 2 * MOST];
+        let length = theirs.try_read(&mut came).ok()?;
+        came.truncate(length);
+        Some(came)
+    }
+
+    #[tokio::test]
+    async fn what_is_held_leaves_in_one_with_what_is_written_next() {
+        let (mut held, mut theirs) = holding();
+        held.write_all(b"tickets, ").await.unwrap();
+        held.flush().await.unwrap();
+        assert_eq!(came(&theirs), None);
+        held.let_go();
+        assert_eq!(held.write(b"an answer").await.unwrap(), 9, "of what is written now");
+        let mut first = [0; 64];
+        let length = theirs.read(&mut first).await.unwrap();
+        assert_eq!(&first[..length], b"tickets, an answer");
+    }
+
+    #[tokio::test]
+    async fn what_is_held_leaves_where_there_is_nothing_to_read_or_when_it_is_flushed_or_ends() {
+        let (mut held, mut theirs) = holding();
+        held.write_all(b"hello").await.unwrap();
+        let mut nothing = [0; 1];
+        let mut nothing = ReadBuf::new(&mut nothing);
+        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut held).poll_read(cx, &mut nothing))).await;
+        assert!(polled.is_pending());
+        let mut five = [0; 5];
+        theirs.read_exact(&mut five).await.unwrap();
+        assert_eq!(&five, b"hello");
+
+        held.write_all(b"there").await.unwrap();
+        held.let_go();
+        held.flush().await.unwrap();
+        theirs.read_exact(&mut five).await.unwrap();
+        assert_eq!(&five, b"there");
+
+        held.hold();
+        held.write_all(b"alert").await.unwrap();
+        drop(held);
+        let mut rest = Vec::new();
+        theirs.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"alert");
+    }
+
+    #[tokio::test]
+    async fn more_than_a_record_is_not_held() {
+        let (mut held, mut theirs) = holding();
+        held.write_all(b"first").await.unwrap();
+        held.write_all(&[b'x'; MOST]).await.unwrap();
+        let mut all = vec![0; 5 + MOST];
+        theirs.read_exact(&mut all).await.unwrap();
+        assert!(all.starts_with(b"firstx"));
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_says_what_is_held_and_leaves_the_rest_to_closing() {
+        let (mut held, mut theirs) = holding();
+        held.write_all(b"bye").await.unwrap();
+        held.leave();
+        held.shutdown().await.unwrap();
+        let mut three = [0; 3];
+        theirs.read_exact(&mut three).await.unwrap();
+        assert_eq!(came(&theirs), None, "its end is not shut");
+        drop(held);
+        assert_eq!(theirs.read(&mut three).await.unwrap(), 0);
+    }
+}

@@ -52,7 +52,7 @@ const AHEAD: usize = 4 << 10;
 pub(super) struct Paced {
     wire: Wire,
     /// What has been read, and is to be read again.
-    ahead: Vec<u8>,
+    ahead: Box<[u8]>,
     pace: Arc<Pace>,
 }
 
@@ -160,8 +160,8 @@ impl Pace {
 }
 
 impl Paced {
-    pub(super) const fn new(wire: Wire, pace: Arc<Pace>) -> Self {
-        Self { wire, ahead: Vec::new(), pace }
+    pub(super) fn new(wire: Wire, pace: Arc<Pace>) -> Self {
+        Self { wire, ahead: Box::default(), pace }
     }
 
     /// Reads as far as it takes to know what the client speaks.
@@ -179,7 +179,7 @@ impl Paced {
                 return Poll::Ready(if self.ahead.is_empty() { Speaks::Nothing } else { Speaks::Http1 });
             }
             self.pace.came(came);
-            self.ahead.extend_from_slice(came);
+            self.ahead = [&self.ahead, came].concat().into();
         }
     }
 
@@ -220,7 +220,7 @@ impl Paced {
 
     /// These bytes have been read, and nobody has looked at them.
     pub(super) fn give_back(&mut self, bytes: &[u8]) {
-        self.ahead = bytes.to_vec();
+        self.ahead = bytes.into();
     }
 
     /// Keeps the client's end to itself while an answer is under way: it may wait for that. Over HTTP/2 it is the end of all.
@@ -345,10 +345,7 @@ impl AsyncRead for Paced {
         if !this.ahead.is_empty() {
             let taken = this.ahead.len().min(buffer.remaining());
             buffer.put_slice(&this.ahead[..taken]);
-            this.ahead.drain(..taken);
-            if this.ahead.is_empty() {
-                this.ahead = Vec::new();
-            }
+            this.ahead = this.ahead[taken..].into();
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();

@@ -84,18 +84,18 @@ enum Broken {
 /// A connection's place among those of the worker, for as long as the stream takes.
 pub(super) struct Held {
     core: Rc<Core>,
-    key: usize,
 }
 
 impl Held {
     pub(super) fn new(core: &Rc<Core>) -> Self {
-        Self { core: core.clone(), key: core.drain.enter() }
+        core.drain.enter();
+        Self { core: core.clone() }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.core.drain.leave(self.key);
+        self.core.drain.leave();
     }
 }
 

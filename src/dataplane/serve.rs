@@ -145,6 +145,11 @@ impl Client {
         let requests = Rc::new(Requests { _admitted: admitted.kept(), ..Requests::default() });
         Self { listener, origin, requests, limits: limits.clone(), forwarded }
     }
+
+    /// It asks for nothing now: what can be made again is let go.
+    pub(super) fn rest(&mut self) {
+        self.forwarded.rest();
+    }
 }
 
 /// Answers one request. All that can be done at once is done before there is anything to wait for, so that

@@ -22,6 +22,8 @@ use super::endpoints::Serial;
 #[derive(Debug)]
 pub(super) struct Waits {
     entries: RefCell<Slab<Entry>>,
+    /// What ends them early, as far as something does: connections, of which there are many, have none.
+    recalls: RefCell<Vec<Option<Recall>>>,
     /// How closely limits are met: it is looked no more often than this.
     beat: Duration,
     /// When it is looked next, …
@@ -72,7 +74,7 @@ pub(super) enum Expired {
 
 #[derive(Debug)]
 struct Entry {
-    limit: Limit,
+    until: Micros,
     waker: Waker,
     expired: Option<Expired>,
 }
@@ -134,23 +136,31 @@ impl Limit {
 impl Waits {
     /// Nobody waits yet. Limits are to be met to within a beat.
     pub(super) fn new(beat: Duration) -> Self {
-        Self { entries: RefCell::default(), beat, next: Cell::new(NEVER), sooner: Notify::new() }
+        Self {
+            entries: RefCell::default(),
+            recalls: RefCell::default(),
+            beat,
+            next: Cell::new(NEVER),
+            sooner: Notify::new(),
+        }
     }
 
     /// Ends the waits that are over; `recalled` tells whether a service was taken back, or an endpoint let out. Tells when
     /// the next one may be.
     pub(super) fn expire(&self, now: Micros, recalled: impl Fn(Recall) -> Option<Expired>) -> Option<Micros> {
         let mut next = None;
-        for (_, entry) in self.entries.borrow_mut().iter_mut() {
+        let recalls = self.recalls.borrow();
+        for (key, entry) in self.entries.borrow_mut().iter_mut() {
             if entry.expired.is_some() {
                 continue;
             }
-            let called_in = entry.limit.recall.filter(|recall| now >= recall.from);
+            let limit = Limit { until: entry.until, recall: recalls.get(key).copied().flatten() };
+            let called_in = limit.recall.filter(|recall| now >= recall.from);
             entry.expired = match called_in.and_then(&recalled) {
-                _ if now >= entry.limit.until => Some(Expired::Late),
+                _ if now >= limit.until => Some(Expired::Late),
                 Some(expired) => Some(expired),
                 None => {
-                    let at = entry.limit.next(now);
+                    let at = limit.next(now);
                     next = Some(next.map_or(at, |next: Micros| next.min(at)));
                     continue;
                 }
@@ -158,6 +168,23 @@ impl Waits {
             entry.waker.wake_by_ref();
         }
         next
+    }
+
+    /// Takes a place.
+    fn enter(&self, entries: &mut Slab<Entry>, limit: Limit, waker: &Waker) -> usize {
+        let key = entries.insert(Entry { until: limit.until, waker: waker.clone(), expired: None });
+        self.note_recall(key, limit.recall);
+        key
+    }
+
+    fn note_recall(&self, key: usize, recall: Option<Recall>) {
+        let mut recalls = self.recalls.borrow_mut();
+        if recalls.len() <= key && recall.is_some() {
+            recalls.resize(key + 1, None);
+        }
+        if let Some(noted) = recalls.get_mut(key) {
+            *noted = recall;
+        }
     }
 
     /// Lets whoever looks rest until then, or until somebody rings; without a time, until somebody does.
@@ -232,21 +259,23 @@ impl Place {
     }
 
     fn enter(&mut self, cx: &mut Context<'_>, limit: Limit) -> Option<Expired> {
-        let mut entries = self.waits().entries.borrow_mut();
-        match self.key.and_then(|key| entries.get_mut(key)) {
-            Some(entry) if entry.expired.is_some() => return entry.expired,
-            Some(entry) => {
-                entry.limit = limit;
+        let waits = self.waits();
+        let mut entries = waits.entries.borrow_mut();
+        if let Some(key) = self.key
+            && let Some(entry) = entries.get_mut(key)
+        {
+            if entry.expired.is_none() {
+                entry.until = limit.until;
                 if !entry.waker.will_wake(cx.waker()) {
                     entry.waker.clone_from(cx.waker());
                 }
+                waits.note_recall(key, limit.recall);
             }
-            None => {
-                let key = entries.insert(Entry { limit, waker: cx.waker().clone(), expired: None });
-                drop(entries);
-                self.key = Some(key);
-            }
+            return entry.expired;
         }
+        let key = waits.enter(&mut entries, limit, cx.waker());
+        drop(entries);
+        self.key = Some(key);
         None
     }
 
@@ -273,11 +302,7 @@ mod tests {
     fn with(limits: &[Limit]) -> Waits {
         let waits = Waits::new(BEAT);
         for limit in limits {
-            waits.entries.borrow_mut().insert(Entry {
-                limit: *limit,
-                waker: Waker::noop().clone(),
-                expired: None,
-            });
+            waits.enter(&mut waits.entries.borrow_mut(), *limit, Waker::noop());
         }
         waits
     }

@@ -115,6 +115,7 @@ async fn run(seed: WorkerSeed) {
     if let Stop::Graceful(deadline) = told {
         core.drain.begin();
         core.waits.wake_all();
+        core.connections.wake_all();
         let finished = async {
             // Who waits to be accepted is, and takes a seat when its task has run.
             while accepting.join_next().await.is_some() {}

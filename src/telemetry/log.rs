@@ -44,3 +44,20 @@ pub fn init(format: LogFormat) {
         LogFormat::Json => builder.json().with_target(false).flatten_event(true).try_init(),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing::{Level, enabled, subscriber};
+
+    use super::*;
+
+    #[test]
+    fn what_single_clients_say_to_rustls_does_not_fill_the_log() {
+        let usual = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(USUAL)).finish();
+        subscriber::with_default(usual, || {
+            assert!(!enabled!(target: "rustls::msgs::handshake", Level::WARN));
+            assert!(enabled!(target: "rustls::msgs::handshake", Level::ERROR));
+            assert!(enabled!(target: "switchback::dataplane", Level::INFO));
+        });
+    }
+}

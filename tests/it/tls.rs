@@ -11,7 +11,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::support::client::{Client, Over, request};
 use crate::support::endpoint::{Answer, Endpoint, answer};
@@ -446,6 +448,44 @@ async fn sessions_are_resumed_across_renewals_but_not_where_clients_are_asked_wh
             let resumed = client.resumes(proxy.https(), "a.test", 4).await;
             assert_eq!(resumed, [false, is_resumed, is_resumed, is_resumed], "{clients} {versions:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_answer_over_tls_comes_as_it_is_and_its_end_is_told() {
+    let ours = Authority::new("ours");
+    let goes_on = Arc::new(Notify::new());
+    let waits = goes_on.clone();
+    let endpoint = Endpoint::raw(move |mut stream| {
+        let waits = waits.clone();
+        async move {
+            let mut asked = [0; 4096];
+            let _ = stream.read(&mut asked).await;
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst";
+            stream.write_all(head).await.unwrap();
+            waits.notified().await;
+            stream.write_all(b"other").await.unwrap();
+            let _ = stream.read(&mut asked).await;
+        }
+    })
+    .await;
+    let folder = folder(&[Service::new("a").helios(endpoint.address)], &certificates(&["site"]));
+    ours.sign(&["a.test"]).write(folder.path(), "site");
+    let proxy = Proxy::start_in(folder);
+    for versions in [ONLY_12, ONLY_13] {
+        let mut stream = ours.client().only(versions).ask_last(proxy.https(), "a.test").await;
+        let mut came = Vec::new();
+        while !came.ends_with(b"first") {
+            assert_ne!(
+                stream.read_buf(&mut came).await.unwrap(),
+                0,
+                "what there is does not wait for the end"
+            );
+        }
+        goes_on.notify_one();
+        // Whoever closes without a word over TLS may be anybody.
+        stream.read_to_end(&mut came).await.expect("the end is told");
+        assert!(came.ends_with(b"firstother"), "{}", String::from_utf8_lossy(&came));
     }
 }
 

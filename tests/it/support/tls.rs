@@ -21,6 +21,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::client::{Client, Over};
@@ -154,17 +155,18 @@ impl TlsClient {
         let config = self.config(b"http/1.1");
         let mut resumed = Vec::new();
         for _ in 0..times {
-            let stream = TcpStream::connect(address).await.unwrap();
-            let name = ServerName::try_from(host.to_owned()).unwrap();
-            let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await.unwrap();
-            let asked = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-            stream.write_all(asked.as_bytes()).await.unwrap();
+            let mut stream = last(&config, address, host).await;
             let mut said = Vec::new();
             let _ = stream.read_to_end(&mut said).await;
             assert!(said.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&said));
             resumed.push(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed));
         }
         resumed
+    }
+
+    /// Asks for something, as the last that it asks for; what comes is read by whoever asks.
+    pub(crate) async fn ask_last(&self, address: SocketAddr, host: &str) -> TlsStream<TcpStream> {
+        last(&self.config(b"http/1.1"), address, host).await
     }
 
     /// Agrees on TLS over a connection that is there, and speaks HTTP/1.1.
@@ -251,4 +253,14 @@ where
         }
     })
     .await
+}
+
+/// Connects, and asks for something as the last that it asks for.
+async fn last(config: &Arc<ClientConfig>, address: SocketAddr, host: &str) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await.unwrap();
+    let asked = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    stream
 }
