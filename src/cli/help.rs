@@ -19,7 +19,7 @@ pub(super) const VARIABLES: [(&str, &str); 10] = [
     ("SWITCHBACK_CERTIFICATE", "a client certificate, as --certificate"),
     ("SWITCHBACK_KEY", "its key, as --key"),
     ("SWITCHBACK_CONFIG", "the configuration's folder, as --config of serve and token"),
-    ("SWITCHBACK_LOG", "what serve logs, such as info or switchback=debug"),
+    ("SWITCHBACK_LOG", "what serve logs, such as warn or switchback=debug [default: info,rustls=error]"),
     ("NO_COLOR", "no colour, if it is not empty; CLICOLOR_FORCE: always"),
     ("COLUMNS", "how wide the terminal is"),
 ];

@@ -2,7 +2,6 @@ use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{Either, TryFutureExt};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 
@@ -14,7 +13,7 @@ use super::broken::{Broken, Unasked};
 use super::core::Core;
 use super::endpoints::Lease;
 use super::headers;
-use super::incoming::{ClientBody, EndpointBody};
+use super::incoming::{ClientBody, EndpointBody, Sent};
 use super::rescue::is_idempotent;
 use super::rules::Passing;
 use super::serve::InFlight;
@@ -23,7 +22,7 @@ use super::upgrade::Upgrade;
 /// A request that is to be sent to an endpoint, perhaps twice.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of the request")]
 pub(super) struct Asking {
-    /// Its head, and while it can be sent its body.
+    /// Its head, and its body until it is sent.
     request: Request<RequestBody>,
     stage: Stage,
     origin: Origin,
@@ -62,7 +61,7 @@ enum Stage {
     Ready,
     /// It is being sent, and must not be sent again.
     UnderWay,
-    /// The same, and its body was not taken as it should have been.
+    /// It could not be sent, and is not sent again.
     Gone,
 }
 
@@ -73,13 +72,6 @@ enum Origin {
     Once(Rc<Fate>),
     /// From the client, and the beginning is kept.
     Kept(Rc<Kept>),
-}
-
-/// Why there is no answer, and what has been taken of the request if no byte of it has left.
-pub(super) struct Unanswered {
-    cause: Cause,
-    is_unseen: bool,
-    unsent: Option<RequestBody>,
 }
 
 impl Asking {
@@ -199,7 +191,7 @@ impl Asking {
         lease: &Lease,
         to: Side,
         side: &SideConfig,
-    ) -> Result<impl Future<Output = Result<Response<EndpointBody>, Unanswered>> + use<>, Cause> {
+    ) -> Result<Sent, Cause> {
         let broken = self.broken().unwrap_or(Cause::ClientBody);
         if mem::replace(&mut self.stage, Stage::Gone) != Stage::Ready {
             return Err(broken);
@@ -226,18 +218,15 @@ impl Asking {
         }
         let body = mem::replace(request.body_mut(), RequestBody::Empty);
         let asked = match lease {
-            Lease::Http1(connection) => {
-                let asked = connection.ask(core, request, body)?;
-                Either::Left(asked.map_ok(|answer| answer.map(EndpointBody::Http1)))
-            }
+            Lease::Http1(connection) => Sent::Http1(connection.ask(core, request, body)?),
             Lease::Http2(stream) => {
                 let asked = stream.ask(core, request, body);
                 forget_connect(request);
-                Either::Right(asked.map_ok(|answer| answer.map(EndpointBody::Http2)))
+                Sent::Http2(asked)
             }
         };
         self.stage = if is_repeatable { Stage::Ready } else { Stage::UnderWay };
-        Ok(asked.map_err(Unanswered::from))
+        Ok(asked)
     }
 
     /// Tells whoever is asked next how long the caller of a gRPC method will still wait.
@@ -301,8 +290,8 @@ impl Asking {
     }
 
     /// Says why there is no answer, and takes the request back if it was not sent.
-    pub(super) fn explain(&mut self, unanswered: Unanswered) -> Cause {
-        let Unanswered { cause, is_unseen, unsent } = unanswered;
+    pub(super) fn explain(&mut self, unasked: Unasked) -> Cause {
+        let Unasked { broken, is_unseen, unsent } = unasked;
         self.is_unseen = is_unseen;
         if let Some(body) = unsent
             && self.stage == Stage::UnderWay
@@ -310,7 +299,11 @@ impl Asking {
             *self.request.body_mut() = body;
             self.stage = Stage::Ready;
         }
-        self.broken().unwrap_or(cause)
+        self.broken().unwrap_or(match broken {
+            Broken::Malformed => Cause::Protocol,
+            Broken::Body(_) => Cause::ClientBody,
+            Broken::Closed | Broken::Io(_) => Cause::Reset,
+        })
     }
 }
 
@@ -330,15 +323,4 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     copy.headers_mut().clone_from(request.headers());
     *copy.version_mut() = request.version();
     copy
-}
-
-impl From<Unasked> for Unanswered {
-    fn from(Unasked { broken, is_unseen, unsent }: Unasked) -> Self {
-        let cause = match broken {
-            Broken::Malformed => Cause::Protocol,
-            Broken::Body(_) => Cause::ClientBody,
-            Broken::Closed | Broken::Io(_) => Cause::Reset,
-        };
-        Self { cause, is_unseen, unsent }
-    }
 }

@@ -60,7 +60,7 @@ pub(super) fn run(
     core: Rc<Core>,
     protocols: Rc<Protocols>,
     wire: Wire,
-    client: Client,
+    mut client: Client,
 ) -> impl Future<Output = ()> {
     core.keep_beating();
     let mut open = Some(Paced::new(wire, client.requests.pace.clone()));
@@ -68,7 +68,6 @@ pub(super) fn run(
     let place = Place::of_connection(core.clone());
     core.drain.enter();
     let mut watched = Watched { vigil, place };
-    let mut client = client;
     async move {
         // What serves is large, and is not kept while there is nothing to serve.
         while open.is_some() {

@@ -32,11 +32,12 @@ impl Drain {
 
     /// Gives a place up.
     pub(super) fn leave(&self) {
+        debug_assert!(self.connections.get() > 0, "each is left once");
         self.connections.set(self.connections.get().saturating_sub(1));
         self.left.notify_waiters();
     }
 
-    /// Every connection is to end, idle ones at once and others after their request.
+    /// Every connection is to end, idle ones at once and others after their request. Whoever says so wakes them, too.
     pub(super) fn begin(&self) {
         self.draining.set(true);
         self.begun.notify_waiters();

@@ -327,7 +327,7 @@ impl Exchange {
                     return Ok(self.answer(response, attempt, lease));
                 }
                 Ok(Ok(_)) => misunderstood.unwrap_or(Cause::Protocol),
-                Ok(Err(unanswered)) => self.asking.explain(unanswered),
+                Ok(Err(unasked)) => self.asking.explain(unasked),
                 Err(Expired::Late) if self.asking.fate().is_some_and(Fate::is_awaited) => Cause::BodyTimeout,
                 Err(Expired::Late) => Cause::HeaderTimeout,
                 Err(Expired::TakenBack) => Cause::TakenBack,
@@ -461,7 +461,7 @@ impl Exchange {
             let mut lifetime = Lifetime::new(self.core.clone());
             lifetime.follow(self.view.config.streams, self.concerned(&attempt));
             let idle = self.view.config.timeouts.stream_idle;
-            let place = agreed.takes_connection.then(|| relay::Held::new(&self.core));
+            let place = agreed.takes_connection.then(|| relay::Stay::new(&self.core));
             let taken_along = (place, self.in_flight.take());
             tokio::task::spawn_local(relay::run(agreed, taken_along, Some(attempt), lease, lifetime, idle));
             return head;

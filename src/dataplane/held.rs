@@ -1,13 +1,13 @@
-use std::io::{IoSlice, Result};
+use std::io::{ErrorKind, IoSlice, Result};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::wire::{Socket, poll_write_pieces};
 
-/// So much is held at most: a record of TLS.
-const MOST: usize = 16 << 10;
+/// So much is held at most: a whole record of TLS (RFC 8446, section 5.2), and what TLS says beside it.
+const MOST: usize = 17 << 10;
 
 /// A socket beneath TLS. TLS speaks for itself, too: of tickets behind its handshake, and of the end. What it says may be held
 /// back, and then leaves with an answer: each write of its own costs the kernel as much as the answer does, and wakes the client.
@@ -49,17 +49,21 @@ impl Held {
     fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while !self.waiting.is_empty() {
             let gone = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.waiting))?;
-            self.went(gone);
+            self.went(gone)?;
         }
         Poll::Ready(Ok(()))
     }
 
-    fn went(&mut self, gone: usize) {
+    fn went(&mut self, gone: usize) -> Result<()> {
+        if gone == 0 {
+            return Err(ErrorKind::WriteZero.into());
+        }
         if gone < self.waiting.len() {
             self.waiting.drain(..gone);
         } else {
             self.waiting = Vec::new(); // a connection is long, and this is its beginning or its end
         }
+        Ok(())
     }
 }
 
@@ -93,14 +97,17 @@ impl AsyncWrite for Held {
             }
             return Poll::Ready(Ok(length));
         }
-        let first = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| piece);
         while !this.waiting.is_empty() {
-            let both = [IoSlice::new(&this.waiting), IoSlice::new(first)];
-            let gone = ready!(poll_write_pieces(&mut this.socket, cx, &both))?;
-            let of_this = gone.saturating_sub(this.waiting.len());
-            this.went(gone);
-            if of_this > 0 {
-                return Poll::Ready(Ok(of_this));
+            let all: Vec<IoSlice<'_>> = [&this.waiting[..]]
+                .into_iter()
+                .chain(pieces.iter().map(|piece| &**piece))
+                .map(IoSlice::new)
+                .collect();
+            let gone = ready!(poll_write_pieces(&mut this.socket, cx, &all))?;
+            let of_pieces = gone.saturating_sub(this.waiting.len());
+            this.went(gone)?;
+            if of_pieces > 0 {
+                return Poll::Ready(Ok(of_pieces));
             }
         }
         poll_write_pieces(&mut this.socket, cx, pieces)
@@ -129,7 +136,9 @@ impl AsyncWrite for Held {
 impl Drop for Held {
     /// What is still held may say why this ends.
     fn drop(&mut self) {
-        let _ = self.poll_release(&mut Context::from_waker(Waker::noop()));
+        if !self.waiting.is_empty() {
+            let _ = self.socket.try_write(&self.waiting);
+        }
     }
 }
 
@@ -137,6 +146,7 @@ impl Drop for Held {
 mod tests {
     use std::future::poll_fn;
 
+    use socket2::SockRef;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
 
@@ -201,10 +211,30 @@ mod tests {
     async fn more_than_a_record_is_not_held() {
         let (mut held, mut theirs) = holding();
         held.write_all(b"first").await.unwrap();
-        held.write_all(&[b'x'; MOST]).await.unwrap();
+        held.write_all(&vec![b'x'; MOST]).await.unwrap();
         let mut all = vec![0; 5 + MOST];
         theirs.read_exact(&mut all).await.unwrap();
         assert!(all.starts_with(b"firstx"));
+    }
+
+    #[tokio::test]
+    async fn what_leaves_in_parts_comes_whole_and_in_order() {
+        let (mut held, mut theirs) = holding();
+        SockRef::from(&theirs).set_recv_buffer_size(4 << 10).unwrap();
+        let Socket::Unix(ours) = &held.socket else { unreachable!("it is one") };
+        SockRef::from(ours).set_send_buffer_size(4 << 10).unwrap();
+        let all: Vec<u8> = (0..200_000_u32).map(|byte| (byte % 251) as u8).collect();
+        let sending = async {
+            held.write_all(&all[..16_000]).await.unwrap();
+            held.let_go();
+            held.write_all(&all[16_000..]).await.unwrap();
+            held.flush().await.unwrap();
+            drop(held);
+        };
+        let mut came = Vec::new();
+        let (read, ()) = tokio::join!(theirs.read_to_end(&mut came), sending);
+        read.unwrap();
+        assert!(came == all);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use super::broken::Broken;
+use super::broken::{Broken, Unasked};
 use super::http1::client::{self, Link};
 use super::http1::endpoint::{self, Http1};
 use super::http2::{self, Duplex};
@@ -26,6 +26,12 @@ pub(super) enum ClientBody {
 pub(super) enum EndpointBody {
     Http1(endpoint::Body),
     Http2(http2::Body),
+}
+
+/// A request under way to an endpoint, until the head of its answer is there.
+pub(super) enum Sent {
+    Http1(endpoint::Asked),
+    Http2(http2::endpoint::Asked),
 }
 
 /// A client's end of a connection or a stream on which both ends agree on another protocol, as soon as it is at hand.
@@ -47,6 +53,17 @@ impl ClientEnd {
             ClientBody::Empty => None,
             ClientBody::Http1(body) => Some(Self::Http1(body.switch())),
             ClientBody::Http2(body) => Some(Self::Http2(body.switch())),
+        }
+    }
+}
+
+impl Future for Sent {
+    type Output = Result<Response<EndpointBody>, Unasked>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Http1(asked) => Pin::new(asked).poll(cx),
+            Self::Http2(asked) => Pin::new(asked).poll(cx),
         }
     }
 }

@@ -193,14 +193,20 @@ impl Paced {
         if self.ahead.is_empty() { self.wire.poll_maybe_readable(cx) } else { Poll::Ready(()) }
     }
 
-    /// Whether nothing has come that nobody has read: to close then resets nothing.
+    /// Whether nothing has come that nobody has read, as far as the runtime has been told: to close then resets nothing.
     pub(super) fn is_bare(&self) -> bool {
         self.ahead.is_empty() && self.wire.is_bare()
     }
 
+    /// The same, and the kernel is asked.
+    pub(super) fn is_surely_bare(&self) -> bool {
+        self.ahead.is_empty() && self.wire.is_surely_bare()
+    }
+
     /// Says that nothing more comes, as far as closing does not say so.
     pub(super) fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.wire.poll_leave(cx)
+        let left = self.wire.poll_leave(cx);
+        self.note(left)
     }
 
     /// What is sent from now on need not leave before the end does.

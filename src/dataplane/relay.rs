@@ -82,18 +82,18 @@ enum Broken {
 }
 
 /// A connection's place among those of the worker, for as long as the stream takes.
-pub(super) struct Held {
+pub(super) struct Stay {
     core: Rc<Core>,
 }
 
-impl Held {
+impl Stay {
     pub(super) fn new(core: &Rc<Core>) -> Self {
         core.drain.enter();
         Self { core: core.clone() }
     }
 }
 
-impl Drop for Held {
+impl Drop for Stay {
     fn drop(&mut self) {
         self.core.drain.leave();
     }
@@ -102,7 +102,7 @@ impl Drop for Held {
 /// Carries an upgraded stream; what is `held` is given back at its end. Without a try it has been counted already.
 pub(super) async fn run(
     agreed: Agreed,
-    held: (Option<Held>, Option<InFlight>),
+    held: (Option<Stay>, Option<InFlight>),
     attempt: Option<Try>,
     lease: Lease,
     mut lifetime: Lifetime,

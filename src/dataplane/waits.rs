@@ -325,6 +325,15 @@ mod tests {
     }
 
     #[test]
+    fn whoever_takes_a_place_anew_is_not_called_in_as_the_one_before() {
+        let waits = with(&[recall(500, 20)]);
+        waits.entries.borrow_mut().remove(0);
+        let later = Limit { until: Micros(900), recall: None };
+        assert_eq!(waits.enter(&mut waits.entries.borrow_mut(), later, Waker::noop()), 0, "the same place");
+        assert_eq!(waits.expire(Micros(50), |_| Some(Expired::TakenBack)), Some(Micros(900)));
+    }
+
+    #[test]
     fn whoever_rests_is_rung_for_what_is_sooner_by_more_than_a_beat() {
         let waits = with(&[]);
         for (next, at, rung) in [

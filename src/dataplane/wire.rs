@@ -67,6 +67,11 @@ impl Wire {
         self.socket().is_untouched()
     }
 
+    /// The same, and the kernel is asked.
+    pub(super) fn is_surely_bare(&self) -> bool {
+        self.socket().is_surely_quiet()
+    }
+
     /// What is written from now on may leave with the end, which over TLS is a record as well.
     pub(super) fn hold(&mut self) {
         if let Wire::Tls(stream) = self {
@@ -106,6 +111,14 @@ impl Wire {
 }
 
 impl Socket {
+    /// Writes what there is room for at once, and waits for none.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.try_write(bytes),
+            Socket::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
     /// Whether the runtime knows of nothing that has come; nothing is read.
     fn is_untouched(&self) -> bool {
         let came = match self {

@@ -19,7 +19,7 @@ use crate::support::client::{Client, Over, request};
 use crate::support::endpoint::{Answer, Endpoint, answer};
 use crate::support::eventually;
 use crate::support::proxy::{Folder, Proxy, Service};
-use crate::support::tls::{Authority, TlsServer, endpoint};
+use crate::support::tls::{Authority, TlsServer, endpoint, last};
 
 const MIXES: [Over; 2] = [Over::Http1, Over::Http2];
 const ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];
@@ -473,7 +473,7 @@ async fn the_last_answer_over_tls_comes_as_it_is_and_its_end_is_told() {
     ours.sign(&["a.test"]).write(folder.path(), "site");
     let proxy = Proxy::start_in(folder);
     for versions in [ONLY_12, ONLY_13] {
-        let mut stream = ours.client().only(versions).ask_last(proxy.https(), "a.test").await;
+        let mut stream = ours.client().only(versions).say(proxy.https(), "a.test", &last("a.test")).await;
         let mut came = Vec::new();
         while !came.ends_with(b"first") {
             assert_ne!(
@@ -487,6 +487,89 @@ async fn the_last_answer_over_tls_comes_as_it_is_and_its_end_is_told() {
         stream.read_to_end(&mut came).await.expect("the end is told");
         assert!(came.ends_with(b"firstother"), "{}", String::from_utf8_lossy(&came));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgraded_stream_over_tls_is_not_held_back_where_its_client_asks_for_nothing_more() {
+    let ours = Authority::new("ours");
+    let goes_on = Arc::new(Notify::new());
+    let waits = goes_on.clone();
+    let endpoint = Endpoint::raw(move |mut stream| {
+        let waits = waits.clone();
+        async move {
+            let mut asked = [0; 4096];
+            let _ = stream.read(&mut asked).await;
+            let head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: echo/1\r\nconnection: upgrade\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            assert_eq!(
+                stream.read(&mut asked).await.unwrap(),
+                0,
+                "the client has said all that it has to say"
+            );
+            stream.write_all(b"first").await.unwrap();
+            waits.notified().await;
+            stream.write_all(b"other").await.unwrap();
+        }
+    })
+    .await;
+    let folder = folder(&[Service::new("a").helios(endpoint.address)], &certificates(&["site"]));
+    ours.sign(&["a.test"]).write(folder.path(), "site");
+    let proxy = Proxy::start_in(folder);
+    let asked = "GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: echo/1\r\nConnection: close, upgrade\r\n\r\n";
+    let mut stream = ours.client().say(proxy.https(), "a.test", asked).await;
+    let mut came = Vec::new();
+    while !came.ends_with(b"\r\n\r\n") {
+        assert_ne!(stream.read_buf(&mut came).await.unwrap(), 0);
+    }
+    assert!(came.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&came));
+    stream.shutdown().await.unwrap();
+    while !came.ends_with(b"first") {
+        assert_ne!(stream.read_buf(&mut came).await.unwrap(), 0);
+    }
+    goes_on.notify_one();
+    stream.read_to_end(&mut came).await.unwrap();
+    assert!(came.ends_with(b"firstother"), "{}", String::from_utf8_lossy(&came));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_that_it_leaves_and_then_says_more_gets_its_answer() {
+    let ours = Authority::new("ours");
+    let endpoint = Endpoint::named("helios").await;
+    let folder = folder(&[Service::new("a").helios(endpoint.address)], &certificates(&["site"]));
+    ours.sign(&["a.test"]).write(folder.path(), "site");
+    let proxy = Proxy::start_in(folder);
+    // One is answered by an endpoint, and one at once.
+    for (host, status) in [("a.test", "200"), ("nobody.test", "404")] {
+        for _ in 0..100 {
+            let mut plain = TcpStream::connect(proxy.address).await.unwrap();
+            plain.set_nodelay(true).unwrap();
+            plain.write_all(last(host).as_bytes()).await.unwrap();
+            plain.write_all(b"\r\n").await.unwrap();
+            let mut came = Vec::new();
+            plain.read_to_end(&mut came).await.unwrap();
+            assert!(came.starts_with(format!("HTTP/1.1 {status}").as_bytes()), "{host}");
+
+            let mut tls = ours.client().say(proxy.https(), "a.test", &last(host)).await;
+            tls.shutdown().await.unwrap();
+            came.clear();
+            tls.read_to_end(&mut came).await.unwrap();
+            assert!(came.starts_with(format!("HTTP/1.1 {status}").as_bytes()), "{host} over TLS");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_say_who_it_is_hears_why_it_is_refused() {
+    let (ours, callers) = (Authority::new("ours"), Authority::new("callers"));
+    let endpoint = Endpoint::named("helios").await;
+    let tls = format!("{}\nclients = {{ authorities = \"callers.pem\" }}", certificates(&["site"]));
+    let folder = folder(&[Service::new("a").helios(endpoint.address)], &tls);
+    ours.sign(&["a.test"]).write(folder.path(), "site");
+    callers.write(&folder.path().join("callers.pem"));
+    let proxy = Proxy::start_in(folder);
+    let mut stream = ours.client().only(ONLY_13).say(proxy.https(), "a.test", &last("a.test")).await;
+    let told = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert!(told.to_string().contains("CertificateRequired"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

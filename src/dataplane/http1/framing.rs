@@ -313,6 +313,26 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_says_only_how_long_a_connection_stays_open_is_not_kept() {
+        for (value, persists, is_kept) in [
+            ("close", Some(false), false),
+            ("Keep-Alive", Some(true), false),
+            ("keep-alive, close", Some(false), false),
+            ("keep-alive, x-named", Some(true), true),
+            ("close, x-named", Some(false), true),
+            ("upgrade", None, true),
+        ] {
+            let mut said = Said::default();
+            assert_eq!(
+                said.learn(&CONNECTION, &HeaderValue::from_static(value)).unwrap(),
+                is_kept,
+                "{value}"
+            );
+            assert_eq!(said.persists, persists, "{value}");
+        }
+    }
+
+    #[test]
     fn chunks_are_put_together_however_they_come() {
         let whole = "5\r\nhello\r\n1;a=\"b\"\r\n \r\n005\r\nworld\r\n0\r\n\r\nHTTP/1.1";
         for size in 1..=whole.len() {

@@ -155,7 +155,7 @@ impl TlsClient {
         let config = self.config(b"http/1.1");
         let mut resumed = Vec::new();
         for _ in 0..times {
-            let mut stream = last(&config, address, host).await;
+            let mut stream = say(&config, address, host, &last(host)).await;
             let mut said = Vec::new();
             let _ = stream.read_to_end(&mut said).await;
             assert!(said.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&said));
@@ -164,9 +164,9 @@ impl TlsClient {
         resumed
     }
 
-    /// Asks for something, as the last that it asks for; what comes is read by whoever asks.
-    pub(crate) async fn ask_last(&self, address: SocketAddr, host: &str) -> TlsStream<TcpStream> {
-        last(&self.config(b"http/1.1"), address, host).await
+    /// Says this; what comes is read by whoever says it.
+    pub(crate) async fn say(&self, address: SocketAddr, host: &str, said: &str) -> TlsStream<TcpStream> {
+        say(&self.config(b"http/1.1"), address, host, said).await
     }
 
     /// Agrees on TLS over a connection that is there, and speaks HTTP/1.1.
@@ -255,12 +255,20 @@ where
     .await
 }
 
-/// Connects, and asks for something as the last that it asks for.
-async fn last(config: &Arc<ClientConfig>, address: SocketAddr, host: &str) -> TlsStream<TcpStream> {
+/// A request behind which the client asks for nothing.
+pub(crate) fn last(host: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+}
+
+async fn say(
+    config: &Arc<ClientConfig>,
+    address: SocketAddr,
+    host: &str,
+    said: &str,
+) -> TlsStream<TcpStream> {
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from(host.to_owned()).unwrap();
     let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await.unwrap();
-    let asked = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    stream.write_all(asked.as_bytes()).await.unwrap();
+    stream.write_all(said.as_bytes()).await.unwrap();
     stream
 }

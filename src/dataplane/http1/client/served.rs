@@ -21,6 +21,7 @@ use super::link::{Ends, Link, Progress};
 use crate::model::Cause;
 
 /// A client's connection that is being served: requests are answered one behind the other.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the connection")]
 pub(in crate::dataplane) struct Served<F> {
     link: Link,
     core: Rc<Core>,
@@ -36,6 +37,8 @@ pub(in crate::dataplane) struct Served<F> {
     has_left: bool,
     /// Whether this is the last request, or the one before it was.
     ends: bool,
+    /// Whether others had their turn since the head of the last request, so that the runtime may have been told what came behind it.
+    has_waited: bool,
 }
 
 /// What a head may have.
@@ -57,6 +60,8 @@ enum State {
     Switch,
     /// Until nobody reads the request's body any more.
     Upload,
+    /// Until what there is of an answer that has broken off has been sent.
+    Cut,
     /// Until the client has been told that nothing more comes, and has heard it.
     Close,
     /// The same, but whether it has heard need not be waited for.
@@ -80,6 +85,7 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
             is_saying: false,
             has_left: false,
             ends: false,
+            has_waited: false,
         }
     }
 
@@ -89,12 +95,14 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
         cx: &mut Context<'_>,
         answers: impl Fn(Request<ClientBody>) -> F,
     ) -> Poll<()> {
+        self.has_waited = true;
         loop {
             let polled = match self.state {
                 State::Head => ready!(self.poll_head(cx, &answers)),
                 State::Asked => ready!(self.poll_asked(cx)),
                 State::Answer | State::Switch => ready!(self.poll_answer(cx)),
                 State::Upload => ready!(self.poll_upload(cx)),
+                State::Cut => ready!(self.poll_cut(cx)),
                 State::Close => ready!(self.poll_close(cx)),
                 State::Leave => ready!(self.poll_leave(cx)),
                 State::Ended => return Poll::Ready(()),
@@ -150,7 +158,7 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
             }
         };
         let Head { request, left, terms, expects_word, wants_more } = head;
-        self.terms = terms;
+        (self.terms, self.has_waited) = (terms, false);
         (ends.expects_word, ends.switches) = (expects_word, None);
         drop(ends);
         let body = if left == Left::Nothing && !wants_more {
@@ -207,25 +215,27 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, Broken>> {
-        let is_last = self.terms.is_last && self.link.progress() == Progress::Whole;
-        if is_last {
+        // Behind the last answer comes the end, and it counts as sent before that.
+        let leaves_with_end =
+            self.state == State::Answer && self.terms.is_last && self.link.progress() == Progress::Whole;
+        if leaves_with_end {
             self.link.borrow_mut().source.wire.hold();
         }
-        match self.poll_send(cx) {
+        let sent = self.poll_send(cx);
+        if leaves_with_end && !matches!(sent, Poll::Ready(Ok(()))) {
+            // What there is of it does not wait for the rest.
+            let wire = &mut self.link.borrow_mut().source.wire;
+            wire.let_go();
+            if let Poll::Ready(Err(error)) = Pin::new(wire).poll_flush(cx) {
+                return Poll::Ready(Err(error.into()));
+            }
+        }
+        match sent {
             // What it held is let go before anything else is done.
             Poll::Ready(Ok(())) => self.outgoing.finish(),
+            Poll::Ready(Err(_)) if leaves_with_end => return Poll::Ready(Ok(State::Cut)),
             Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
-            Poll::Pending => {
-                if is_last {
-                    // What there is of the answer need not wait for the rest.
-                    let wire = &mut self.link.borrow_mut().source.wire;
-                    wire.let_go();
-                    if let Poll::Ready(Err(error)) = Pin::new(wire).poll_flush(cx) {
-                        return Poll::Ready(Err(error.into()));
-                    }
-                }
-                return self.poll_gone(cx).map(Err);
-            }
+            Poll::Pending => return self.poll_gone(cx).map(Err),
         }
         if self.state != State::Switch {
             // That the client sends nothing more was kept back while there was an answer.
@@ -254,7 +264,8 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
         let persists = is_whole && self.terms.persists && !self.ends && !self.has_left;
         // Whoever has said that it asks for nothing more, and has sent nothing more, need not be listened to.
         let source = &self.link.borrow_mut().source;
-        let is_last = is_whole && self.terms.is_last && source.came.is_empty() && source.wire.is_bare();
+        let is_bare = || source.wire.is_bare() && (self.has_waited || source.wire.is_surely_bare());
+        let is_last = is_whole && self.terms.is_last && source.came.is_empty() && is_bare();
         Poll::Ready(Ok(match (persists, is_last) {
             (true, _) => State::Head,
             (false, true) => State::Leave,
@@ -269,6 +280,11 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Served<F> {
             let Poll::Ready(Ok(_)) = source.poll_body(cx, &self.core, &mut left) else { return false };
         }
         left == Left::Nothing
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, Broken>> {
+        ready!(Pin::new(&mut self.link.borrow_mut().source.wire).poll_flush(cx))?;
+        Poll::Ready(Ok(State::Ended))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, Broken>> {

@@ -8,6 +8,7 @@ use tokio::task::yield_now;
 use super::super::super::body::RequestBody;
 use super::super::super::broken::{Broken, Unasked};
 use super::super::super::core::Core;
+use super::super::super::incoming::EndpointBody;
 use super::super::outgoing::Outgoing;
 use super::body::Body;
 use super::connection::{Http1, MOST_HEAD};
@@ -74,7 +75,7 @@ impl Asked {
         }
     }
 
-    fn answer(&mut self, head: Head) -> Result<Response<Body>, Broken> {
+    fn answer(&mut self, head: Head) -> Result<Response<EndpointBody>, Broken> {
         let Head { response, left, persists } = head;
         let mut connection = self.connection.borrow_mut();
         connection.persists &= persists;
@@ -90,7 +91,7 @@ impl Asked {
             drop(connection);
         }
         let body = Body::new(self.connection.clone(), self.core.clone(), left);
-        Ok(response.map(|()| body))
+        Ok(response.map(|()| EndpointBody::Http1(body)))
     }
 
     fn unasked(&mut self, broken: Broken) -> Unasked {
@@ -102,7 +103,7 @@ impl Asked {
 }
 
 impl Future for Asked {
-    type Output = Result<Response<Body>, Unasked>;
+    type Output = Result<Response<EndpointBody>, Unasked>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();

@@ -5,5 +5,6 @@ mod body;
 mod connection;
 mod head;
 
+pub(in crate::dataplane) use asked::Asked;
 pub(in crate::dataplane) use body::Body;
 pub(in crate::dataplane) use connection::Http1;

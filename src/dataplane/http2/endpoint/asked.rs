@@ -10,6 +10,7 @@ use tokio::task::{spawn_local, yield_now};
 use super::super::super::body::RequestBody;
 use super::super::super::broken::{Broken, Unasked};
 use super::super::super::core::Core;
+use super::super::super::incoming::EndpointBody;
 use super::super::body::Body;
 use super::super::frame::Code;
 use super::super::outgoing::Outgoing;
@@ -63,7 +64,7 @@ impl Asked {
         }
     }
 
-    fn answer(&mut self, head: Response<()>) -> Response<Body> {
+    fn answer(&mut self, head: Response<()>) -> Response<EndpointBody> {
         self.is_answered = true;
         if self.is_empty && !self.stream.has_sent_all.get() && !head.status().is_success() {
             // The other protocol that was to follow does not.
@@ -75,7 +76,7 @@ impl Asked {
             spawn_local(go_on(session, stream, core, self.outgoing.take()));
         }
         let body = Body::new(self.session.clone(), self.stream.clone(), false);
-        head.map(|()| body)
+        head.map(|()| EndpointBody::Http2(body))
     }
 
     fn unasked(&mut self, broken: Broken) -> Unasked {
@@ -109,7 +110,7 @@ async fn go_on(
 }
 
 impl Future for Asked {
-    type Output = Result<Response<Body>, Unasked>;
+    type Output = Result<Response<EndpointBody>, Unasked>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
