@@ -21,18 +21,18 @@ pub(super) struct Because {
     pub(super) json: bool,
 }
 
-/// Tells what a change came to, with what was foreseen of it.
+/// Tells what a change came to, with what was foreseen of it. One that waits for a second person has come to nothing yet.
 pub(super) fn tell_change(text: &str, foreseen: &[PreviewStatus], json: bool) -> Result<(), Failure> {
+    let changed: wire::Changed = serde_json::from_str(text).map_err(anyhow::Error::from)?;
     if json {
         say(text);
-        return Ok(());
+        return if changed.approval.is_some() { Err(Failure::Unapproved) } else { Ok(()) };
     }
-    let changed: wire::Changed = serde_json::from_str(text).map_err(anyhow::Error::from)?;
     if let Some(approval) = &changed.approval {
         let name = &approval.service;
         say(&format!("{name}: {} takes a second person; nothing has changed yet", approval.what));
         say(&format!("somebody else says: switchback approve {name} --reason …"));
-        return Ok(());
+        return Err(Failure::Unapproved);
     }
     if changed.changes.is_empty() {
         say("nothing to change: no service gets requests on Kubernetes");

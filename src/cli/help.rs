@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 /// How the program ends.
-pub(super) const EXIT_CODES: [(&str, &str); 4] = [
+pub(super) const EXIT_CODES: [(&str, &str); 5] = [
     ("0", "done"),
     ("1", "refused, or something is at fault: standard error says what, and how to mend it"),
     ("2", "wrong usage: the command line cannot be understood"),
     ("3", "Switchback cannot be reached: its admin interface does not answer"),
+    ("4", "nothing has changed yet: a second person is to agree"),
 ];
 
 /// What the program reads from its environment.

@@ -141,6 +141,9 @@ enum Failure {
     /// As `Refused`, and it has been said already.
     #[error("")]
     Said,
+    /// It was taken in, and a second person is to agree before anything changes. That has been said already.
+    #[error("")]
+    Unapproved,
     /// The admin interface did not do it.
     #[error("{0}")]
     Admin(#[from] AskError),
@@ -165,11 +168,12 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !matches!(failure, Failure::Said) {
+            if !matches!(failure, Failure::Said | Failure::Unapproved) {
                 complain(&format!("switchback: {failure}"));
             }
             match failure {
                 Failure::Admin(AskError::Unreachable { .. }) => ExitCode::from(3),
+                Failure::Unapproved => ExitCode::from(4),
                 Failure::Admin(_) | Failure::Refused(_) | Failure::Said | Failure::Other(_) => {
                     ExitCode::FAILURE
                 }

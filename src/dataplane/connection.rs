@@ -1,7 +1,6 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -114,7 +113,7 @@ impl Watched {
                 if serving.poll(cx, core, protocols, answers).is_ready() {
                     return Poll::Ready(None);
                 }
-                let in_flight = seen.in_flight.load(Relaxed);
+                let in_flight = seen.in_flight.get();
                 if in_flight == 0 && seen.takes_end() {
                     continue; // its answer has gone
                 }

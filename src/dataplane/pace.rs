@@ -1,9 +1,8 @@
+use std::cell::Cell;
 use std::io::{IoSlice, Result};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -20,25 +19,25 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// Requests that have no whole answer yet.
-    pub(super) in_flight: AtomicU32,
+    pub(super) in_flight: Cell<u32>,
     /// Times that something came.
-    reads: AtomicU32,
+    reads: Cell<u32>,
     /// Bytes of [`PREFACE`] that the connection has begun with; more, once it has begun otherwise.
-    preface: AtomicUsize,
+    preface: Cell<usize>,
     /// Bytes that the client's system has taken, or will.
-    sent: AtomicU64,
+    sent: Cell<u64>,
     /// The client takes nothing more of what is sent to it.
-    is_stuck: AtomicBool,
+    is_stuck: Cell<bool>,
     /// The wire is to say so when it is let go.
-    is_late: AtomicBool,
+    is_late: Cell<bool>,
     /// The client sends nothing more, and may still wait for an answer.
-    has_ended: AtomicBool,
+    has_ended: Cell<bool>,
     /// The last is being said to the client.
-    is_closing: AtomicBool,
+    is_closing: Cell<bool>,
     /// All has been said to the client.
-    closes: AtomicBool,
+    closes: Cell<bool>,
     /// It is nobody's connection any more, but a stream: its ends are its own.
-    is_handed_on: AtomicBool,
+    is_handed_on: Cell<bool>,
 }
 
 /// What a client of HTTP/1 is told whose head is late, by whoever lets go of its wire.
@@ -53,7 +52,7 @@ pub(super) struct Paced {
     wire: Wire,
     /// What has been read, and is to be read again.
     ahead: Box<[u8]>,
-    pace: Arc<Pace>,
+    pace: Rc<Pace>,
 }
 
 /// How long a client that has shut its end may be without a byte of its answer: it may have said all that it has to say, and
@@ -120,54 +119,54 @@ pub(super) enum For {
 impl Pace {
     /// Whether the client has begun as HTTP/2 does.
     fn is_http2(&self) -> bool {
-        self.preface.load(Relaxed) == PREFACE.len()
+        self.preface.get() == PREFACE.len()
     }
 
     /// The client's head is late: it is told when the wire is let go, if it has said anything at all. (A browser opens
     /// connections in advance, and would take an answer on one for the answer to its first request.)
     pub(super) fn end_late(&self) {
-        let has_spoken = self.reads.load(Relaxed) > 0 && !self.is_http2();
-        self.is_late.store(has_spoken, Relaxed);
+        let has_spoken = self.reads.get() > 0 && !self.is_http2();
+        self.is_late.set(has_spoken);
     }
 
     /// Whether there is an end that was kept back, which can be told now.
     pub(super) fn takes_end(&self) -> bool {
-        let had = self.has_ended.load(Relaxed);
-        self.has_ended.store(false, Relaxed);
+        let had = self.has_ended.get();
+        self.has_ended.set(false);
         had
     }
 
     /// Whether the connection is being closed.
     pub(super) fn is_closing(&self) -> bool {
-        self.is_closing.load(Relaxed)
+        self.is_closing.get()
     }
 
     /// The connection has become something else, and is looked after elsewhere.
     pub(super) fn hand_on(&self) {
-        self.is_handed_on.store(true, Relaxed);
+        self.is_handed_on.set(true);
     }
 
     /// These bytes have come.
     fn came(&self, bytes: &[u8]) {
-        self.reads.store(self.reads.load(Relaxed).wrapping_add(1), Relaxed);
-        let begun = self.preface.load(Relaxed);
+        self.reads.set(self.reads.get().wrapping_add(1));
+        let begun = self.preface.get();
         if let Some(wanted) = PREFACE.get(begun..).filter(|wanted| !wanted.is_empty()) {
             let compared = wanted.len().min(bytes.len());
             let is_so = wanted[..compared] == bytes[..compared];
-            self.preface.store(if is_so { begun + compared } else { usize::MAX }, Relaxed);
+            self.preface.set(if is_so { begun + compared } else { usize::MAX });
         }
     }
 }
 
 impl Paced {
-    pub(super) fn new(wire: Wire, pace: Arc<Pace>) -> Self {
+    pub(super) fn new(wire: Wire, pace: Rc<Pace>) -> Self {
         Self { wire, ahead: Box::default(), pace }
     }
 
     /// Reads as far as it takes to know what the client speaks.
     pub(super) fn poll_begin(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Speaks> {
         loop {
-            match self.pace.preface.load(Relaxed) {
+            match self.pace.preface.get() {
                 usize::MAX => return Poll::Ready(Speaks::Http1),
                 all if all == PREFACE.len() => return Poll::Ready(Speaks::Http2),
                 _ => {}
@@ -221,7 +220,7 @@ impl Paced {
 
     /// Whether the client sends nothing more, and this is kept back.
     pub(super) fn has_ended(&self) -> bool {
-        self.pace.has_ended.load(Relaxed)
+        self.pace.has_ended.get()
     }
 
     /// These bytes have been read, and nobody has looked at them.
@@ -231,27 +230,25 @@ impl Paced {
 
     /// Keeps the client's end to itself while an answer is under way: it may wait for that. Over HTTP/2 it is the end of all.
     fn keeps_end(&self) -> bool {
-        self.pace.in_flight.load(Relaxed) > 0
-            && !self.pace.is_http2()
-            && !self.pace.is_handed_on.load(Relaxed)
+        self.pace.in_flight.get() > 0 && !self.pace.is_http2() && !self.pace.is_handed_on.get()
     }
 
     fn note_sent(&self, sent: Poll<Result<usize>>) -> Poll<Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &sent {
-            self.pace.sent.store(self.pace.sent.load(Relaxed).wrapping_add(*bytes as u64), Relaxed);
+            self.pace.sent.set(self.pace.sent.get().wrapping_add(*bytes as u64));
         }
         self.note(sent)
     }
 
     fn note<T>(&self, sent: Poll<Result<T>>) -> Poll<Result<T>> {
-        self.pace.is_stuck.store(sent.is_pending(), Relaxed);
+        self.pace.is_stuck.set(sent.is_pending());
         sent
     }
 }
 
 impl Drop for Paced {
     fn drop(&mut self) {
-        if self.pace.is_late.load(Relaxed) {
+        if self.pace.is_late.get() {
             let cx = &mut Context::from_waker(Waker::noop());
             // There is room for it: nothing has been sent since the last answer.
             let _ = Pin::new(&mut self.wire).poll_write(cx, TOO_LATE);
@@ -294,17 +291,17 @@ impl Vigil {
 
     /// What is waited for now, and until when. Looks at what has happened since the last time.
     pub(super) fn look(&mut self, pace: &Pace, in_flight: u32, now: Micros) -> (For, Micros) {
-        let reads = pace.reads.load(Relaxed);
+        let reads = pace.reads.get();
         let (came, was_busy) = (reads != self.reads, self.was_busy);
         (self.reads, self.was_busy) = (reads, in_flight > 0);
-        let has_taken = pace.sent.load(Relaxed) != self.sent;
-        self.follow(pace.sent.load(Relaxed), now);
-        let waits_for = if pace.closes.load(Relaxed) {
+        let has_taken = pace.sent.get() != self.sent;
+        self.follow(pace.sent.get(), now);
+        let waits_for = if pace.closes.get() {
             For::End
-        } else if pace.is_stuck.load(Relaxed) {
+        } else if pace.is_stuck.get() {
             For::Room
         } else if in_flight > 0 {
-            if pace.has_ended.load(Relaxed) { For::End } else { For::Nothing }
+            if pace.has_ended.get() { For::End } else { For::Nothing }
         } else if was_busy || matches!(self.waits_for, For::Room | For::Nothing | For::End) {
             For::Another
         } else if pace.is_http2() {
@@ -360,7 +357,7 @@ impl AsyncRead for Paced {
         if !came.is_empty() {
             this.pace.came(came);
         } else if matches!(read, Poll::Ready(Ok(()))) && this.keeps_end() {
-            this.pace.has_ended.store(true, Relaxed);
+            this.pace.has_ended.set(true);
             return Poll::Pending;
         }
         read
@@ -396,13 +393,13 @@ impl AsyncWrite for Paced {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        this.pace.is_closing.store(true, Relaxed);
-        if !this.pace.closes.load(Relaxed) {
+        this.pace.is_closing.set(true);
+        if !this.pace.closes.get() {
             ready!(Pin::new(&mut this.wire).poll_shutdown(cx))?;
-            if this.pace.is_handed_on.load(Relaxed) {
+            if this.pace.is_handed_on.get() {
                 return Poll::Ready(Ok(()));
             }
-            this.pace.closes.store(true, Relaxed);
+            this.pace.closes.set(true);
         }
         let mut unwanted = [MaybeUninit::uninit(); 4 << 10];
         loop {
@@ -481,13 +478,13 @@ mod tests {
     fn who_does_not_read_is_let_go_and_who_reads_slowly_is_not() {
         let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
         vigil.look(&pace, 1, second(1));
-        pace.is_stuck.store(true, Relaxed);
+        pace.is_stuck.set(true);
         assert_eq!(vigil.look(&pace, 1, second(2)), (For::Room, second(62)));
         assert_eq!(vigil.look(&pace, 1, second(30)), (For::Room, second(62)));
-        pace.is_stuck.store(false, Relaxed);
-        pace.sent.fetch_add(64 << 10, Relaxed);
+        pace.is_stuck.set(false);
+        pace.sent.set(pace.sent.get() + (64 << 10));
         assert_eq!(vigil.look(&pace, 1, second(40)).0, For::Nothing);
-        pace.is_stuck.store(true, Relaxed);
+        pace.is_stuck.set(true);
         assert_eq!(vigil.look(&pace, 1, second(41)), (For::Room, second(101)));
     }
 
@@ -495,13 +492,13 @@ mod tests {
     fn an_end_that_has_begun_is_not_waited_for_long() {
         let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
         vigil.look(&pace, 1, second(1));
-        pace.has_ended.store(true, Relaxed);
+        pace.has_ended.set(true);
         assert_eq!(vigil.look(&pace, 1, second(2)), (For::End, second(3)));
-        pace.sent.fetch_add(1, Relaxed);
+        pace.sent.set(pace.sent.get() + 1);
         assert_eq!(vigil.look(&pace, 1, second(3)), (For::End, second(4)), "it is there");
         assert_eq!(vigil.look(&pace, 0, second(2)).0, For::Another, "it has its answer");
-        pace.closes.store(true, Relaxed);
-        pace.is_stuck.store(true, Relaxed);
+        pace.closes.set(true);
+        pace.is_stuck.set(true);
         assert_eq!(vigil.look(&pace, 0, second(3)), (For::End, second(4)));
     }
 
@@ -522,21 +519,21 @@ mod tests {
     fn a_client_that_takes_small_sips_of_an_answer_falls_behind() {
         let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
         vigil.look(&pace, 1, second(0));
-        pace.is_stuck.store(true, Relaxed);
+        pace.is_stuck.set(true);
         assert_eq!(vigil.look(&pace, 1, second(1)), (For::Room, second(61)));
         // A hundred bytes every ten seconds are worth less than half a second each time.
         for sip in 1..=6 {
-            pace.is_stuck.store(false, Relaxed);
-            pace.sent.fetch_add(100, Relaxed);
+            pace.is_stuck.set(false);
+            pace.sent.set(pace.sent.get() + 100);
             vigil.look(&pace, 1, second(1 + sip * 10));
-            pace.is_stuck.store(true, Relaxed);
+            pace.is_stuck.set(true);
             vigil.look(&pace, 1, second(1 + sip * 10));
         }
         let (waits_for, until) = vigil.look(&pace, 1, second(62));
         assert_eq!(waits_for, For::Room);
         assert!(until < second(65), "{until:?}");
         // One gulp makes up for all of it.
-        pace.sent.fetch_add(1 << 20, Relaxed);
+        pace.sent.set(pace.sent.get() + (1 << 20));
         assert_eq!(vigil.look(&pace, 1, second(62)), (For::Room, second(122)));
     }
 
@@ -544,10 +541,10 @@ mod tests {
     fn a_slow_endpoint_is_not_a_slow_client() {
         let (pace, mut vigil) = (Pace::default(), Vigil::new(PATIENCE, second(0)));
         for at in 0..600 {
-            pace.sent.fetch_add(1, Relaxed);
+            pace.sent.set(pace.sent.get() + 1);
             assert_eq!(vigil.look(&pace, 1, second(at)).0, For::Nothing);
         }
-        pace.is_stuck.store(true, Relaxed);
+        pace.is_stuck.set(true);
         assert_eq!(vigil.look(&pace, 1, second(600)), (For::Room, second(660)));
     }
 }

@@ -3,7 +3,6 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
@@ -49,7 +48,7 @@ pub(super) struct Requests {
     /// Whose bodies somebody still reads. An answer may be over before its request is.
     uploads: Cell<u32>,
     /// What the connection does below HTTP, …
-    pub(super) pace: Arc<Pace>,
+    pub(super) pace: Rc<Pace>,
     /// … and what it has been given, if anything. Kept for as long as the last of them.
     _admitted: Option<Box<Admitted>>,
 }
@@ -96,7 +95,7 @@ impl InFlight {
 
     fn begin(core: &Rc<Core>, of: &Rc<Requests>) -> Self {
         core.in_flight.set(core.in_flight.get() + 1);
-        of.pace.in_flight.store(of.pace.in_flight.load(Relaxed) + 1, Relaxed);
+        of.pace.in_flight.set(of.pace.in_flight.get() + 1);
         Self { core: core.clone(), of: of.clone(), answered: false, turn: None }
     }
 }
@@ -105,7 +104,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.core.in_flight.set(self.core.in_flight.get().saturating_sub(1));
         let in_flight = &self.of.pace.in_flight;
-        in_flight.store(in_flight.load(Relaxed).saturating_sub(1), Relaxed);
+        in_flight.set(in_flight.get().saturating_sub(1));
         self.core.has_ended();
         if !self.answered {
             self.of.cancelled.set(self.of.cancelled.get().saturating_add(1));

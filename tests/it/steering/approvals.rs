@@ -200,8 +200,9 @@ async fn to_start_a_ramp_takes_a_second_person_and_its_own_steps_and_to_resume_i
     let (ann, bob) = (&office.ann, &office.bob);
     let arguments = ["ramp", "start", "a", "--reason", "up we go"];
     let (code, said) = run_as(&office.proxy, ann, &arguments).await;
-    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("a: a ramp takes a second person; nothing has changed yet"), "{said}");
+    assert!(!said.contains("says what it waits for"), "it has not begun: {said}");
     office.is_at(10.0).await;
     assert_eq!(office.says(bob, Method::POST).await.0, 200);
     office.is_at(25.0).await;
@@ -232,7 +233,7 @@ async fn whom_nobody_has_checked_neither_raises_nor_agrees() {
     let socket = format!("unix:{}", proxy.folder.state().join("admin.sock").display());
     let command = ["--admin", &socket, "weight", "a", "20", "--reason", "x"];
     let output = crate::support::process::Process::run(&command);
-    assert!(output.status.success(), "the system knows who is at the socket: {output:?}");
+    assert!(output.status.code() == Some(4), "the system knows who is at the socket: {output:?}");
     let refused = proxy.ask(Method::POST, APPROVAL, &json!({ "reason": "x" })).await;
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!((proxy.weight("a").await - 10.0).abs() < 1e-9);
