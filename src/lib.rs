@@ -82,7 +82,7 @@
 //!   allocations.
 //! - *So is HTTP/2* (`dataplane/http2`): a client's requests are answered in its connection's task, each called by itself, and all that
 //!   has come of it by then leaves in one write. Tables of HPACK hold fields as they were understood. A gRPC call took 83,000
-//!   instructions with `h2`, and takes 31,000. Control, the admin page and the demo speak through hyper.
+//!   instructions with `h2`, and takes 27,000. Control, the admin page and the demo speak through hyper.
 //! - *What a client's connection waits for is looked over at most once a second*, in a slab of its own: thousands of idle connections
 //!   would make each beat of 25 ms long. A `Paced` wire tells what came and
 //!   what could not be sent, so that nobody need arm a timer for each head.
