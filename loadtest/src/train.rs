@@ -4,7 +4,6 @@
 //! is told: a program that counts its own branches is put under the load of every scenario, and is built once more by what it
 //! has counted. Nothing of it is kept in the repository: a profile is of one compiler and one state of the code.
 
-use std::collections::HashSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -50,21 +49,17 @@ impl Train {
             None => build(host, &folder, &format!("-Cprofile-generate={}", counts.display()))?,
         };
         forget(&folder, &counts)?;
-        let mut run_first: Option<Vec<String>> = None;
         for (name, load) in loads() {
             eprintln!("training: {name}");
             let before = counted(&counts)?;
             self.put_under(&counting, &load)?;
             ensure!(counted(&counts)? != before, "{} has not told what it has counted", counting.display());
-            if run_first.is_none() {
-                run_first = Some(covered(&merge, &merged, &counts)?);
-            }
         }
-        let run = covered(&merge, &merged, &counts)?;
+        checked(Command::new(&merge).arg("merge").arg("-o").arg(&merged).arg(&counts))?;
         // Cargo looks at what the compiler is told, and not into the profile: another one has another name.
         let profile = folder.join(format!("{:016x}.profdata", fingerprint(&fs::read(&merged)?)));
         fs::rename(&merged, &profile)?;
-        let order = order(host, &profile, &run_first.unwrap_or_default(), &run)?;
+        let order = order(host, &merge, &profile)?;
         let trained = build(host, &folder, &format!("-Cprofile-use={}{order}", profile.display()))?;
         println!("{}", trained.display());
         Ok(())
@@ -81,32 +76,19 @@ impl Train {
     }
 }
 
-/// Merges what has been counted by now, and names the functions that were run.
-fn covered(merge: &Path, merged: &Path, counts: &Path) -> anyhow::Result<Vec<String>> {
-    checked(Command::new(merge).arg("merge").arg("-o").arg(merged).arg(counts))?;
-    let merge = merge.display().to_string();
-    let covered = said(&merge, &["show", "--covered", &merged.display().to_string()])?;
-    // Those that only one file knows are named with it.
-    let names = covered.lines().map(|line| line.rsplit_once(';').map_or(line, |(_, name)| name).to_owned());
-    let names: Vec<String> = names.collect();
-    ensure!(!names.is_empty(), "nothing was run");
-    Ok(names)
-}
-
-/// What the linker is told: to lay side by side what was run at all, and of that what the first load has run, which is what starts
-/// and what nearly everybody needs. Programs are read in pieces of many functions, and what is never run would lie between those
-/// that are, and take as much memory as they do. Only one linker can be told, and it is not everywhere that the compiler comes
-/// with it.
-fn order(host: &str, profile: &Path, run_first: &[String], run: &[String]) -> anyhow::Result<String> {
+/// What the linker is told: to lay side by side what was run at all, and what was run often. Programs are read in pieces of many
+/// functions, and what is never run would lie between those that are, and take as much memory as they do. Only one linker can be
+/// told, and it is not everywhere that the compiler comes with it.
+fn order(host: &str, merge: &Path, profile: &Path) -> anyhow::Result<String> {
     if host != LINKED_BY_LLD {
         return Ok(String::new());
     }
-    let is_first: HashSet<&String> = run_first.iter().collect();
-    let names: Vec<&str> = run_first
-        .iter()
-        .chain(run.iter().filter(|name| !is_first.contains(name)))
-        .map(String::as_str)
-        .collect();
+    let merge = merge.display().to_string();
+    let covered = said(&merge, &["show", "--covered", &profile.display().to_string()])?;
+    // Those that only one file knows are named with it.
+    let names: Vec<&str> =
+        covered.lines().map(|line| line.rsplit_once(';').map_or(line, |(_, name)| name)).collect();
+    ensure!(!names.is_empty(), "nothing was run");
     let file = profile.with_extension("order");
     fs::write(&file, names.join("\n"))?;
     let options = ["-z,keep-text-section-prefix", "--no-warn-symbol-ordering", "--symbol-ordering-file"];
