@@ -98,7 +98,7 @@
 //!   it is made anew when it is needed. What it is served with shares no size class of the allocator with what stays: a page of
 //!   memory on which every second place is free is as large as a full one.
 //! - *Over TLS little is written by itself* (`held.rs`): tickets leave with the first answer, the end with the last one. A write of its
-//!   own costs the kernel as much as an answer, and a third of a new connection's system calls were such.
+//!   own is a packet of its own, and wakes the client for nothing that it waits for.
 //! - *Whether a client that has said that it leaves has sent more is asked of the runtime*, and of the kernel only where it cannot
 //!   have been told yet: to close over what nobody has read resets the connection, and may lose the answer.
 //! - *No huge pages*: they made a quiet proxy five times as large, and requests no cheaper that could be measured.

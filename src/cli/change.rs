@@ -23,9 +23,11 @@ pub(super) struct Because {
 
 /// Tells what a change came to, with what was foreseen of it. One that waits for a second person has come to nothing yet.
 pub(super) fn tell_change(text: &str, foreseen: &[PreviewStatus], json: bool) -> Result<(), Failure> {
-    let changed: wire::Changed = serde_json::from_str(text).map_err(anyhow::Error::from)?;
     if json {
         say(text);
+    }
+    let changed: wire::Changed = serde_json::from_str(text).map_err(anyhow::Error::from)?;
+    if json {
         return if changed.approval.is_some() { Err(Failure::Unapproved) } else { Ok(()) };
     }
     if let Some(approval) = &changed.approval {

@@ -20,7 +20,7 @@ pub(super) const VARIABLES: [(&str, &str); 10] = [
     ("SWITCHBACK_CERTIFICATE", "a client certificate, as --certificate"),
     ("SWITCHBACK_KEY", "its key, as --key"),
     ("SWITCHBACK_CONFIG", "the configuration's folder, as --config of serve and token"),
-    ("SWITCHBACK_LOG", "what serve logs, such as warn or switchback=debug [default: info,rustls=error]"),
+    ("SWITCHBACK_LOG", "what serve logs, as in switchback=debug [default: info,rustls=error]"),
     ("NO_COLOR", "no colour, if it is not empty; CLICOLOR_FORCE: always"),
     ("COLUMNS", "how wide the terminal is"),
 ];

@@ -59,10 +59,8 @@ pub(super) enum Marked {
 enum Stage {
     /// It is sent next.
     Ready,
-    /// It is being sent, and must not be sent again.
+    /// It is being sent, or could not be, and must not be sent again.
     UnderWay,
-    /// It could not be sent, and is not sent again.
-    Gone,
 }
 
 /// Where a request's body comes from.
@@ -131,23 +129,8 @@ impl Asking {
             Origin::Kept(kept) => Origin::Kept(kept.clone()),
             Origin::Once(_) => return None,
         };
-        let Self { is_head, version, size, is_safe, is_idempotent, .. } = *self;
-        let (request, stage) = (copy(self.ready()?), Stage::Ready);
-        let passing = self.passing.clone();
-        let (upgrade, is_unseen) = (None, false);
-        Some(Self {
-            request,
-            stage,
-            origin,
-            is_head,
-            version,
-            size,
-            is_safe,
-            is_idempotent,
-            upgrade,
-            passing,
-            is_unseen,
-        })
+        let (request, passing) = (copy(self.ready()?), self.passing.clone());
+        Some(Self { request, origin, upgrade: None, passing, is_unseen: false, ..*self })
     }
 
     /// Makes a twin ready to be sent while the first may still be; `false` if the client has not sent all of its body, or
@@ -193,7 +176,7 @@ impl Asking {
         side: &SideConfig,
     ) -> Result<Sent, Cause> {
         let broken = self.broken().unwrap_or(Cause::ClientBody);
-        if mem::replace(&mut self.stage, Stage::Gone) != Stage::Ready {
+        if mem::replace(&mut self.stage, Stage::UnderWay) != Stage::Ready {
             return Err(broken);
         }
         let is_repeatable = self.is_repeatable();
@@ -225,7 +208,9 @@ impl Asking {
                 Sent::Http2(asked)
             }
         };
-        self.stage = if is_repeatable { Stage::Ready } else { Stage::UnderWay };
+        if is_repeatable {
+            self.stage = Stage::Ready;
+        }
         Ok(asked)
     }
 

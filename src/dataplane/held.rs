@@ -10,7 +10,7 @@ use super::wire::{Socket, poll_write_pieces};
 const MOST: usize = 17 << 10;
 
 /// A socket beneath TLS. TLS speaks for itself, too: of tickets behind its handshake, and of the end. What it says may be held
-/// back, and then leaves with an answer: each write of its own costs the kernel as much as the answer does, and wakes the client.
+/// back, and then leaves with an answer: each write of its own is a packet of its own, and wakes the client for nothing that it waits for.
 pub(super) struct Held {
     socket: Socket,
     /// What is held back.

@@ -1,5 +1,6 @@
 //! TLS on both legs.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -51,6 +52,14 @@ fn certificates(names: &[&str]) -> String {
     let pairs: Vec<String> =
         names.iter().map(|name| format!("{{ chain = \"{name}.pem\", key = \"{name}.key\" }}")).collect();
     format!("certificates = [{}]", pairs.join(", "))
+}
+
+/// A proxy with this endpoint that speaks TLS as `a.test`, and who has signed for it.
+fn over_tls(endpoint: SocketAddr) -> (Authority, Proxy) {
+    let ours = Authority::new("ours");
+    let folder = folder(&[Service::new("a").helios(endpoint)], &certificates(&["site"]));
+    ours.sign(&["a.test"]).write(folder.path(), "site");
+    (ours, Proxy::start_in(folder))
 }
 
 async fn get(client: &mut Client, over: Over) -> crate::support::client::Answer {
@@ -453,7 +462,6 @@ async fn sessions_are_resumed_across_renewals_but_not_where_clients_are_asked_wh
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_answer_over_tls_comes_as_it_is_and_its_end_is_told() {
-    let ours = Authority::new("ours");
     let goes_on = Arc::new(Notify::new());
     let waits = goes_on.clone();
     let endpoint = Endpoint::raw(move |mut stream| {
@@ -469,9 +477,7 @@ async fn the_last_answer_over_tls_comes_as_it_is_and_its_end_is_told() {
         }
     })
     .await;
-    let folder = folder(&[Service::new("a").helios(endpoint.address)], &certificates(&["site"]));
-    ours.sign(&["a.test"]).write(folder.path(), "site");
-    let proxy = Proxy::start_in(folder);
+    let (ours, proxy) = over_tls(endpoint.address);
     for versions in [ONLY_12, ONLY_13] {
         let mut stream = ours.client().only(versions).say(proxy.https(), "a.test", &last("a.test")).await;
         let mut came = Vec::new();
@@ -490,8 +496,23 @@ async fn the_last_answer_over_tls_comes_as_it_is_and_its_end_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_a_last_answer_over_tls_that_breaks_off_is_passed_on_and_no_end_is_told() {
+    let endpoint = Endpoint::raw(async |mut stream| {
+        let _ = stream.read(&mut [0; 4096]).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst").await.unwrap();
+    })
+    .await;
+    let (ours, proxy) = over_tls(endpoint.address);
+    for _ in 0..20 {
+        let mut stream = ours.client().say(proxy.https(), "a.test", &last("a.test")).await;
+        let mut came = Vec::new();
+        assert!(stream.read_to_end(&mut came).await.is_err(), "it is not whole");
+        assert!(came.ends_with(b"\r\n\r\nfirst"), "{}", String::from_utf8_lossy(&came));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upgraded_stream_over_tls_is_not_held_back_where_its_client_asks_for_nothing_more() {
-    let ours = Authority::new("ours");
     let goes_on = Arc::new(Notify::new());
     let waits = goes_on.clone();
     let endpoint = Endpoint::raw(move |mut stream| {
@@ -512,9 +533,7 @@ async fn an_upgraded_stream_over_tls_is_not_held_back_where_its_client_asks_for_
         }
     })
     .await;
-    let folder = folder(&[Service::new("a").helios(endpoint.address)], &certificates(&["site"]));
-    ours.sign(&["a.test"]).write(folder.path(), "site");
-    let proxy = Proxy::start_in(folder);
+    let (ours, proxy) = over_tls(endpoint.address);
     let asked = "GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: echo/1\r\nConnection: close, upgrade\r\n\r\n";
     let mut stream = ours.client().say(proxy.https(), "a.test", asked).await;
     let mut came = Vec::new();
@@ -533,11 +552,8 @@ async fn an_upgraded_stream_over_tls_is_not_held_back_where_its_client_asks_for_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_says_that_it_leaves_and_then_says_more_gets_its_answer() {
-    let ours = Authority::new("ours");
     let endpoint = Endpoint::named("helios").await;
-    let folder = folder(&[Service::new("a").helios(endpoint.address)], &certificates(&["site"]));
-    ours.sign(&["a.test"]).write(folder.path(), "site");
-    let proxy = Proxy::start_in(folder);
+    let (ours, proxy) = over_tls(endpoint.address);
     // One is answered by an endpoint, and one at once.
     for (host, status) in [("a.test", "200"), ("nobody.test", "404")] {
         for _ in 0..100 {

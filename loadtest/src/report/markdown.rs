@@ -41,8 +41,8 @@ answered, at as much load as one core of generator and endpoints can make: wrk f
 are at a steady rate, half of that at which the slowest peer is saturated, and are counted from when a request was due,
 not from when it was sent: nothing is left out because the generator had to wait. They are measured in many short rounds,
 since a machine that stands still for some ms is the slowest hundredth of a second, whoever is measured. One failed
-request makes a proxy's figures worthless. Rounds in which others took more than a tenth of a core were measured again, at most as many as were
-asked for, and the least disturbed ones were kept.
+request makes a proxy's figures worthless. Rounds in which others took more than a tenth of a core were measured again, at
+most as many as were asked for, and the least disturbed ones were kept.
 
 Everybody has the same split (half to each of two sides), two endpoints a side, least requests in flight, keep-alive to
 endpoints, `X-Forwarded-For`, time limits, checks of endpoints every 5 s (but nginx, which has none), no access log, and
